@@ -1,0 +1,210 @@
+//! The control frames of the protocol, and their versioned byte form.
+
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::outcome::AbortReason;
+use crate::wire::{Malformed, Reader, put_bytes, put_node, put_snapshot, put_uint, written};
+use crate::{NodeId, SnapshotId, Turn};
+
+const VERSION: u8 = 1;
+
+/// A control frame.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Control {
+    /// The first frame of a generation on each channel: the news of it.
+    Hello,
+    /// After a connection came up: who I am, and the number that I expect next from you.
+    Greet { life: u64, expected: u64 },
+    /// Everything before me on this channel is in the cut.
+    Marker { snapshot: SnapshotId },
+    /// To the initiator: my part is durable, or, without a store, taken.
+    Receipt(Receipt),
+    /// From the initiator to all: the journal says so at this index.
+    Committed { snapshot: SnapshotId, index: u64 },
+    /// From the node that gave up to all.
+    Aborted { snapshot: SnapshotId, by: NodeId, reason: AbortReason },
+}
+
+/// One node's part of a snapshot, as its receipt describes it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Receipt {
+    pub(crate) snapshot: SnapshotId,
+    pub(crate) member: NodeId,
+    pub(crate) turn: Turn,
+    pub(crate) size: u64,
+    pub(crate) checksum: u32,
+    pub(crate) messages: u64,
+    pub(crate) capture: Duration,
+    pub(crate) durable_after: Duration,
+}
+
+impl Control {
+    pub(crate) fn encode(&self) -> Bytes {
+        written(|out| {
+            out.put_u8(VERSION);
+            match self {
+                Self::Hello => out.put_u8(0),
+                Self::Greet { life, expected } => {
+                    out.put_u8(1);
+                    put_uint(out, *life);
+                    put_uint(out, *expected);
+                }
+                Self::Marker { snapshot } => {
+                    out.put_u8(2);
+                    put_snapshot(out, *snapshot);
+                }
+                Self::Receipt(receipt) => {
+                    out.put_u8(3);
+                    put_snapshot(out, receipt.snapshot);
+                    put_node(out, receipt.member);
+                    for number in [
+                        receipt.turn.0,
+                        receipt.size,
+                        u64::from(receipt.checksum),
+                        receipt.messages,
+                        micros(receipt.capture),
+                        micros(receipt.durable_after),
+                    ] {
+                        put_uint(out, number);
+                    }
+                }
+                Self::Committed { snapshot, index } => {
+                    out.put_u8(4);
+                    put_snapshot(out, *snapshot);
+                    put_uint(out, *index);
+                }
+                Self::Aborted { snapshot, by, reason } => {
+                    out.put_u8(5);
+                    put_snapshot(out, *snapshot);
+                    put_node(out, *by);
+                    put_reason(out, reason);
+                }
+            }
+        })
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(bytes);
+        if reader.byte()? != VERSION {
+            return Err(Malformed::new("a control frame of an unknown version"));
+        }
+        let control = match reader.byte()? {
+            0 => Self::Hello,
+            1 => Self::Greet { life: reader.uint()?, expected: reader.uint()? },
+            2 => Self::Marker { snapshot: reader.snapshot()? },
+            3 => Self::Receipt(Receipt {
+                snapshot: reader.snapshot()?,
+                member: reader.node()?,
+                turn: reader.turn()?,
+                size: reader.uint()?,
+                checksum: u32::try_from(reader.uint()?).map_err(|_| Malformed::new("a checksum over 32 bits"))?,
+                messages: reader.uint()?,
+                capture: Duration::from_micros(reader.uint()?),
+                durable_after: Duration::from_micros(reader.uint()?),
+            }),
+            4 => Self::Committed { snapshot: reader.snapshot()?, index: reader.uint()? },
+            5 => Self::Aborted { snapshot: reader.snapshot()?, by: reader.node()?, reason: reason(&mut reader)? },
+            _ => return Err(Malformed::new("a control frame of an unknown kind")),
+        };
+        reader.end()?;
+        Ok(control)
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn put_reason(out: &mut BytesMut, reason: &AbortReason) {
+    match reason {
+        AbortReason::Deadline => out.put_u8(0),
+        AbortReason::RecordingFull => out.put_u8(1),
+        AbortReason::TooMany => out.put_u8(2),
+        AbortReason::PeerLost { peer } => {
+            out.put_u8(3);
+            put_node(out, *peer);
+        }
+        AbortReason::StoreFailed { error } => {
+            out.put_u8(4);
+            put_bytes(out, error.as_bytes());
+        }
+        AbortReason::Requested => out.put_u8(5),
+        AbortReason::RolledBack => out.put_u8(6),
+        AbortReason::Superseded => out.put_u8(7),
+    }
+}
+
+fn reason(reader: &mut Reader<'_>) -> Result<AbortReason, Malformed> {
+    Ok(match reader.byte()? {
+        0 => AbortReason::Deadline,
+        1 => AbortReason::RecordingFull,
+        2 => AbortReason::TooMany,
+        3 => AbortReason::PeerLost { peer: reader.node()? },
+        4 => AbortReason::StoreFailed { error: reader.text()? },
+        5 => AbortReason::Requested,
+        6 => AbortReason::RolledBack,
+        7 => AbortReason::Superseded,
+        _ => return Err(Malformed::new("an unknown reason")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Generation;
+
+    fn all() -> Vec<Control> {
+        let snapshot = SnapshotId { generation: Generation(2), sequence: 300, initiator: NodeId(4) };
+        let receipt = Receipt {
+            snapshot,
+            member: NodeId(5),
+            turn: Turn(77),
+            size: 1 << 40,
+            checksum: u32::MAX,
+            messages: 3,
+            capture: Duration::from_micros(12),
+            durable_after: Duration::from_millis(7),
+        };
+        let reasons = [
+            AbortReason::Deadline,
+            AbortReason::RecordingFull,
+            AbortReason::TooMany,
+            AbortReason::PeerLost { peer: NodeId(1) },
+            AbortReason::StoreFailed { error: "no space".to_owned() },
+            AbortReason::Requested,
+            AbortReason::RolledBack,
+            AbortReason::Superseded,
+        ];
+        let aborted = reasons.map(|reason| Control::Aborted { snapshot, by: NodeId(1), reason });
+        [
+            Control::Hello,
+            Control::Greet { life: u64::MAX, expected: 9 },
+            Control::Marker { snapshot },
+            Control::Receipt(receipt),
+            Control::Committed { snapshot, index: 12 },
+        ]
+        .into_iter()
+        .chain(aborted)
+        .collect()
+    }
+
+    #[test]
+    fn every_control_frame_comes_back_from_its_bytes() {
+        for control in all() {
+            assert_eq!(Control::decode(&control.encode()), Ok(control));
+        }
+    }
+
+    #[test]
+    fn a_control_frame_that_is_cut_short_or_long_is_refused() {
+        for control in all() {
+            let bytes = control.encode();
+            for len in 0..bytes.len() {
+                assert!(Control::decode(&bytes[..len]).is_err(), "{control:?} cut to {len}");
+            }
+            assert!(Control::decode(&[&bytes[..], &[0]].concat()).is_err(), "{control:?} and a byte");
+        }
+    }
+}

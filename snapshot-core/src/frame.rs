@@ -1,0 +1,277 @@
+//! What crosses a channel.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::ops::Deref;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize, de};
+
+use crate::control::Control;
+use crate::wire::{Malformed, Reader, put_uint};
+use crate::{Generation, SnapshotId};
+
+/// The two numbers that every frame carries: the generation, and its number in its channel. Opaque to a transport.
+///
+/// It has a stable byte form of 3 to 21 bytes, so that an application with its own wire format carries it as one extra
+/// field.
+///
+/// ```
+/// use snapshot_core::Stamp;
+/// # use snapshot_core::Generation;
+/// # let stamp = Stamp::new(Generation(1), 300);
+/// let bytes = stamp.to_bytes();
+/// assert_eq!(Stamp::from_bytes(&bytes)?, stamp);
+/// # Ok::<(), snapshot_core::Malformed>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Stamp {
+    generation: Generation,
+    number: u64,
+}
+
+/// The bytes of a [`Stamp`], inline.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StampBytes {
+    bytes: [u8; Stamp::MAX_LEN],
+    len: u8,
+}
+
+impl Stamp {
+    /// The most bytes that [`to_bytes`](Self::to_bytes) gives.
+    pub const MAX_LEN: usize = 21;
+    const VERSION: u8 = 0;
+
+    /// The stamp of the frame `number` of `generation` in its channel. Nodes make them; an application never needs to.
+    pub fn new(generation: Generation, number: u64) -> Self {
+        Self { generation, number }
+    }
+
+    /// The generation in which the frame was sent.
+    pub fn generation(self) -> Generation {
+        self.generation
+    }
+
+    /// Its number in its channel and generation, counted from 1; 0 for control frames outside the count.
+    pub fn number(self) -> u64 {
+        self.number
+    }
+
+    /// The byte form.
+    pub fn to_bytes(self) -> StampBytes {
+        let mut bytes = [0; Self::MAX_LEN];
+        let mut rest = &mut bytes[..];
+        bytes::BufMut::put_u8(&mut rest, Self::VERSION);
+        put_uint(&mut rest, self.generation.0);
+        put_uint(&mut rest, self.number);
+        let len = (Self::MAX_LEN - rest.len()) as u8;
+        StampBytes { bytes, len }
+    }
+
+    /// Reads the byte form.
+    ///
+    /// # Errors
+    ///
+    /// If these are not the bytes of a stamp, whole and nothing else, or of a version that is not known here.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(bytes);
+        if reader.byte()? != Self::VERSION {
+            return Err(Malformed::new("a stamp of an unknown version"));
+        }
+        let stamp = Self { generation: reader.generation()?, number: reader.uint()? };
+        reader.end()?;
+        Ok(stamp)
+    }
+}
+
+impl fmt::Debug for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}#{}", self.generation, self.number)
+    }
+}
+
+impl Deref for StampBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+impl Serialize for Stamp {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.generation.0, self.number).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Stamp {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (generation, number) = <(u64, u64)>::deserialize(deserializer)?;
+        if generation == 0 {
+            return Err(de::Error::custom("generation 0"));
+        }
+        Ok(Self { generation: Generation(generation), number })
+    }
+}
+
+/// What a frame carries.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum Body<M> {
+    /// A message of the application.
+    Message(M),
+    /// A control frame of the snapshot protocol, in its own versioned byte format. Opaque to a transport.
+    Control(Bytes),
+}
+
+/// What crosses a channel: a stamp and a body. A transport carries both and understands neither.
+///
+/// ```
+/// use snapshot_core::{Body, Frame, FrameKind, Generation, Stamp};
+/// let frame = Frame { stamp: Stamp::new(Generation(1), 1), body: Body::Message("hello") };
+/// assert_eq!(frame.kind(), Ok(FrameKind::Message));
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct Frame<M> {
+    /// Generation and number.
+    pub stamp: Stamp,
+    /// Message or control.
+    pub body: Body<M>,
+}
+
+/// What a frame is, for those who watch channels: tracing, tests, simulations.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum FrameKind {
+    /// A message of the application.
+    Message,
+    /// The marker of a snapshot: everything before it on this channel is in the cut.
+    Marker(SnapshotId),
+    /// The news of a generation, or what is known of one after a reconnect.
+    Hello,
+    /// Says that a node's part of a snapshot is durable.
+    Receipt(SnapshotId),
+    /// Says how a snapshot ended: committed or aborted.
+    Outcome(SnapshotId),
+}
+
+impl<M> Frame<M> {
+    /// What this frame is.
+    ///
+    /// # Errors
+    ///
+    /// If it is a control frame that is malformed or of a version that is not known here.
+    pub fn kind(&self) -> Result<FrameKind, Malformed> {
+        match &self.body {
+            Body::Message(_) => Ok(FrameKind::Message),
+            Body::Control(bytes) => Control::decode(bytes).map(|control| match control {
+                Control::Hello | Control::Greet { .. } => FrameKind::Hello,
+                Control::Marker { snapshot } => FrameKind::Marker(snapshot),
+                Control::Receipt(receipt) => FrameKind::Receipt(receipt.snapshot),
+                Control::Committed { snapshot, .. } | Control::Aborted { snapshot, .. } => FrameKind::Outcome(snapshot),
+            }),
+        }
+    }
+}
+
+/// Frames on their way to one neighbour, in the order in which they must arrive.
+///
+/// ```
+/// use snapshot_core::{Body, Frame, Frames, Generation, Stamp};
+/// let mut frames = Frames::new();
+/// frames.push_back(Frame { stamp: Stamp::new(Generation(1), 1), body: Body::Message(7) });
+/// assert_eq!(frames.len(), 1);
+/// assert_eq!(frames.pop_front().unwrap().body, Body::Message(7));
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Frames<M> {
+    queue: VecDeque<Frame<M>>,
+}
+
+impl<M> Frames<M> {
+    /// None yet.
+    pub const fn new() -> Self {
+        Self { queue: VecDeque::new() }
+    }
+
+    /// Adds one at the back.
+    pub fn push_back(&mut self, frame: Frame<M>) {
+        self.queue.push_back(frame);
+    }
+
+    pub(crate) fn push_front(&mut self, frame: Frame<M>) {
+        self.queue.push_front(frame);
+    }
+
+    /// Takes the one at the front.
+    pub fn pop_front(&mut self) -> Option<Frame<M>> {
+        self.queue.pop_front()
+    }
+
+    /// Looks at the one at the front.
+    pub fn front(&self) -> Option<&Frame<M>> {
+        self.queue.front()
+    }
+
+    /// Looks at the one at the back.
+    pub fn back(&self) -> Option<&Frame<M>> {
+        self.queue.back()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Looks at them from front to back.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Frame<M>> {
+        self.queue.iter()
+    }
+
+    /// Takes the first `count` of them, or all where there are fewer, and keeps the buffer.
+    pub fn drain(&mut self, count: usize) -> impl ExactSizeIterator<Item = Frame<M>> {
+        let count = count.min(self.queue.len());
+        self.queue.drain(..count)
+    }
+
+    /// Drops all, and keeps the buffer.
+    pub fn clear(&mut self) {
+        self.queue.clear();
+    }
+
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.queue.truncate(len);
+    }
+}
+
+impl<M> Default for Frames<M> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_comes_back_from_its_bytes() {
+        for (generation, number) in [(1, 0), (1, 1), (127, 128), (u64::MAX, u64::MAX)] {
+            let stamp = Stamp::new(Generation(generation), number);
+            assert_eq!(Stamp::from_bytes(&stamp.to_bytes()), Ok(stamp));
+        }
+    }
+
+    #[test]
+    fn a_stamp_that_is_cut_short_or_long_is_refused() {
+        let bytes = Stamp::new(Generation(300), 5).to_bytes();
+        for len in 0..bytes.len() {
+            assert!(Stamp::from_bytes(&bytes[..len]).is_err());
+        }
+        assert!(Stamp::from_bytes(&[&bytes[..], &[0]].concat()).is_err());
+    }
+}

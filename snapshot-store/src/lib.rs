@@ -1,0 +1,1 @@
+//! Durable stores for snapshot-core: a folder, and memory for tests.

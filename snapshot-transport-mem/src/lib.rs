@@ -1,0 +1,1 @@
+//! The in-memory network of snapshot-core: seeded, deterministic, with virtual time.
