@@ -38,7 +38,7 @@ use std::io;
 ///     }
 /// }
 /// ```
-pub trait StateProvider {
+pub trait StateProvider: 'static {
     /// What a capture holds: a clone of a persistent map, an `Arc`, the plain value where it is small.
     type Captured: Send + 'static;
 

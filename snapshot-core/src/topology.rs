@@ -317,6 +317,11 @@ impl Topology {
         self.peers.get(peer.index()).filter(|n| n.peer == peer)?.outgoing
     }
 
+    /// What the channel between two members may carry; `None` where there is none.
+    pub fn link_use(&self, from: NodeId, to: NodeId) -> Option<LinkUse> {
+        self.shape.links.get(&(from, to)).copied()
+    }
+
     /// The neighbour to which something for `to` goes next, on a shortest path; `None` for this node and for strangers.
     ///
     /// All nodes of a group agree on the graph, so each hop brings it one step nearer.

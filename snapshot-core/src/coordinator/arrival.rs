@@ -1,0 +1,218 @@
+//! What the transport brings: frames under F2 and F3, connections that come and go (F4).
+
+use std::time::Duration;
+
+use super::channel::{Arrival, Link};
+use super::recovery::{Phase, Why};
+use super::{CaptureFn, SnapshotCoordinator, is_message, unreadable};
+use crate::control::Control;
+use crate::{AbortReason, Body, Event, Frame, LinkUse, Peer, Violation};
+
+impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
+    /// A frame has arrived. Markers and other control frames are acted on now, ahead of messages that have arrived but
+    /// were not taken; messages wait for [`take_message`](Self::take_message).
+    ///
+    /// While the node is not running, frames are held, in order; the bound is what the driver had received by then, since
+    /// [`wants_frames`](Self::wants_frames) says no.
+    pub fn handle_frame(&mut self, now: Duration, from: Peer, frame: Frame<M>, capture: &mut CaptureFn<'_, C>) {
+        self.schedule.moved(now);
+        match self.phase {
+            Phase::Over => {}
+            Phase::Idle | Phase::Recovering(_) => self.recovery.held.push_back((from, frame)),
+            Phase::Running => {
+                let control = !is_message(&frame);
+                self.accept(now, from, frame, capture);
+                if control {
+                    self.advance(now, capture);
+                }
+            }
+        }
+    }
+
+    /// A new connection to this neighbour stands (T7).
+    pub fn handle_up(&mut self, _now: Duration, peer: Peer) {
+        let channel = &mut self.channels[peer.index()];
+        let was = channel.link;
+        if !self.settings.durable && matches!(was, Link::Lost | Link::Left) {
+            // What was lost with the old connection cannot be made good without a store: it stays lost.
+            return;
+        }
+        channel.connected();
+        if matches!(was, Link::Lost | Link::Left) {
+            self.emit(Event::PeerBack { peer });
+        }
+        if self.phase == Phase::Running && self.settings.durable {
+            self.greet(peer);
+        }
+    }
+
+    /// The connection to this neighbour is gone, and frames may have gone with it. By itself that opens no generation:
+    /// survivors would notice one death at different times and open one each.
+    pub fn handle_lost(&mut self, now: Duration, peer: Peer, why: String, capture: &mut CaptureFn<'_, C>) {
+        if self.unlink(peer, Link::Lost) {
+            self.emit(Event::PeerLost { peer, why });
+        }
+        self.advance(now, capture);
+    }
+
+    /// This neighbour said goodbye.
+    pub fn handle_left(&mut self, now: Duration, peer: Peer, capture: &mut CaptureFn<'_, C>) {
+        if self.unlink(peer, Link::Left) {
+            self.emit(Event::PeerLeft { peer });
+        }
+        self.advance(now, capture);
+    }
+
+    fn unlink(&mut self, peer: Peer, link: Link) -> bool {
+        let channel = &mut self.channels[peer.index()];
+        let was = std::mem::replace(&mut channel.link, link);
+        // Without a store nothing that comes later can be trusted to follow what came before.
+        channel.broken |= !self.settings.durable;
+        let members = self.topology.members();
+        let waiting = self.commits.tallies.iter().filter(|(id, tally)| {
+            !self.is_committing(**id) && tally.missing(members).contains(&peer.id())
+        });
+        let mut doomed: Vec<_> = waiting.map(|(id, _)| *id).collect();
+        doomed.extend(self.recordings.ids());
+        for id in doomed {
+            self.give_up(id, AbortReason::PeerLost { peer: peer.id() });
+        }
+        was != link
+    }
+
+    /// Says what is expected next, so that a loss shows at once (F4).
+    fn greet(&mut self, peer: Peer) {
+        let channel = &self.channels[peer.index()];
+        if channel.outgoing.is_some() {
+            let greet = Control::Greet { life: self.life, expected: channel.expected() };
+            self.post_unnumbered(peer, &greet);
+        }
+    }
+
+    /// Handles a frame while running.
+    pub(super) fn accept(&mut self, now: Duration, from: Peer, frame: Frame<M>, capture: &mut CaptureFn<'_, C>) {
+        let channel = &mut self.channels[from.index()];
+        if channel.incoming.is_none() {
+            return self.violated(from, Violation::NoChannel);
+        }
+        let generation = frame.stamp.generation();
+        if generation < self.generation {
+            // F2, F3a: drop it, and tell the sender once what is new.
+            if self.settings.durable && channel.take_answer() {
+                self.post_unnumbered(from, &Control::Hello);
+            }
+            return;
+        }
+        if generation > self.generation {
+            if self.settings.durable {
+                // F3: neither drop nor handle; it and all behind it wait for the rollback.
+                self.recovery.held.push_back((from, frame));
+                self.begin_recovery(now, Why::Newer);
+            } else {
+                self.violated(from, Violation::UnknownGeneration { generation });
+            }
+            return;
+        }
+        if channel.broken {
+            return;
+        }
+        match channel.arrive(frame.stamp) {
+            Arrival::InOrder => match frame.body {
+                Body::Message(message) => self.arrived(from, message),
+                Body::Control(bytes) => match Control::decode(&bytes) {
+                    Ok(control) => self.control(now, from, control, capture),
+                    Err(error) => self.violated(from, unreadable(error)),
+                },
+            },
+            Arrival::OutsideTheCount => self.outside_the_count(now, from, &frame.body),
+            Arrival::Gap { expected } => self.gap(now, from, expected, frame.stamp.number()),
+        }
+    }
+
+    fn arrived(&mut self, from: Peer, message: M) {
+        if self.channels[from.index()].incoming == Some(LinkUse::ControlOnly) {
+            return self.violated(from, Violation::MessageOnWayBack);
+        }
+        let bytes = (self.measure.weigh)(&message).max(1);
+        if !self.recordings.is_empty() {
+            let copy = self.measure.copy;
+            self.recordings.record(from, bytes, || copy(&message));
+            self.bound_recordings();
+        }
+        self.untaken.push(from, message, bytes);
+    }
+
+    fn outside_the_count(&mut self, now: Duration, from: Peer, body: &Body<M>) {
+        let Body::Control(bytes) = body else { return self.violated(from, Violation::Unnumbered) };
+        match Control::decode(bytes) {
+            // The answer to an older frame of ours: we have rolled back meanwhile.
+            Ok(Control::Hello) => {}
+            Ok(Control::Greet { expected, .. }) => {
+                let channel = &self.channels[from.index()];
+                if expected > channel.next_number() {
+                    let node = self.topology.me();
+                    self.violated(from, Violation::FromTheFuture { node });
+                } else if expected < channel.sent_before() {
+                    // Frames from `expected` on were handed over, and have not arrived.
+                    self.lost_frames(now, from);
+                }
+            }
+            Ok(_) => self.violated(from, Violation::Unnumbered),
+            Err(error) => self.violated(from, unreadable(error)),
+        }
+    }
+
+    fn gap(&mut self, now: Duration, from: Peer, expected: u64, number: u64) {
+        tracing::warn!(me = %self.topology.me(), %from, expected, number, "frames are missing");
+        self.channels[from.index()].broken = true;
+        self.lost_frames(now, from);
+    }
+
+    /// This generation has lost something. With a store that leads to the next one; without, the peer stays lost.
+    fn lost_frames(&mut self, now: Duration, peer: Peer) {
+        if self.settings.durable {
+            self.begin_recovery(now, Why::Gap);
+        } else if self.unlink(peer, Link::Lost) {
+            let why = "frames from it are missing, which cannot be made good without a store".to_owned();
+            self.emit(Event::PeerLost { peer, why });
+        }
+    }
+
+    fn control(&mut self, now: Duration, from: Peer, control: Control, capture: &mut CaptureFn<'_, C>) {
+        if let Some(what) = self.objection(&control) {
+            return self.violated(from, what);
+        }
+        match control {
+            Control::Hello => {}
+            Control::Greet { .. } => self.violated(from, Violation::Unnumbered),
+            Control::Marker { snapshot } => self.marker(now, from, snapshot, capture),
+            Control::Receipt(receipt) => self.receipt(now, receipt),
+            Control::Committed { snapshot, index } => {
+                self.broadcast(snapshot.initiator, &Control::Committed { snapshot, index });
+                self.learn_commit(now, snapshot);
+            }
+            Control::Aborted { snapshot, by, reason } => {
+                self.broadcast(by, &Control::Aborted { snapshot, by, reason: reason.clone() });
+                self.aborted(snapshot, by, reason);
+            }
+        }
+    }
+
+    /// What a peer may not say, whatever the state of things.
+    fn objection(&self, control: &Control) -> Option<Violation> {
+        let (snapshot, named) = match control {
+            Control::Hello | Control::Greet { .. } => return None,
+            Control::Marker { snapshot } | Control::Committed { snapshot, .. } => (snapshot, None),
+            Control::Receipt(receipt) => (&receipt.snapshot, Some(receipt.member)),
+            Control::Aborted { snapshot, by, .. } => (snapshot, Some(*by)),
+        };
+        if snapshot.generation != self.generation {
+            return Some(Violation::OtherGeneration { snapshot: *snapshot });
+        }
+        if !self.is_member(snapshot.initiator) {
+            return Some(Violation::UnknownInitiator { node: snapshot.initiator });
+        }
+        let node = named.filter(|node| !self.is_member(*node))?;
+        Some(Violation::UnknownMember { node })
+    }
+}

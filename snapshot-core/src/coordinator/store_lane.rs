@@ -1,0 +1,368 @@
+//! The node's dealings with the journal: one operation at a time, so that each is decided on what the last one showed.
+//! Parts go beside it, any number at once.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::output::{Failure, Output, StoreAnswer, StoreRequest, Ticket};
+use super::recovery::{Phase, Step};
+use super::{CaptureFn, SnapshotCoordinator};
+use crate::control::Control;
+use crate::journal::{CommittedSnapshot, Entry, PartRef, Record, Refusal};
+use crate::{AbortReason, Created, Generation, Key, NodeId, SnapshotId, StoreError};
+
+/// Where this node stands in the journal, and what it is doing there.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Lane {
+    /// The newest record that was read; it sums up all before it (J1).
+    pub(super) last: Option<Record>,
+    asked: Option<(Ticket, Asked)>,
+    sweep: Option<Ticket>,
+    /// Read on, if only to see that there is nothing new.
+    pub(super) look: bool,
+    /// A commit of this node has been written: see what retention lets go.
+    pub(super) sweep_due: bool,
+    tickets: u64,
+}
+
+/// The operation under way, and what for.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Asked {
+    /// Looking for the end at the start.
+    Find { index: u64 },
+    /// Reading the record after the last one.
+    Next,
+    /// Creating a record.
+    Append { record: Box<Record>, purpose: Purpose },
+    /// After an ambiguous answer: is it there, and is it ours?
+    Confirm { record: Box<Record>, purpose: Purpose, error: String },
+    /// Creating the seat of a generation.
+    Seat { generation: Generation },
+    /// The seat exists, or may: whose is it?
+    SeatHolder { generation: Generation, error: Option<String> },
+    /// Which parts are there, so that a whole set can be committed?
+    Sets,
+    /// Is this part whole?
+    Verify(Verification),
+    /// The record of an older commit, to fall back to.
+    OlderCommit { rest: Vec<(u64, SnapshotId)> },
+    /// Reading this node's part of the start.
+    Load,
+    /// Writing this node's initial state.
+    Initial,
+}
+
+/// Why a record is created.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Purpose {
+    /// To open a generation.
+    Open,
+    /// To commit a whole set that was found.
+    Found,
+    /// To commit a snapshot of which all receipts are in.
+    Receipts(SnapshotId),
+}
+
+/// Parts that are read to see whether they are whole.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Verification {
+    pub(super) goal: Goal,
+    pub(super) todo: VecDeque<(NodeId, Key, Option<PartRef>)>,
+    pub(super) found: BTreeMap<NodeId, PartRef>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Goal {
+    /// To commit this set, then look at the others.
+    Commit { snapshot: SnapshotId, rest: VecDeque<SnapshotId> },
+    /// To start from this commit; `None`: from the initial states.
+    FallBack { to: Option<CommittedSnapshot>, rest: Vec<(u64, SnapshotId)> },
+}
+
+impl Lane {
+    pub(super) fn new() -> Self {
+        Self {
+            last: None,
+            asked: None,
+            sweep: None,
+            look: false,
+            sweep_due: false,
+            tickets: 0,
+        }
+    }
+
+    pub(super) fn ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
+    }
+
+    pub(super) fn next_index(&self) -> u64 {
+        self.last.as_ref().map_or(0, |record| record.index) + 1
+    }
+}
+
+impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
+    /// The store has answered. An answer that nobody waits for any more changes nothing.
+    pub fn handle_store(
+        &mut self,
+        now: Duration,
+        ticket: Ticket,
+        answer: StoreAnswer<M, C>,
+        capture: &mut CaptureFn<'_, C>,
+    ) {
+        if self.phase == Phase::Over {
+            return;
+        }
+        if self.lane.asked.as_ref().is_some_and(|(asked, _)| *asked == ticket) {
+            if let Some((_, asked)) = self.lane.asked.take() {
+                self.answered(now, asked, answer, capture);
+            }
+        } else if self.lane.sweep == Some(ticket) {
+            self.lane.sweep = None;
+            self.swept(answer);
+        } else if let Some(id) = self.commits.writing.iter().find(|(_, w)| w.ticket == ticket).map(|(id, _)| *id) {
+            let part = match answer {
+                StoreAnswer::Written(part) => Ok(part),
+                StoreAnswer::Failed(error) => Err(error),
+                other => Err(unexpected(&other)),
+            };
+            self.part_answered(now, id, part);
+        }
+        self.advance(now, capture);
+    }
+
+    /// Asks for the next operation, if none is under way and one is wanted.
+    pub(super) fn advance(&mut self, now: Duration, capture: &mut CaptureFn<'_, C>) {
+        if !self.settings.durable || self.lane.asked.is_some() {
+            return;
+        }
+        match self.phase {
+            Phase::Idle | Phase::Over => {}
+            Phase::Recovering(why) => self.recover(now, why, capture),
+            Phase::Running if self.lane.look => self.ask(Asked::Next),
+            Phase::Running => self.commit_next(),
+        }
+    }
+
+    pub(super) fn ask(&mut self, asked: Asked) {
+        let key = match &asked {
+            Asked::Find { index } => StoreRequest::Read(Key::Journal(*index)),
+            Asked::Next => StoreRequest::Read(Key::Journal(self.lane.next_index())),
+            Asked::Append { record, .. } => StoreRequest::Create(Key::Journal(record.index), record.encode()),
+            Asked::Confirm { record, .. } => StoreRequest::Read(Key::Journal(record.index)),
+            Asked::Seat { generation } => {
+                let seat = Key::Seat { generation: *generation, node: self.topology.me() };
+                StoreRequest::Create(seat, crate::journal::encode_seat(self.life))
+            }
+            Asked::SeatHolder { generation, .. } => {
+                StoreRequest::Read(Key::Seat { generation: *generation, node: self.topology.me() })
+            }
+            Asked::Sets => StoreRequest::ListParts(self.lane.last.as_ref().map(|record| record.generation)),
+            Asked::Verify(verification) => match verification.todo.front() {
+                Some((_, key, expected)) => StoreRequest::VerifyPart { key: *key, expected: *expected },
+                None => return,
+            },
+            Asked::OlderCommit { rest } => match rest.last() {
+                Some((index, _)) => StoreRequest::Read(Key::Journal(*index)),
+                None => return,
+            },
+            Asked::Load | Asked::Initial => return,
+        };
+        self.ask_with(asked, key);
+    }
+
+    pub(super) fn ask_with(&mut self, asked: Asked, request: StoreRequest<M, C>) {
+        let ticket = self.lane.ticket();
+        self.lane.asked = Some((ticket, asked));
+        self.outputs.push_back(Output::Store { ticket, request });
+    }
+
+    pub(super) fn append(&mut self, record: Record, purpose: Purpose) {
+        self.ask(Asked::Append { record: Box::new(record), purpose });
+    }
+
+    /// Whether the store is being asked to commit this snapshot: from then on only its answer can say how it ends.
+    pub(super) fn is_committing(&self, id: SnapshotId) -> bool {
+        matches!(
+            &self.lane.asked,
+            Some((_, Asked::Append { purpose: Purpose::Receipts(asked), .. }
+                | Asked::Confirm { purpose: Purpose::Receipts(asked), .. })) if *asked == id
+        )
+    }
+
+    /// Writes the commit record of the next snapshot whose receipts are all in, if the rules still allow it.
+    fn commit_next(&mut self) {
+        while let Some(id) = self.commits.queue.front().copied() {
+            let Some((last, tally)) = self.lane.last.as_ref().zip(self.commits.tallies.get(&id)) else {
+                self.commits.queue.pop_front();
+                continue;
+            };
+            let nonce = self.random.draw();
+            match last.commit(id, tally.parts(), self.topology.me(), nonce) {
+                Ok(record) => return self.append(record, Purpose::Receipts(id)),
+                // Whoever started meanwhile has found the set and committed it.
+                Err(Refusal::AlreadyCommitted) => {
+                    self.commits.queue.pop_front();
+                }
+                Err(Refusal::OtherGeneration) => {
+                    self.give_up(id, AbortReason::RolledBack);
+                }
+                Err(Refusal::LaterCommitted | Refusal::Superseded | Refusal::NotWhole) => {
+                    self.give_up(id, AbortReason::Superseded);
+                }
+            }
+        }
+        self.sweep();
+    }
+
+    fn answered(&mut self, now: Duration, asked: Asked, answer: StoreAnswer<M, C>, capture: &mut CaptureFn<'_, C>) {
+        match (asked, answer) {
+            (Asked::Find { index }, StoreAnswer::Read(bytes)) => self.found(index, bytes),
+            (Asked::Next, StoreAnswer::Read(bytes)) => self.read_next(now, bytes),
+            (Asked::Append { record, purpose }, StoreAnswer::Created(Created::New)) => {
+                self.appended(now, *record, purpose);
+            }
+            // Somebody else was first: see what is there, and decide anew (J1).
+            (Asked::Append { .. }, StoreAnswer::Created(Created::Exists)) => self.read_on(),
+            (Asked::Append { record, purpose }, StoreAnswer::Failed(error)) => {
+                self.ask(Asked::Confirm { record, purpose, error });
+            }
+            (Asked::Confirm { record, purpose, error }, answer) => self.confirmed(now, *record, purpose, error, answer),
+            (asked @ (Asked::Find { .. } | Asked::Next), StoreAnswer::Failed(error)) => {
+                if asked == Asked::Next && self.phase == Phase::Running {
+                    self.lane.look = false;
+                }
+                self.store_failed(now, error);
+            }
+            (asked, answer) => self.recovery_answered(now, asked, answer, capture),
+        }
+    }
+
+    fn read_next(&mut self, now: Duration, bytes: Option<Bytes>) {
+        let index = self.lane.next_index();
+        match bytes {
+            None => {
+                self.lane.look = false;
+                self.schedule.news(now);
+                if let Phase::Recovering(_) = self.phase {
+                    self.recovery.step = Step::Decide;
+                }
+            }
+            Some(bytes) => {
+                if let Some(record) = self.decode(index, &bytes) {
+                    self.learn(now, record);
+                }
+            }
+        }
+    }
+
+    /// Read the journal to its end before anything else.
+    pub(super) fn read_on(&mut self) {
+        self.lane.look = true;
+        self.recovery.step = Step::ReadOn;
+    }
+
+    pub(super) fn decode(&mut self, index: u64, bytes: &[u8]) -> Option<Record> {
+        let record = Record::decode(index, bytes).map_err(|error| {
+            self.fail(Failure::Record { key: Key::Journal(index), error });
+        });
+        let record = record.ok()?;
+        if let Err(error) = record.check(&self.topology) {
+            self.fail(Failure::Foreign(error));
+            return None;
+        }
+        Some(record)
+    }
+
+    /// The journal has this record after the last one.
+    pub(super) fn learn(&mut self, now: Duration, record: Record) {
+        let committed = (record.entry == Entry::Commit).then(|| record.last.as_ref().map(|c| c.snapshot)).flatten();
+        let generation = record.generation;
+        let index = record.index;
+        self.lane.last = Some(record);
+        if let Some(id) = committed.filter(|id| id.generation == self.generation) {
+            self.learn_commit(now, id);
+            // Somebody else has written what this node was about to write.
+            if self.commits.tallies.contains_key(&id) {
+                self.announce(now, id, index);
+            }
+        }
+        if generation > self.generation && !matches!(self.phase, Phase::Recovering(super::recovery::Why::Start)) {
+            self.leave_generation(now);
+        }
+    }
+
+    fn announce(&mut self, now: Duration, id: SnapshotId, index: u64) {
+        self.broadcast(self.topology.me(), &Control::Committed { snapshot: id, index });
+        self.ended_well(now, id, true);
+    }
+
+    fn appended(&mut self, now: Duration, record: Record, purpose: Purpose) {
+        self.lane.sweep_due |= matches!(purpose, Purpose::Receipts(_));
+        self.learn(now, record);
+        match purpose {
+            Purpose::Open | Purpose::Found => self.recovery.step = Step::Decide,
+            Purpose::Receipts(_) => {}
+        }
+    }
+
+    /// What became of a record whose creation had an ambiguous answer: ours is known by its nonce.
+    fn confirmed(
+        &mut self,
+        now: Duration,
+        record: Record,
+        purpose: Purpose,
+        error: String,
+        answer: StoreAnswer<M, C>,
+    ) {
+        match answer {
+            StoreAnswer::Read(Some(bytes)) => {
+                let Some(found) = self.decode(record.index, &bytes) else { return };
+                if found.nonce == record.nonce && found.author == record.author {
+                    self.appended(now, record, purpose);
+                } else {
+                    self.learn(now, found);
+                    self.read_on();
+                }
+            }
+            // Not there, or not to be known: what was to be committed is given up, though it may yet come to light.
+            _ => {
+                if let Purpose::Receipts(id) = purpose {
+                    self.give_up(id, AbortReason::StoreFailed { error: error.clone() });
+                    self.lane.look = true;
+                }
+                if self.phase != Phase::Running {
+                    self.store_failed(now, error);
+                }
+            }
+        }
+    }
+
+    /// Asks which parts there are, if a commit may have pushed others out.
+    fn sweep(&mut self) {
+        if self.lane.sweep_due && self.lane.sweep.is_none() {
+            self.lane.sweep_due = false;
+            if self.lane.last.as_ref().is_some_and(|record| record.retention != crate::Retention::All) {
+                let ticket = self.lane.ticket();
+                self.lane.sweep = Some(ticket);
+                self.outputs.push_back(Output::Store { ticket, request: StoreRequest::ListParts(None) });
+            }
+        }
+    }
+
+    fn swept(&mut self, answer: StoreAnswer<M, C>) {
+        let (StoreAnswer::Listed(keys), Some(last)) = (answer, &self.lane.last) else { return };
+        let doomed = last.doomed(&keys);
+        if !doomed.is_empty() {
+            let ticket = self.lane.ticket();
+            self.lane.sweep = Some(ticket);
+            self.outputs.push_back(Output::Store { ticket, request: StoreRequest::Delete(doomed) });
+        }
+    }
+}
+
+fn unexpected<M, C>(_: &StoreAnswer<M, C>) -> String {
+    StoreError::other("the driver gave an answer of another kind than was asked for").to_string()
+}

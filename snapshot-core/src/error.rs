@@ -1,0 +1,74 @@
+//! Why a node ends.
+
+use thiserror::Error;
+
+use crate::{AbortReason, Failure, NodeId, SnapshotId, TransportError};
+
+/// Why [`SnapshotNode::next`](crate::SnapshotNode::next), or its start, came to an end. The node takes no more part; a new
+/// process, or a new node, starts again from the newest committed snapshot.
+///
+/// ```
+/// use snapshot_core::{Failure, Generation, NodeError};
+/// let error = NodeError::from(Failure::Replaced { generation: Generation(3) });
+/// assert!(error.is_replaced(), "do not start this one again");
+/// ```
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// The rules or the store ended it.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+    /// The transport ended it.
+    #[error("the transport failed")]
+    Transport(#[from] TransportError),
+    /// The transport broke its contract.
+    #[error("the transport broke clause {clause} of its contract: {seen}")]
+    Contract {
+        /// The clause.
+        clause: &'static str,
+        /// What was seen.
+        seen: String,
+    },
+    /// The node was put together in a way that cannot work.
+    #[error("{0}")]
+    Configuration(String),
+    /// It had ended before.
+    #[error("the node has ended: start a new one")]
+    Ended,
+}
+
+impl NodeError {
+    /// Whether another process runs as this node: then a supervisor must not start this one again.
+    pub fn is_replaced(&self) -> bool {
+        matches!(self, Self::Failed(Failure::Replaced { .. }))
+    }
+}
+
+/// A snapshot that was asked for by a [`SnapshotHandle`](crate::SnapshotHandle) did not come to a good end. The application
+/// runs on, and the next one may.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Error)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// It was given up.
+    #[error("{snapshot} was given up by {by}: {reason}")]
+    Aborted {
+        /// The snapshot.
+        snapshot: SnapshotId,
+        /// Who gave it up.
+        by: NodeId,
+        /// Why.
+        reason: AbortReason,
+    },
+    /// It was not begun, since it could not have ended.
+    #[error("no snapshot was begun: {reason}")]
+    Refused {
+        /// Why.
+        reason: AbortReason,
+    },
+    /// More requests wait than a node takes (1024).
+    #[error("too many requests wait: does the application call `next`?")]
+    TooManyRequests,
+    /// The node has ended.
+    #[error("the node has ended")]
+    NodeGone,
+}

@@ -1,0 +1,139 @@
+//! What any task can ask of a node.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::channel::oneshot;
+use futures::task::AtomicWaker;
+
+use crate::{SnapshotError, SnapshotId, SnapshotReport, SnapshotStatus};
+
+/// The most requests that wait at a time.
+const MAX_WAITING: usize = 1024;
+
+/// Asks a node for snapshots from any task or thread. Cheap to clone. The node acts on it when its application calls
+/// [`next`](crate::SnapshotNode::next).
+///
+/// ```no_run
+/// # async fn f(handle: snapshot_core::SnapshotHandle) -> Result<(), snapshot_core::SnapshotError> {
+/// for status in handle.running() {
+///     println!("{} waits for markers of {:?}", status.snapshot, status.missing_markers);
+/// }
+/// let report = handle.snapshot().await?;      // when it is committed
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct SnapshotHandle {
+    desk: Arc<Desk>,
+}
+
+impl SnapshotHandle {
+    pub(crate) fn new(desk: Arc<Desk>) -> Self {
+        Self { desk }
+    }
+
+    /// Asks for a snapshot and waits until it is committed; without a store, until every node has taken its part. Requests
+    /// that arrive before one capture share one snapshot.
+    ///
+    /// # Errors
+    ///
+    /// If it was given up or could not begin, or the node has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future forgets the wait; the snapshot goes on if it has begun.
+    pub async fn snapshot(&self) -> Result<SnapshotReport, SnapshotError> {
+        let (sender, receiver) = oneshot::channel();
+        {
+            let mut wishes = self.desk.wishes();
+            if wishes.gone {
+                return Err(SnapshotError::NodeGone);
+            }
+            wishes.waiting.retain(|waiting| !waiting.is_canceled());
+            if wishes.waiting.len() >= MAX_WAITING {
+                return Err(SnapshotError::TooManyRequests);
+            }
+            wishes.waiting.push(sender);
+        }
+        self.desk.ring();
+        receiver.await.unwrap_or(Err(SnapshotError::NodeGone))
+    }
+
+    /// Gives a snapshot up, everywhere. One that has ended, or is being committed, is left alone.
+    pub fn abort(&self, snapshot: SnapshotId) {
+        {
+            let mut wishes = self.desk.wishes();
+            // Bounded: more than can run at a time makes no sense.
+            if wishes.aborts.len() < MAX_WAITING && !wishes.aborts.contains(&snapshot) {
+                wishes.aborts.push(snapshot);
+            }
+        }
+        self.desk.ring();
+    }
+
+    /// The snapshots that run, as the node sees them, and what each waits for.
+    pub fn running(&self) -> Vec<SnapshotStatus> {
+        self.desk.running.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl fmt::Debug for SnapshotHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SnapshotHandle").finish_non_exhaustive()
+    }
+}
+
+pub(crate) type Waiting = oneshot::Sender<Result<SnapshotReport, SnapshotError>>;
+
+/// Where handles leave their wishes and the node its news.
+#[derive(Default)]
+pub(crate) struct Desk {
+    wishes: Mutex<Wishes>,
+    rung: AtomicBool,
+    waker: AtomicWaker,
+    running: Mutex<Vec<SnapshotStatus>>,
+}
+
+#[derive(Default)]
+pub(crate) struct Wishes {
+    pub(crate) waiting: Vec<Waiting>,
+    pub(crate) aborts: Vec<SnapshotId>,
+    gone: bool,
+}
+
+impl Desk {
+    fn wishes(&self) -> MutexGuard<'_, Wishes> {
+        self.wishes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ring(&self) {
+        self.rung.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    pub(crate) fn listen(&self, waker: &std::task::Waker) {
+        self.waker.register(waker);
+    }
+
+    /// Whether there may be new wishes. One load, no lock.
+    pub(crate) fn is_rung(&self) -> bool {
+        self.rung.load(Ordering::Acquire)
+    }
+
+    /// Takes what is wished for.
+    pub(crate) fn take(&self) -> Wishes {
+        self.rung.store(false, Ordering::Release);
+        std::mem::take(&mut self.wishes())
+    }
+
+    pub(crate) fn show(&self, running: Vec<SnapshotStatus>) {
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = running;
+    }
+
+    /// The node has ended: those who wait hear it.
+    pub(crate) fn leave(&self) {
+        *self.wishes() = Wishes { gone: true, ..Wishes::default() };
+        self.show(Vec::new());
+    }
+}

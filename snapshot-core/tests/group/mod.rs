@@ -1,0 +1,467 @@
+//! A whole group of coordinators over modelled channels and a modelled store. One seed decides everything: who moves next,
+//! what is lost, who dies.
+
+#![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use snapshot_core::{
+    Capture, Created, Event, Failure, Frame, Frames, Graph, Key, LocalSnapshot, NodeId, Output, PartError, PartRef, Settings,
+    SnapshotCoordinator, SnapshotId, StoreAnswer, StoreRequest, StoredPart, Ticket, Turn,
+};
+
+pub type Coordinator = SnapshotCoordinator<Transfer, Branch>;
+
+/// Money on its way, with its number in its channel.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Transfer {
+    pub amount: u64,
+    pub number: u64,
+}
+
+/// A branch of a bank that counts what it sends and receives.
+#[derive(Clone, Default, PartialEq, Eq, Hash, Debug)]
+pub struct Branch {
+    pub balance: u64,
+    pub sent: BTreeMap<NodeId, u64>,
+    pub received: BTreeMap<NodeId, u64>,
+}
+
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub fn draw(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub fn below(&mut self, n: usize) -> usize {
+        (self.draw() % n.max(1) as u64) as usize
+    }
+
+    pub fn chance(&mut self, percent: u64) -> bool {
+        self.draw() % 100 < percent
+    }
+}
+
+/// The store: objects under keys, each operation one step.
+#[derive(Default)]
+pub struct Store {
+    pub small: BTreeMap<Key, bytes::Bytes>,
+    pub parts: BTreeMap<Key, (LocalSnapshot<Branch, Transfer>, PartRef)>,
+    /// Percentage of operations that fail, half of them after they were done.
+    pub faults: u64,
+}
+
+pub struct Process {
+    pub coordinator: Coordinator,
+    pub branch: Branch,
+    pub asked: Vec<(Ticket, StoreRequest<Transfer, Branch>)>,
+    /// The newest turn that was announced as covered in this life.
+    pub covered: Turn,
+    pub locals: Vec<LocalSnapshot<Branch, Transfer>>,
+    pub reports: Vec<SnapshotId>,
+    pub aborted: Vec<SnapshotId>,
+    pub failed: Option<Failure>,
+    pub events: Vec<String>,
+}
+
+pub struct Group {
+    pub graph: Graph,
+    pub settings: Settings,
+    pub random: Random,
+    pub now: Duration,
+    pub total: u64,
+    pub processes: BTreeMap<NodeId, Process>,
+    pub channels: BTreeMap<(NodeId, NodeId), VecDeque<Frame<Transfer>>>,
+    pub store: Store,
+    /// Turns that were announced as covered, by node: no rollback may go behind them.
+    pub promised: BTreeMap<NodeId, Turn>,
+    pub rollbacks: u64,
+    pub commits: u64,
+}
+
+const START: u64 = 100;
+
+impl Group {
+    pub fn new(graph: Graph, settings: Settings, seed: u64) -> Self {
+        let members = graph.members().to_vec();
+        let mut channels = BTreeMap::new();
+        for (from, to, _) in graph.at(members[0]).unwrap().links() {
+            channels.insert((from, to), VecDeque::new());
+        }
+        Self {
+            total: START * members.len() as u64,
+            graph,
+            settings,
+            random: Random::new(seed),
+            now: Duration::ZERO,
+            processes: BTreeMap::new(),
+            channels,
+            store: Store::default(),
+            promised: BTreeMap::new(),
+            rollbacks: 0,
+            commits: 0,
+        }
+    }
+
+    pub fn boot(&mut self, id: NodeId) {
+        let seed = self.random.draw();
+        let mut coordinator = Coordinator::new(self.graph.at(id).unwrap(), self.settings.clone(), seed);
+        coordinator.start(self.now);
+        let process = Process {
+            coordinator,
+            branch: Branch { balance: START, ..Branch::default() },
+            asked: Vec::new(),
+            covered: Turn(0),
+            locals: Vec::new(),
+            reports: Vec::new(),
+            aborted: Vec::new(),
+            failed: None,
+            events: Vec::new(),
+        };
+        self.processes.insert(id, process);
+        self.drain(id);
+        for peer in self.neighbours(id) {
+            if self.processes.contains_key(&peer) {
+                self.up(id, peer);
+                self.up(peer, id);
+            }
+        }
+    }
+
+    pub fn boot_all(&mut self) {
+        for id in self.graph.members().to_vec() {
+            self.boot(id);
+        }
+    }
+
+    fn neighbours(&self, id: NodeId) -> Vec<NodeId> {
+        self.graph.at(id).unwrap().peers().map(|p| p.id()).collect()
+    }
+
+    fn up(&mut self, id: NodeId, peer: NodeId) {
+        let now = self.now;
+        if let Some(process) = self.processes.get_mut(&id) {
+            let peer = process.coordinator.topology().peer(peer).unwrap();
+            process.coordinator.handle_up(now, peer);
+            self.drain(id);
+        }
+    }
+
+    fn lost(&mut self, id: NodeId, peer: NodeId) {
+        self.input(id, |c, now, capture| {
+            let peer = c.topology().peer(peer).unwrap();
+            c.handle_lost(now, peer, "gone".to_owned(), capture);
+        });
+    }
+
+    /// The connection breaks: a suffix of what is in flight in both directions is lost. It comes back at once.
+    pub fn break_link(&mut self, a: NodeId, b: NodeId) {
+        for pair in [(a, b), (b, a)] {
+            let Some(channel) = self.channels.get_mut(&pair) else { continue };
+            let keep = self.random.below(channel.len() + 1);
+            // What is kept had arrived before the connection broke.
+            let arrived: Vec<_> = channel.drain(..).take(keep).collect();
+            for frame in arrived {
+                self.deliver_frame(pair, frame);
+            }
+        }
+        for (id, peer) in [(a, b), (b, a)] {
+            self.lost(id, peer);
+        }
+        for (id, peer) in [(a, b), (b, a)] {
+            self.up(id, peer);
+        }
+    }
+
+    /// The process is gone, with what was on its way to it and a part of what it had sent.
+    pub fn crash(&mut self, id: NodeId) {
+        self.processes.remove(&id);
+        for ((from, to), channel) in &mut self.channels {
+            if *to == id {
+                channel.clear();
+            } else if *from == id {
+                let keep = self.random.below(channel.len() + 1);
+                channel.truncate(keep);
+            }
+        }
+        for peer in self.neighbours(id) {
+            // What it had sent arrives before the loss is noticed.
+            while let Some(frame) = self.channels.get_mut(&(id, peer)).and_then(VecDeque::pop_front) {
+                self.deliver_frame((id, peer), frame);
+            }
+            self.lost(peer, id);
+        }
+    }
+
+    /// Gives one input and does what comes of it.
+    pub fn input<R>(
+        &mut self,
+        id: NodeId,
+        input: impl FnOnce(&mut Coordinator, Duration, &mut dyn FnMut() -> Capture<Branch>) -> R,
+    ) -> Option<R> {
+        let now = self.now;
+        let process = self.processes.get_mut(&id)?;
+        let branch = process.branch.clone();
+        let result = input(&mut process.coordinator, now, &mut || Capture::new(branch.clone()));
+        self.drain(id);
+        Some(result)
+    }
+
+    fn drain(&mut self, id: NodeId) {
+        while let Some(output) = self.processes.get_mut(&id).and_then(|p| p.coordinator.poll_output()) {
+            let process = self.processes.get_mut(&id).unwrap();
+            match output {
+                Output::Store { ticket, request } => process.asked.push((ticket, request)),
+                Output::Restore { state } => {
+                    process.branch = state.unwrap_or_else(|| process.branch.clone());
+                    let branch = process.branch.clone();
+                    process.coordinator.handle_restored(self.now, &mut || Capture::new(branch.clone()));
+                }
+                Output::Event(event) => self.event(id, event),
+                Output::Report(report) => process.reports.push(report.snapshot),
+                Output::Failed(failure) => process.failed = Some(failure),
+                _ => unreachable!(),
+            }
+        }
+        // The transport takes frames at once.
+        let Some(process) = self.processes.get_mut(&id) else { return };
+        let peers: Vec<_> = process.coordinator.topology().outgoing().collect();
+        for peer in peers {
+            let mut frames = Frames::new();
+            if process.coordinator.take_outgoing(peer, &mut frames) {
+                let channel = self.channels.get_mut(&(id, peer.id())).unwrap();
+                // Nobody listens at a dead process: these bytes are gone.
+                channel.extend(frames.drain(usize::MAX));
+                process.coordinator.handle_sent(self.now, peer);
+            }
+        }
+    }
+
+    fn event(&mut self, id: NodeId, event: Event<Transfer, Branch>) {
+        let process = self.processes.get_mut(&id).unwrap();
+        process.events.push(format!("{event:?}"));
+        match event {
+            Event::Committed { turn, .. } => {
+                self.commits += 1;
+                let promised = self.promised.entry(id).or_default();
+                *promised = (*promised).max(turn);
+            }
+            Event::RolledBack { turn, .. } => {
+                self.rollbacks += 1;
+                let promised = self.promised.get(&id).copied().unwrap_or_default();
+                assert!(turn >= promised, "{id} went back to {turn}, but {promised} had been covered");
+            }
+            Event::LocalSnapshot(local) => process.locals.push(local),
+            Event::SnapshotAborted { snapshot, .. } => process.aborted.push(snapshot),
+            Event::Violation { peer, what } => panic!("{id} accuses {peer}: {what}"),
+            _ => {}
+        }
+    }
+
+    pub fn deliver(&mut self, pair: (NodeId, NodeId)) -> bool {
+        if !self.processes.contains_key(&pair.1) {
+            return false;
+        }
+        let Some(frame) = self.channels.get_mut(&pair).and_then(VecDeque::pop_front) else { return false };
+        self.deliver_frame(pair, frame);
+        true
+    }
+
+    fn deliver_frame(&mut self, (from, to): (NodeId, NodeId), frame: Frame<Transfer>) {
+        self.input(to, |c, now, capture| {
+            let from = c.topology().peer(from).unwrap();
+            c.handle_frame(now, from, frame, capture);
+        });
+    }
+
+    /// A turn: takes a message, if there is one.
+    pub fn take(&mut self, id: NodeId) -> bool {
+        let Some(process) = self.processes.get_mut(&id) else { return false };
+        process.coordinator.end_turn().unwrap();
+        let Some((from, transfer)) = process.coordinator.take_message() else { return false };
+        let received = process.branch.received.entry(from.id()).or_default();
+        *received += 1;
+        assert_eq!(transfer.number, *received, "{id} got another message from {from} than the next one");
+        process.branch.balance += transfer.amount;
+        true
+    }
+
+    /// A turn: sends some money to a neighbour, if there is room.
+    pub fn pay(&mut self, id: NodeId) {
+        let Some(process) = self.processes.get_mut(&id) else { return };
+        process.coordinator.end_turn().unwrap();
+        let peers: Vec<_> = process.coordinator.topology().outgoing().collect();
+        if !process.coordinator.has_room() || peers.is_empty() || process.branch.balance == 0 {
+            return;
+        }
+        let to = peers[self.random.below(peers.len())];
+        let amount = 1 + self.random.draw() % process.branch.balance.min(7);
+        let number = process.branch.sent.get(&to.id()).copied().unwrap_or(0) + 1;
+        if process.coordinator.send(to, Transfer { amount, number }).is_ok() {
+            process.branch.balance -= amount;
+            process.branch.sent.insert(to.id(), number);
+        }
+        self.drain(id);
+    }
+
+    /// Does one thing that the node has asked of the store.
+    pub fn serve(&mut self, id: NodeId) -> bool {
+        let Some(process) = self.processes.get_mut(&id).filter(|p| !p.asked.is_empty()) else { return false };
+        let at = self.random.below(process.asked.len());
+        let (ticket, request) = process.asked.swap_remove(at);
+        let (faulty, done) = (self.random.chance(self.store.faults), self.random.chance(50));
+        let answer = if faulty && !done {
+            StoreAnswer::Failed("injected".to_owned())
+        } else {
+            let answer = self.store.perform(id, request);
+            if faulty { StoreAnswer::Failed("injected after it was done".to_owned()) } else { answer }
+        };
+        self.input(id, |c, now, capture| c.handle_store(now, ticket, answer, capture));
+        true
+    }
+
+    pub fn initiate(&mut self, id: NodeId) -> Option<SnapshotId> {
+        if let Some(process) = self.processes.get_mut(&id) {
+            process.coordinator.end_turn().unwrap();
+        }
+        self.input(id, |c, now, capture| c.initiate(now, capture))?.ok()
+    }
+
+    pub fn pass_time(&mut self, by: Duration) {
+        self.now += by;
+        for id in self.graph.members().to_vec() {
+            let due = self.processes.get(&id).and_then(|p| p.coordinator.poll_timeout());
+            if due.is_some_and(|at| at <= self.now) {
+                self.input(id, |c, now, capture| c.handle_timeout(now, capture));
+            }
+        }
+    }
+
+    /// Everything that can move without time passing moves, until nothing does.
+    pub fn settle(&mut self) {
+        for round in 0.. {
+            assert!(round < 10_000, "the group does not come to rest");
+            let mut moved = false;
+            for pair in self.channels.keys().copied().collect::<Vec<_>>() {
+                while self.deliver(pair) {
+                    moved = true;
+                }
+            }
+            for id in self.graph.members().to_vec() {
+                while self.serve(id) || self.take(id) {
+                    moved = true;
+                }
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    /// Whatever is stored as whole is a consistent cut: each channel holds exactly what was sent and not received.
+    pub fn check_cuts(&self) -> usize {
+        let mut cuts: BTreeMap<SnapshotId, Vec<&LocalSnapshot<Branch, Transfer>>> = BTreeMap::new();
+        for (local, _) in self.store.parts.values().filter(|(local, _)| local.snapshot.sequence > 0) {
+            cuts.entry(local.snapshot).or_default().push(local);
+        }
+        for process in self.processes.values() {
+            for local in &process.locals {
+                cuts.entry(local.snapshot).or_default().push(local);
+            }
+        }
+        let members = self.graph.members().len();
+        let whole: Vec<_> = cuts.into_iter().filter(|(_, locals)| locals.len() == members).collect();
+        for (snapshot, locals) in &whole {
+            let mut total: u64 = locals.iter().map(|local| local.state.balance).sum();
+            for local in locals {
+                for (from, messages) in &local.channels {
+                    let sender = locals.iter().find(|l| l.node == *from).unwrap();
+                    let sent = sender.state.sent.get(&local.node).copied().unwrap_or(0);
+                    let received = local.state.received.get(from).copied().unwrap_or(0);
+                    let numbers: Vec<u64> = messages.iter().map(|m| m.number).collect();
+                    let exact: Vec<u64> = (received + 1..=sent).collect();
+                    assert_eq!(numbers, exact, "{snapshot}: the channel {from} -> {}", local.node);
+                    total += messages.iter().map(|m| m.amount).sum::<u64>();
+                }
+            }
+            assert_eq!(total, self.total, "{snapshot}: money was made or lost");
+        }
+        whole.len()
+    }
+
+    /// The money of a group at rest.
+    pub fn balance(&self) -> u64 {
+        self.processes.values().map(|p| p.branch.balance).sum()
+    }
+}
+
+impl Store {
+    fn perform(&mut self, node: NodeId, request: StoreRequest<Transfer, Branch>) -> StoreAnswer<Transfer, Branch> {
+        match request {
+            StoreRequest::Read(key) => StoreAnswer::Read(self.small.get(&key).cloned()),
+            StoreRequest::Create(key, bytes) => StoreAnswer::Created(match self.small.contains_key(&key) {
+                true => Created::Exists,
+                false => {
+                    self.small.insert(key, bytes);
+                    Created::New
+                }
+            }),
+            StoreRequest::WriteInitial(state) => {
+                let key = Key::Initial(node);
+                if self.parts.contains_key(&key) {
+                    return StoreAnswer::Created(Created::Exists);
+                }
+                let snapshot = SnapshotId { generation: snapshot_core::Generation(1), sequence: 0, initiator: node };
+                let local =
+                    LocalSnapshot { snapshot, node, turn: Turn(0), members: vec![], state, channels: BTreeMap::new() };
+                self.parts.insert(key, (local, PartRef { turn: Turn(0), size: 1, checksum: 1 }));
+                StoreAnswer::Created(Created::New)
+            }
+            StoreRequest::WritePart(local) => {
+                let part = PartRef { turn: local.turn, size: 100, checksum: local.turn.0 as u32 };
+                let key = Key::Part { snapshot: local.snapshot, node: local.node };
+                assert!(self.parts.insert(key, (local, part)).is_none(), "{key} was written twice");
+                StoreAnswer::Written(part)
+            }
+            StoreRequest::ReadPart { key, expected } => StoreAnswer::Part(match self.parts.get(&key) {
+                None => Err(PartError::Missing { key }),
+                Some((local, part)) => {
+                    assert!(expected.is_none_or(|expected| expected == *part));
+                    let local = local.clone();
+                    Ok(StoredPart { turn: local.turn, state: local.state, channels: local.channels })
+                }
+            }),
+            StoreRequest::VerifyPart { key, .. } => StoreAnswer::Verified(match self.parts.get(&key) {
+                None => Err(PartError::Missing { key }),
+                Some((_, part)) => Ok(*part),
+            }),
+            StoreRequest::ListParts(generation) => StoreAnswer::Listed(
+                self.parts
+                    .keys()
+                    .copied()
+                    .filter(|key| match key {
+                        Key::Part { snapshot, .. } => generation.is_none_or(|g| g == snapshot.generation),
+                        _ => false,
+                    })
+                    .collect(),
+            ),
+            StoreRequest::Delete(keys) => {
+                for key in keys {
+                    assert!(matches!(key, Key::Part { .. }), "only parts are deleted");
+                    self.parts.remove(&key);
+                }
+                StoreAnswer::Deleted
+            }
+        }
+    }
+}
