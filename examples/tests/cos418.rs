@@ -47,8 +47,8 @@ impl Suite {
         self.write(&format!("{name}.events"), events);
         write!(self.manifest, "{name} {name}.top {name}.events").expect("a string takes all");
         for (index, snap) in snaps.iter().enumerate() {
-            self.write(&format!("{name}{index}.snap"), snap);
-            write!(self.manifest, " {name}{index}.snap").expect("a string takes all");
+            self.write(&format!("{name}-{index}.snap"), snap);
+            write!(self.manifest, " {name}-{index}.snap").expect("a string takes all");
         }
         self.manifest.push('\n');
     }
@@ -56,7 +56,8 @@ impl Suite {
     /// Adds a case whose snapshots the independent simulator works out.
     fn add_simulated(&mut self, name: &str, world: &World, steps: &[Step], delays: &[u64]) -> Vec<Snapshot> {
         let snapshots = world.run(steps, delays);
-        let snaps: Vec<String> = snapshots.iter().enumerate().map(|(id, snapshot)| snapshot.text(id)).collect();
+        let snaps: Vec<String> =
+            snapshots.iter().enumerate().map(|(id, snapshot)| snapshot.text(id)).collect();
         self.add(name, &world.text(), &Step::texts(steps), &snaps);
         snapshots
     }
@@ -89,7 +90,12 @@ const PAIR: &str = "2\nN1 1\nN2 0\nN1 N2\nN2 N1\n";
 fn the_worked_example_comes_out_as_worked_by_hand() {
     // Delays 3, 2, 3: the token is due at 4, the marker of N2 at 3, the marker of N1 at 7; so the token is recorded.
     let mut suite = Suite::new(&[3, 2, 3]);
-    suite.add("worked", PAIR, "send N1 N2 1\nsnapshot N2\ntick\n", &["0\nN1 0\nN2 0\nN1 N2 token(1)\n".to_owned()]);
+    suite.add(
+        "worked",
+        PAIR,
+        "send N1 N2 1\nsnapshot N2\ntick\n",
+        &["0\nN1 0\nN2 0\nN1 N2 token(1)\n".to_owned()],
+    );
     let run = suite.run();
     assert_eq!((run.out.as_str(), run.code), ("PASS worked\n1 passed, 0 failed\n", Some(0)), "{}", run.err);
 }
@@ -156,7 +162,12 @@ fn a_server_that_is_alone_records_itself() {
 #[test]
 fn delays_come_from_the_file_named() {
     let mut suite = Suite::new(&[0, 0, 0]);
-    suite.add("worked", PAIR, "send N1 N2 1\nsnapshot N2\ntick\n", &["0\nN1 0\nN2 0\nN1 N2 token(1)\n".to_owned()]);
+    suite.add(
+        "worked",
+        PAIR,
+        "send N1 N2 1\nsnapshot N2\ntick\n",
+        &["0\nN1 0\nN2 0\nN1 N2 token(1)\n".to_owned()],
+    );
     // Without delay the token is there when N2 records.
     suite.add("prompt", PAIR, "send N1 N2 1\ntick\nsnapshot N2\n", &["0\nN1 0\nN2 1\n".to_owned()]);
     suite.write("other.txt", "3\n2\n3\n");
@@ -164,7 +175,7 @@ fn delays_come_from_the_file_named() {
     let other = suite.folder.path().join("other.txt");
     let run = run(&[suite.folder.path(), Path::new("--delays"), &other]);
     let lines: Vec<&str> = run.out.lines().collect();
-    let prompt = "FAIL prompt: snapshot 0 (prompt0.snap): N2 recorded 0 tokens, expected 1";
+    let prompt = "FAIL prompt: snapshot 0 (prompt-0.snap): N2 recorded 0 tokens, expected 1";
     assert_eq!(lines, ["PASS worked", prompt, "1 passed, 1 failed"]);
     assert_eq!(run.code, Some(1));
 }
@@ -178,9 +189,17 @@ fn wrong_expectations_fail_and_say_where() {
         ("tokens", right.replace("N2 0", "N2 1"), "N2 recorded 0 tokens, expected 1"),
         ("server", right.replace("N2 0\n", "N2 0\nN3 0\n"), "N3 is expected and recorded nothing"),
         ("missing", right.replace("N2 0\n", ""), "N2 recorded 0 tokens, and is not expected at all"),
-        ("order", "0\nN1 0\nN2 0\nN1 N2 token(2)\nN1 N2 token(1)\n".to_owned(), "recorded [1 2], expected [2 1]"),
+        (
+            "order",
+            "0\nN1 0\nN2 0\nN1 N2 token(2)\nN1 N2 token(1)\n".to_owned(),
+            "recorded [1 2], expected [2 1]",
+        ),
         ("fewer", right.replace("N1 N2 token(2)\n", ""), "recorded [1 2], expected [1]"),
-        ("joined", right.replace("N1 N2 token(2)\n", "").replace("(1)", "(3)"), "recorded [1 2], expected [3]"),
+        (
+            "joined",
+            right.replace("N1 N2 token(2)\n", "").replace("(1)", "(3)"),
+            "recorded [1 2], expected [3]",
+        ),
         ("turned", right.replace("N1 N2 token", "N2 N1 token"), "N1 -> N2 recorded [1 2], expected nothing"),
         ("id", right.replace("0\nN1", "1\nN1"), "no .snap file is of snapshot 0"),
     ];
@@ -199,7 +218,7 @@ fn wrong_expectations_fail_and_say_where() {
         assert!(line.starts_with(&format!("FAIL {name}: ")) && line.ends_with(difference), "{line}");
     }
     assert_eq!(lines.next(), Some("FAIL none: 1 snapshots were begun, and there are 0 .snap files"));
-    assert_eq!(lines.next(), Some("FAIL twice: twice1.snap and twice0.snap are both of snapshot 0"));
+    assert_eq!(lines.next(), Some("FAIL twice: twice-1.snap and twice-0.snap are both of snapshot 0"));
     assert_eq!((lines.next(), run.code), (Some("1 passed, 10 failed"), Some(1)));
 }
 
@@ -214,7 +233,11 @@ fn broken_files_fail_with_file_and_line() {
         ("t-zero", "0\n", ":1: there is at least one server"),
         ("t-few", "3\nN1 1\nN2 0\n", ":3: 3 servers were announced, 2 are there"),
         ("t-huge", "99999999999999999999\nN1 1\n", ":1: '99999999999999999999' is no number"),
-        ("t-many", "18446744073709551615\nN1 1\n", ":2: 18446744073709551615 servers were announced, 1 are there"),
+        (
+            "t-many",
+            "18446744073709551615\nN1 1\n",
+            ":2: 18446744073709551615 servers were announced, 1 are there",
+        ),
         ("t-minus", "2\nN1 -1\nN2 0\n", ":2: '-1' is no number"),
         ("t-twice", "2\nN1 1\nN1 0\n", ":3: the server N1 is there twice"),
         ("t-stranger", "2\nN1 1\nN2 0\nN1 N2\nN2 N9\n", ":5: there is no server N9"),
@@ -249,7 +272,7 @@ fn broken_files_fail_with_file_and_line() {
     }
     for (name, snap, what) in snaps {
         suite.add(name, PAIR, events, &[snap.to_owned()]);
-        expected.push(format!("FAIL {name}: {name}0.snap{what}"));
+        expected.push(format!("FAIL {name}: {name}-0.snap{what}"));
     }
     suite.add("bytes", PAIR, events, std::slice::from_ref(&snap));
     fs::write(suite.folder.path().join("bytes.events"), b"tick\nsnapshot \xff\n").expect("a file is written");
@@ -267,7 +290,10 @@ fn broken_files_fail_with_file_and_line() {
         assert!(line.starts_with(expected), "{line}\n{expected}");
     }
     let summary = format!("1 passed, {} failed", expected.len() - 1);
-    assert_eq!((run.out.lines().last(), run.out.lines().count()), (Some(summary.as_str()), expected.len() + 1));
+    assert_eq!(
+        (run.out.lines().last(), run.out.lines().count()),
+        (Some(summary.as_str()), expected.len() + 1)
+    );
     assert_eq!((run.code, run.err.as_str()), (Some(1), ""));
 }
 
@@ -279,7 +305,10 @@ fn a_case_that_runs_out_of_delays_or_never_ends_fails() {
     suite.add("patient", PAIR, "snapshot N1\ntick 18446744073709551615\n", &["0\nN1 1\nN2 0\n".to_owned()]);
     let run = suite.run();
     let lines: Vec<&str> = run.out.lines().collect();
-    assert_eq!(lines[0], "FAIL dry: dry.events:3: the delays file has only 2 delays, and the case needs more");
+    assert_eq!(
+        lines[0],
+        "FAIL dry: dry.events:3: the delays file has only 2 delays, and the case needs more"
+    );
     assert!(lines[1].starts_with("FAIL endless: 100000 ticks after the last event"), "{}", lines[1]);
     assert_eq!(lines[2..], ["PASS patient", "1 passed, 2 failed"]);
 }
@@ -329,10 +358,15 @@ fn random_worlds_come_out_as_the_independent_simulator_says_and_spoilt_ones_fail
         let snaps: Vec<String> = snapshots
             .iter()
             .enumerate()
-            .map(|(id, snapshot)| if id == spoilt { snapshot.spoilt(&mut random).text(id) } else { snapshot.text(id) })
+            .map(
+                |(id, snapshot)| {
+                    if id == spoilt { snapshot.spoilt(&mut random).text(id) } else { snapshot.text(id) }
+                },
+            )
             .collect();
         suite.add(&name, &world.text(), &Step::texts(&steps), &snaps);
-        writeln!(expected, "FAIL {name}: snapshot {spoilt} ({name}{spoilt}.snap)").expect("a string takes all");
+        writeln!(expected, "FAIL {name}: snapshot {spoilt} ({name}-{spoilt}.snap)")
+            .expect("a string takes all");
     }
     assert!(in_flight > 100, "the worlds are too quiet to show anything: {in_flight}");
     let run = suite.run();

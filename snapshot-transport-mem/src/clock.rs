@@ -77,13 +77,13 @@ impl Time {
 
     /// Makes the alarm wake another task; `false` where it is no longer set.
     fn wake_by(&self, key: AlarmKey, waker: &Waker) -> bool {
-        match self.alarms().queue.get_mut(&key) {
-            Some(Alarm::Wake(old)) => {
-                old.clone_from(waker);
-                true
-            }
-            _ => false,
-        }
+        let waker = waker.clone();
+        let old = match self.alarms().queue.get_mut(&key) {
+            Some(Alarm::Wake(old)) => std::mem::replace(old, waker),
+            _ => return false,
+        };
+        drop(old);
+        true
     }
 
     fn alarms(&self) -> MutexGuard<'_, Alarms> {

@@ -68,11 +68,14 @@ struct Run<'a> {
 
 impl World {
     pub fn run(&self, steps: &[Step], delays: &[u64]) -> Vec<Snapshot> {
-        let mut servers: Vec<(&str, u64)> = self.servers.iter().map(|(name, n)| (name.as_str(), *n)).collect();
+        let mut servers: Vec<(&str, u64)> =
+            self.servers.iter().map(|(name, n)| (name.as_str(), *n)).collect();
         servers.sort_by_key(|(name, _)| name.as_bytes());
         let names: Vec<&str> = servers.iter().map(|(name, _)| *name).collect();
-        let place = |name: &str| names.iter().position(|other| *other == name).expect("a server of this world");
-        let mut links: Vec<_> = self.links.iter().map(|(from, to)| (place(from), place(to), Vec::new())).collect();
+        let place =
+            |name: &str| names.iter().position(|other| *other == name).expect("a server of this world");
+        let mut links: Vec<_> =
+            self.links.iter().map(|(from, to)| (place(from), place(to), Vec::new())).collect();
         links.sort_by_key(|(from, to, _)| (*from, *to));
         let mut run = Run {
             tokens: servers.iter().map(|(_, tokens)| *tokens).collect(),
@@ -124,7 +127,8 @@ impl World {
     /// Steps that are possible in this world: sends, ticks, and one snapshot at least.
     pub fn random_steps(&self, random: &mut Random) -> Vec<Step> {
         // Only what a server had at the start is spent, so that every send is possible whatever has arrived.
-        let mut left: BTreeMap<&str, u64> = self.servers.iter().map(|(name, n)| (name.as_str(), *n)).collect();
+        let mut left: BTreeMap<&str, u64> =
+            self.servers.iter().map(|(name, n)| (name.as_str(), *n)).collect();
         let mut steps = Vec::new();
         for _ in 0..40 {
             match random.below(8) {
@@ -222,14 +226,17 @@ impl Snapshot {
 impl Run<'_> {
     fn put(&mut self, from: usize, to: usize, message: Message) {
         let due = self.time + 1 + self.delays.next().expect("enough delays");
-        let link = self.links.iter_mut().find(|(a, b, _)| (*a, *b) == (from, to)).expect("a link of this world");
+        let link =
+            self.links.iter_mut().find(|(a, b, _)| (*a, *b) == (from, to)).expect("a link of this world");
         link.2.push((due, message));
     }
 
     fn begin(&mut self, server: usize, id: usize) {
         let open = self.links.iter().filter(|(_, to, _)| *to == server).map(|(from, _, _)| *from).collect();
-        self.recordings[server].insert(id, Recording { tokens: self.tokens[server], open, messages: Vec::new() });
-        let outgoing: Vec<usize> = self.links.iter().filter(|(from, _, _)| *from == server).map(|l| l.1).collect();
+        self.recordings[server]
+            .insert(id, Recording { tokens: self.tokens[server], open, messages: Vec::new() });
+        let outgoing: Vec<usize> =
+            self.links.iter().filter(|(from, _, _)| *from == server).map(|l| l.1).collect();
         for to in outgoing {
             self.put(server, to, Message::Marker(id));
         }

@@ -20,9 +20,10 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
             Phase::Over => {}
             Phase::Idle | Phase::Recovering(_) => self.recovery.held.push_back((from, frame)),
             Phase::Running => {
-                let control = !is_message(&frame);
+                let message = is_message(&frame);
                 self.accept(now, from, frame, capture);
-                if control {
+                // A message moves nothing else, unless its stamp says that something is lost or new.
+                if !message || self.phase != Phase::Running {
                     self.advance(now, capture);
                 }
             }

@@ -59,6 +59,10 @@ pub struct Store {
     pub parts: BTreeMap<Key, (LocalSnapshot<Branch, Transfer>, PartRef)>,
     /// Percentage of operations that fail, half of them after they were done.
     pub faults: u64,
+    /// Broken on purpose: restored parts come without the messages of their channels.
+    pub forgets_channels: bool,
+    /// How many recorded messages were read to be handed out again.
+    pub replayed: usize,
 }
 
 pub struct Process {
@@ -230,7 +234,6 @@ impl Group {
                 Output::Event(event) => self.event(id, event),
                 Output::Report(report) => process.reports.push(report.snapshot),
                 Output::Failed(failure) => process.failed = Some(failure),
-                _ => unreachable!(),
             }
         }
         // The transport takes frames at once.
@@ -437,7 +440,11 @@ impl Store {
                 None => Err(PartError::Missing { key }),
                 Some((local, part)) => {
                     assert!(expected.is_none_or(|expected| expected == *part));
-                    let local = local.clone();
+                    let mut local = local.clone();
+                    self.replayed += local.messages();
+                    if self.forgets_channels {
+                        local.channels.clear();
+                    }
                     Ok(StoredPart { turn: local.turn, state: local.state, channels: local.channels })
                 }
             }),

@@ -68,7 +68,8 @@ fn difference(recorded: &Recorded, expected: &Recorded) -> Option<String> {
     // Ascending, so that the first difference is the same one every time.
     let channels: std::collections::BTreeSet<_> = channels.collect();
     channels.into_iter().find_map(|channel| {
-        let [recorded, expected] = [recorded, expected].map(|side| side.channels.get(channel).map_or(&[][..], Vec::as_slice));
+        let [recorded, expected] =
+            [recorded, expected].map(|side| side.channels.get(channel).map_or(&[][..], Vec::as_slice));
         let (from, to) = channel;
         (recorded != expected).then(|| {
             format!("the channel {from} -> {to} recorded {}, expected {}", shown(recorded), shown(expected))

@@ -50,7 +50,8 @@ impl Expectation {
                 }
                 [from, to, message] => {
                     let tokens = message.strip_prefix("token(").and_then(|rest| rest.strip_suffix(')'));
-                    let tokens = tokens.ok_or_else(|| line.malformed(format!("'{message}' is no 'token(N)'")))?;
+                    let tokens =
+                        tokens.ok_or_else(|| line.malformed(format!("'{message}' is no 'token(N)'")))?;
                     recorded.push(from, to, line.number_in(tokens)?.into());
                 }
                 _ => {

@@ -16,7 +16,9 @@ impl Group {
     /// Reads the file.
     pub(crate) fn parse(file: &TextFile) -> Result<Self, TextError> {
         let mut lines = file.lines();
-        let first = lines.next().ok_or_else(|| file.ends_early("empty: the first line says how many servers there are"))?;
+        let first = lines
+            .next()
+            .ok_or_else(|| file.ends_early("empty: the first line says how many servers there are"))?;
         let count = match first.words() {
             [count] => first.number_in(count)?,
             _ => return Err(first.malformed("the first line is one number: how many servers there are")),
@@ -26,7 +28,9 @@ impl Group {
         }
         let mut servers = BTreeMap::new();
         for found in 0..count {
-            let line = lines.next().ok_or_else(|| file.ends_early(format!("{count} servers were announced, {found} are there")))?;
+            let line = lines.next().ok_or_else(|| {
+                file.ends_early(format!("{count} servers were announced, {found} are there"))
+            })?;
             let [name, tokens] = line.words() else {
                 return Err(line.malformed("a server is a name and its starting tokens"));
             };
@@ -41,7 +45,8 @@ impl Group {
             let [from, to] = line.words() else {
                 return Err(line.malformed("a link is two servers: source and destination"));
             };
-            let place = |name| group.index(name).ok_or_else(|| line.malformed(format!("there is no server {name}")));
+            let place =
+                |name| group.index(name).ok_or_else(|| line.malformed(format!("there is no server {name}")));
             let link = (place(from)?, place(to)?);
             // A link from a server to itself is to be ignored.
             if link.0 != link.1 {

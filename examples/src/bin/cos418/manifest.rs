@@ -31,7 +31,9 @@ pub(crate) enum ManifestError {
         error: TextError,
     },
     /// It is empty.
-    #[error("{folder}/{NAME} names no case: add a line with a name, a topology, an events file and the snapshots")]
+    #[error(
+        "{folder}/{NAME} names no case: add a line with a name, a topology, an events file and the snapshots"
+    )]
     Empty {
         /// The folder.
         folder: String,
@@ -56,7 +58,9 @@ pub(crate) fn read(folder: &Path) -> Result<Vec<Entry>, ManifestError> {
             },
             words => Entry {
                 name: words.first().copied().unwrap_or_default().to_owned(),
-                case: Err(line.malformed("a case has a name, a .top file, an .events file and its .snap files")),
+                case: Err(
+                    line.malformed("a case has a name, a .top file, an .events file and its .snap files")
+                ),
             },
         })
         .collect();

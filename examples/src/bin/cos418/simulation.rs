@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use snapshot_core::{
-    Bound, Capture, Event, Failure, Frame, FrameKind, Frames, Graph, InitiateError, LocalSnapshot, Malformed, NodeId,
-    Output, Peer, SendError, Settings, SnapshotCoordinator, SnapshotId, TopologyError,
+    Bound, Capture, Event, Failure, Frame, FrameKind, Frames, Graph, InitiateError, LocalSnapshot, Malformed,
+    NodeId, Output, Peer, SendError, Settings, SnapshotCoordinator, SnapshotId, TopologyError,
 };
 use thiserror::Error;
 
@@ -54,7 +54,9 @@ pub(crate) enum Trouble {
     #[error("the time is over {} ticks", u64::MAX)]
     Late,
     /// Something is still missing at the end.
-    #[error("{DRAIN} ticks after the last event, {messages} messages are in flight and {snapshots} snapshots are not complete")]
+    #[error(
+        "{DRAIN} ticks after the last event, {messages} messages are in flight and {snapshots} snapshots are not complete"
+    )]
     Endless {
         /// Messages and markers that have not arrived.
         messages: usize,
@@ -222,8 +224,13 @@ impl<'a> Simulation<'a> {
         self.time = self.time.checked_add(1).ok_or(Trouble::Late)?;
         for from in 0..self.servers.len() {
             let links = self.links.range_mut((from, 0)..(from + 1, 0));
-            let due = |flights: &VecDeque<Flight>| flights.front().and_then(|f| f.due).is_some_and(|due| due <= self.time);
-            let first = links.filter(|(_, flights)| due(flights)).map(|(link, flights)| (*link, flights.pop_front())).next();
+            let due = |flights: &VecDeque<Flight>| {
+                flights.front().and_then(|f| f.due).is_some_and(|due| due <= self.time)
+            };
+            let first = links
+                .filter(|(_, flights)| due(flights))
+                .map(|(link, flights)| (*link, flights.pop_front()))
+                .next();
             if let Some(((_, to), Some(flight))) = first {
                 self.deliver(from, to, flight.frame)?;
                 self.settle()?;
@@ -237,7 +244,9 @@ impl<'a> Simulation<'a> {
         let free = |flights: &VecDeque<Flight>| flights.front().is_some_and(|flight| flight.due.is_none());
         loop {
             let mut links = self.links.iter_mut();
-            let Some((&(from, to), flights)) = links.find(|(_, flights)| free(flights)) else { return Ok(()) };
+            let Some((&(from, to), flights)) = links.find(|(_, flights)| free(flights)) else {
+                return Ok(());
+            };
             if let Some(flight) = flights.pop_front() {
                 self.deliver(from, to, flight.frame)?;
             }
@@ -285,8 +294,12 @@ impl<'a> Simulation<'a> {
                 return Ok(());
             }
             Output::Failed(failure) => return Err(failure.into()),
-            Output::Event(Event::SnapshotAborted { snapshot, reason, .. }) => format!("{snapshot} was given up: {reason}"),
-            Output::Event(Event::Violation { peer, what }) => format!("{}: {what}", self.group.name(server(peer.id()))),
+            Output::Event(Event::SnapshotAborted { snapshot, reason, .. }) => {
+                format!("{snapshot} was given up: {reason}")
+            }
+            Output::Event(Event::Violation { peer, what }) => {
+                format!("{}: {what}", self.group.name(server(peer.id())))
+            }
             _ => return Ok(()),
         };
         Err(Trouble::Unexpected { server: self.group.name(index).to_owned(), what })

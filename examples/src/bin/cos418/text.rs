@@ -47,8 +47,7 @@ pub(crate) struct Line<'a> {
 impl TextFile {
     /// Reads a file. Its name in errors is `name`.
     pub(crate) fn read(path: &Path, name: &str) -> Result<Self, TextError> {
-        let bytes =
-            fs::read(path).map_err(|error| TextError::Unreadable { file: name.to_owned(), error })?;
+        let bytes = fs::read(path).map_err(|error| TextError::Unreadable { file: name.to_owned(), error })?;
         match String::from_utf8(bytes) {
             Ok(text) => Ok(Self { name: name.to_owned(), text }),
             Err(error) => {
@@ -96,8 +95,9 @@ impl<'a> Line<'a> {
     pub(crate) fn number_in(&self, word: &str) -> Result<u64, TextError> {
         // `parse` alone would take a sign.
         let digits = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
-        digits.then(|| word.parse().ok()).flatten().ok_or_else(|| {
-            self.malformed(format!("'{word}' is no number between 0 and {}", u64::MAX))
-        })
+        digits
+            .then(|| word.parse().ok())
+            .flatten()
+            .ok_or_else(|| self.malformed(format!("'{word}' is no number between 0 and {}", u64::MAX)))
     }
 }

@@ -28,8 +28,12 @@ impl Counter {
             return Err(Nonsense { what: "something after its end" });
         }
         match message {
-            Message::Words(words) => words.unpack()?.into_iter().for_each(|(word, count)| self.add(word, count)),
-            Message::Piece { bytes, last: false } => self.pieces.entry(from).or_default().push(Word::from(&bytes[..])),
+            Message::Words(words) => {
+                words.unpack()?.into_iter().for_each(|(word, count)| self.add(word, count))
+            }
+            Message::Piece { bytes, last: false } => {
+                self.pieces.entry(from).or_default().push(Word::from(&bytes[..]))
+            }
             Message::Piece { bytes, last: true } => {
                 let mut word: Vec<u8> = Vec::new();
                 self.pieces.remove(&from).iter().flatten().for_each(|piece| word.extend_from_slice(piece));
@@ -128,7 +132,8 @@ mod tests {
     #[test]
     fn pieces_of_several_readers_do_not_mix() {
         let mut counter = Counter::default();
-        let piece = |text: &'static str, last| Message::Piece { bytes: Bytes::from_static(text.as_bytes()), last };
+        let piece =
+            |text: &'static str, last| Message::Piece { bytes: Bytes::from_static(text.as_bytes()), last };
         for (reader, message) in [
             (1, piece("ab", false)),
             (2, piece("xy", false)),
@@ -138,7 +143,10 @@ mod tests {
         ] {
             counter.apply(NodeId(reader), message).unwrap();
         }
-        assert_eq!(counter.counts().collect::<BTreeMap<_, _>>(), BTreeMap::from([(&b"abcd"[..], 2), (b"xyz", 1)]));
+        assert_eq!(
+            counter.counts().collect::<BTreeMap<_, _>>(),
+            BTreeMap::from([(&b"abcd"[..], 2), (b"xyz", 1)])
+        );
     }
 
     #[test]

@@ -60,7 +60,11 @@ impl Words {
             words.push((word, count.into()));
             rest = after;
         }
-        if rest.is_empty() { Ok(words) } else { Err(Nonsense { what: "a text that is longer than its words" }) }
+        if rest.is_empty() {
+            Ok(words)
+        } else {
+            Err(Nonsense { what: "a text that is longer than its words" })
+        }
     }
 }
 

@@ -67,11 +67,14 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
 
 /// A folder that is new or empty: what an earlier run left there would be taken for this one's.
 fn fresh(folder: &Path) -> Result<PathBuf, Box<dyn Error>> {
-    std::fs::create_dir_all(folder).map_err(|error| format!("cannot make the folder {}: {error}", folder.display()))?;
-    let mut content =
-        std::fs::read_dir(folder).map_err(|error| format!("cannot look into {}: {error}", folder.display()))?;
+    std::fs::create_dir_all(folder)
+        .map_err(|error| format!("cannot make the folder {}: {error}", folder.display()))?;
+    let mut content = std::fs::read_dir(folder)
+        .map_err(|error| format!("cannot look into {}: {error}", folder.display()))?;
     if content.next().is_some() {
-        return Err(format!("{} is not empty: name a new or an empty folder with --store", folder.display()).into());
+        return Err(
+            format!("{} is not empty: name a new or an empty folder with --store", folder.display()).into()
+        );
     }
     Ok(folder.to_owned())
 }
@@ -91,7 +94,12 @@ struct Group<'a> {
 }
 
 impl<'a> Group<'a> {
-    fn start(arguments: &'a Arguments, plan: Plan, seed: u64, store: PathBuf) -> Result<Self, Box<dyn Error>> {
+    fn start(
+        arguments: &'a Arguments,
+        plan: Plan,
+        seed: u64,
+        store: PathBuf,
+    ) -> Result<Self, Box<dyn Error>> {
         let addresses = ports::free_addresses(plan.workers(), seed)?;
         let mut group = Self {
             arguments,
@@ -129,7 +137,10 @@ impl<'a> Group<'a> {
     /// ended well.
     async fn work(&mut self) -> Result<(), Box<dyn Error>> {
         let mut dying = None;
-        while dying.is_some() || self.killer.done() < self.plan.kills || self.complete.len() < self.plan.counters {
+        while dying.is_some()
+            || self.killer.done() < self.plan.kills
+            || self.complete.len() < self.plan.counters
+        {
             if dying.is_none() {
                 let passed = self.passed.values().sum();
                 dying = self.killer.victim(passed, |id| self.running.contains(&id));

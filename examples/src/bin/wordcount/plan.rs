@@ -96,7 +96,8 @@ impl Plan {
     /// Whether a reader that has passed this much of its range waits for the next kill. It goes on half a step after the kill
     /// is due, so that there is something under way when it comes; and all readers that wait are beyond the kill's place.
     pub(crate) fn is_held(&self, done: u64, range: &Range<u64>, passed: u64) -> bool {
-        let [len, kills, next, passed] = [range.end - range.start, self.kills, done + 1, passed].map(u128::from);
+        let [len, kills, next, passed] =
+            [range.end - range.start, self.kills, done + 1, passed].map(u128::from);
         next <= kills && passed * 2 * (kills + 1) >= len * (2 * next + 1)
     }
 }
@@ -132,7 +133,8 @@ mod tests {
                 let waiting = |reader| {
                     let range = plan.range(reader);
                     let len = u128::from(range.end - range.start);
-                    let need = (len * (2 * u128::from(done) + 3)).div_ceil(2 * (u128::from(plan.kills) + 1)) as u64;
+                    let need =
+                        (len * (2 * u128::from(done) + 3)).div_ceil(2 * (u128::from(plan.kills) + 1)) as u64;
                     assert!(plan.is_held(done, &range, need));
                     assert!(need == 0 || !plan.is_held(done, &range, need - 1));
                     need

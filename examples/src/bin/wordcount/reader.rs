@@ -176,7 +176,8 @@ impl Reader {
                 None if at > 0 => break,
                 None => {
                     self.position += bytes.len() as u64;
-                    self.phase = Phase::Measuring { begin: self.position - bytes.len() as u64, hash: fnv(FNV, bytes) };
+                    self.phase =
+                        Phase::Measuring { begin: self.position - bytes.len() as u64, hash: fnv(FNV, bytes) };
                     return Vec::new();
                 }
             }
@@ -271,7 +272,11 @@ mod tests {
         for text in texts {
             for readers in 1..6 {
                 for chunk in 1..9 {
-                    assert_eq!(counted(text, readers, 3, chunk), straight(text), "{readers} readers, chunks of {chunk}");
+                    assert_eq!(
+                        counted(text, readers, 3, chunk),
+                        straight(text),
+                        "{readers} readers, chunks of {chunk}"
+                    );
                 }
             }
         }

@@ -53,7 +53,9 @@ mod tests {
 
     #[test]
     fn every_report_comes_back_from_its_line() {
-        for report in [Report::Started, Report::Passed(7), Report::Committed, Report::RolledBack(2), Report::Final] {
+        for report in
+            [Report::Started, Report::Passed(7), Report::Committed, Report::RolledBack(2), Report::Final]
+        {
             assert_eq!(report.to_string().parse(), Ok(report));
         }
         for line in ["", "passed", "passed x", "started 1", "rolled-back -1"] {

@@ -32,7 +32,9 @@ impl<'a> Counts<'a> {
         let (mut readers, mut counters) = (Vec::new(), Vec::new());
         for id in plan.members() {
             match (plan.role(id), states.get(&id)) {
-                (Some(Role::Reader(index)), Some(Worker::Reader(reader))) => readers.push((id, index, reader)),
+                (Some(Role::Reader(index)), Some(Worker::Reader(reader))) => {
+                    readers.push((id, index, reader))
+                }
                 (Some(Role::Counter(_)), Some(Worker::Counter(counter))) => counters.push((id, counter)),
                 (_, None) => return Err(Flaw(format!("{id} is not in it"))),
                 _ => return Err(Flaw(format!("{id} is not what it should be"))),
@@ -78,7 +80,10 @@ fn check_readers(plan: &Plan, readers: &[(NodeId, usize, &Reader)]) -> Result<(u
         }
         let part = reader.covered();
         if part.start != covered {
-            return Err(Flaw(format!("the reader {id} began at {}, the one before it ended at {covered}", part.start)));
+            return Err(Flaw(format!(
+                "the reader {id} began at {}, the one before it ended at {covered}",
+                part.start
+            )));
         }
         covered = part.end;
         words += reader.words();
@@ -176,11 +181,19 @@ mod tests {
         assert!(spoil(&recount(b"d", empty)).contains("5 words were read, and 6 counted"));
         assert!(spoil(&recount(b"a", empty)).contains("two counters counted the same word"));
         assert!(spoil(&|states| drop(states.remove(&NodeId(5)))).contains("n5 is not in it"));
-        let swap = |states: &mut BTreeMap<NodeId, Worker>| drop(states.insert(NodeId(5), states[&NodeId(1)].clone()));
+        let swap = |states: &mut BTreeMap<NodeId, Worker>| {
+            drop(states.insert(NodeId(5), states[&NodeId(1)].clone()))
+        };
         assert!(spoil(&swap).contains("n5 is not what it should be"));
         let fresh = Worker::Counter(Counter::default());
-        assert!(spoil(&|states| drop(states.insert(NodeId(1), fresh.clone()))).contains("n1 waits for more words"));
+        assert!(
+            spoil(&|states| drop(states.insert(NodeId(1), fresh.clone())))
+                .contains("n1 waits for more words")
+        );
         let begun = Worker::Reader(Reader::new(plan.range(0)));
-        assert!(spoil(&|states| drop(states.insert(NodeId(5), begun.clone()))).contains("n5 has not read its range"));
+        assert!(
+            spoil(&|states| drop(states.insert(NodeId(5), begun.clone())))
+                .contains("n5 has not read its range")
+        );
     }
 }

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use snapshot_core::PostcardState;
 
 use crate::counter::Counter;
-use crate::plan::Role;
 use crate::plan::Plan;
+use crate::plan::Role;
 use crate::reader::Reader;
 
 /// The state of a worker. Cheap to clone.

@@ -135,7 +135,9 @@ impl Watch {
         let range = self.plan.range(index);
         let step = (range.end - range.start) / (self.plan.kills + 1) / 16;
         let passed = reader.passed();
-        let is_news = self.told.is_none_or(|told| passed != told && (passed.abs_diff(told) >= step || !reader.is_reading()));
+        let is_news = self
+            .told
+            .is_none_or(|told| passed != told && (passed.abs_diff(told) >= step || !reader.is_reading()));
         if is_news {
             self.told = Some(passed);
             children::say(&Report::Passed(passed).to_string())?;
