@@ -29,10 +29,10 @@ impl Counter {
         }
         match message {
             Message::Words(words) => {
-                words.unpack()?.into_iter().for_each(|(word, count)| self.add(word, count))
+                words.unpack()?.into_iter().for_each(|(word, count)| self.add(word, count));
             }
             Message::Piece { bytes, last: false } => {
-                self.pieces.entry(from).or_default().push(Word::from(&bytes[..]))
+                self.pieces.entry(from).or_default().push(Word::from(&bytes[..]));
             }
             Message::Piece { bytes, last: true } => {
                 let mut word: Vec<u8> = Vec::new();

@@ -33,7 +33,7 @@ impl<'a> Counts<'a> {
         for id in plan.members() {
             match (plan.role(id), states.get(&id)) {
                 (Some(Role::Reader(index)), Some(Worker::Reader(reader))) => {
-                    readers.push((id, index, reader))
+                    readers.push((id, index, reader));
                 }
                 (Some(Role::Counter(_)), Some(Worker::Counter(counter))) => counters.push((id, counter)),
                 (_, None) => return Err(Flaw(format!("{id} is not in it"))),

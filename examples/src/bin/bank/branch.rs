@@ -1,0 +1,255 @@
+//! A branch: one process, one node of the group. This is the program that uses the library; all else in `bank` watches it.
+
+use std::future::{Future, pending};
+use std::io;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use snapshot_core::{
+    Bound, Event, Failure, LinkUse, NodeError, NodeId, Postcard, Retention, SendError, SnapshotError, SnapshotNode,
+    SnapshotReport, StoreError, TopologyError, TransportError,
+};
+use snapshot_examples::children::{self, Orders};
+use snapshot_store::DirectoryStore;
+use snapshot_transport_tcp::TcpTransport;
+use thiserror::Error;
+use tokio::time::MissedTickBehavior;
+
+use crate::flags::BranchFlags;
+use crate::folder::{Folder, FolderError};
+use crate::ledger::{Impossible, Ledger, Transfer};
+use crate::report::{QUIET, Report, STOP};
+
+/// From one batch of transfers to the next. The pause lets others on a small machine have their turn.
+const WORK_EVERY: Duration = Duration::from_millis(2);
+
+/// The transfers that all branches together begin in that time. So a large bank does not take more of the machine than a
+/// small one.
+const TRANSFERS: u32 = 128;
+
+/// From one pulse to the next.
+const PULSE_EVERY: Duration = Duration::from_millis(500);
+
+/// New transfers are made out while fewer than this wait to be sent …
+const LOW: Bound = Bound::new(512, 64 << 10);
+
+/// … and arriving ones are taken in while fewer than this do. They cause no others, so that this is never reached.
+const HIGH: Bound = Bound::new(16 * 512, 1 << 20);
+
+/// How long a goodbye may take. All that counts is in the store by then.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Why a branch ends without having been told to.
+#[derive(Debug, Error)]
+pub(crate) enum BranchError {
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    #[error(transparent)]
+    Topology(#[from] TopologyError),
+    #[error("there is no address for {0}")]
+    NoAddress(NodeId),
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{0}: with --fall-back the bank goes back to an older snapshot, and what was committed since is lost")]
+    Damaged(Failure),
+    #[error(transparent)]
+    Node(NodeError),
+    #[error(transparent)]
+    Send(#[from] SendError),
+    #[error("exactly-once is broken: {0}")]
+    Impossible(#[from] Impossible),
+    #[error("a neighbour broke the protocol: {from}: {what}")]
+    Violation { from: NodeId, what: snapshot_core::Violation },
+    #[error("the transport came to its end while the branch was at work")]
+    Closed,
+    #[error("the parent does not listen")]
+    Parent(#[from] io::Error),
+}
+
+impl From<NodeError> for BranchError {
+    fn from(error: NodeError) -> Self {
+        match error {
+            NodeError::Failed(failure @ Failure::Damaged(_)) => Self::Damaged(failure),
+            other => Self::Node(other),
+        }
+    }
+}
+
+/// Runs a branch until the parent says stop.
+pub(crate) async fn run(flags: BranchFlags) -> Result<(), BranchError> {
+    let mut orders = Orders::listen();
+    let me = NodeId(flags.id);
+    let bank = Folder::read(&flags.store)?;
+    let topology = bank.graph().at(me)?;
+    let address = |id: NodeId| {
+        let position = topology.members().iter().position(|member| *member == id);
+        position.and_then(|i| flags.addresses.get(i)).copied().ok_or(BranchError::NoAddress(id))
+    };
+
+    let mut tcp = TcpTransport::builder(topology.clone(), Postcard).listen(address(me)?);
+    for peer in topology.peers() {
+        tcp = tcp.peer(peer.id(), address(peer.id())?);
+    }
+    let transport: TcpTransport<Transfer> = tcp.bind().await?;
+    let mut ledger = Ledger::opened(bank.accounts, bank.seed.wrapping_add(me.0.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+    let mut node = SnapshotNode::builder(transport)
+        .store(DirectoryStore::open_existing(Folder::store_in(&flags.store))?)
+        .retention(Retention::All)
+        .fall_back(flags.fall_back)
+        .outbox(LOW, HIGH)
+        .start(&mut ledger)
+        .await?;
+    tell(&Report::Started { generation: node.generation() })?;
+
+    let outgoing = topology.outgoing().filter(|peer| topology.outgoing_use(*peer) == Some(LinkUse::Messages));
+    let neighbours: Vec<NodeId> = outgoing.map(|peer| peer.id()).collect();
+    let batch = (TRANSFERS / bank.nodes).max(4);
+    let mut snapshots = Snapshots::every(Duration::from_millis(flags.interval), me, bank.nodes);
+    let mut work = tokio::time::interval(WORK_EVERY);
+    work.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut pulse = tokio::time::interval(PULSE_EVERY);
+    pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut open, mut quiet) = (true, false);
+    let mut gap = Gap::new();
+    let mut sent = 0;
+
+    loop {
+        gap.pass();
+        tokio::select! {
+            event = node.next(&mut ledger) => match event? {
+                Event::Message { from, message } => ledger.take_in(from.id(), message)?,
+                Event::Committed { snapshot, .. } => {
+                    snapshots.seen();
+                    tell(&Report::Pulse { sent: std::mem::take(&mut sent), gap: gap.take() })?;
+                    tell(&Report::Committed { snapshot })?;
+                }
+                Event::RolledBack { generation, snapshot, .. } => {
+                    snapshots.forget();
+                    tell(&Report::RolledBack { generation, snapshot })?;
+                }
+                Event::FellBack { generation, to, given_up } => {
+                    tell(&Report::FellBack { generation, to, given_up })?;
+                }
+                Event::SnapshotAborted { snapshot, by, reason } => {
+                    tell(&Report::Aborted { snapshot, by: by.to_string(), why: reason.to_string() })?;
+                }
+                Event::Violation { peer, what } => return Err(BranchError::Violation { from: peer.id(), what }),
+                Event::StoreFailed { error } => eprintln!("the store failed: {error}"),
+                Event::Stalled { waiting_for } => eprintln!("nothing moves: waiting for {waiting_for:?}"),
+                Event::Closed => return Err(BranchError::Closed),
+                // Lost neighbours come back by themselves, and what they have missed is settled by the library.
+                _ => {}
+            },
+            // Every turn of work is guarded by `has_room`; the ticks go on without it, so that a gap is a loop that
+            // stood still and not one that had nothing to do.
+            _ = work.tick() => {
+                if open && node.has_room() {
+                    for _ in 0..batch {
+                        match ledger.make_out(&neighbours) {
+                            Some((to, transfer)) => node.send(to, transfer)?,
+                            None if neighbours.is_empty() => {}
+                            None => break,
+                        }
+                        sent += 1;
+                    }
+                }
+                if open && snapshots.is_due() {
+                    let handle = node.handle();
+                    snapshots.asked = Some(Box::pin(async move { handle.snapshot().await }));
+                }
+                if !open && !quiet && snapshots.asked.is_none() {
+                    quiet = true;
+                    tell(&Report::Quiet)?;
+                }
+            }
+            answer = snapshots.answer() => match answer {
+                Ok(report) => tell(&Report::Taken { snapshot: report.snapshot, took: micros(report.took) })?,
+                // It is reported as an event where it had begun, and is tried again in any case.
+                Err(_) => snapshots.seen(),
+            },
+            _ = pulse.tick() => tell(&Report::Pulse { sent: std::mem::take(&mut sent), gap: gap.take() })?,
+            order = orders.next() => match order.as_str() {
+                QUIET => open = false,
+                STOP => break,
+                other => eprintln!("an order that is not known: {other}"),
+            },
+        }
+    }
+    match tokio::time::timeout(GOODBYE, node.close()).await {
+        Ok(closed) => Ok(closed?),
+        // A neighbour that left a moment earlier takes nothing more.
+        Err(_) => Ok(()),
+    }
+}
+
+fn tell(report: &Report) -> io::Result<()> {
+    children::say(&serde_json::to_string(report)?)
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// When this branch asks for snapshots: an interval after the last commit that anybody has made. It asks by a handle, and
+/// not by the builder's `interval`, to learn how long each one took.
+struct Snapshots {
+    interval: Duration,
+    due: Instant,
+    asked: Option<Pin<Box<dyn Future<Output = Result<SnapshotReport, SnapshotError>> + Send>>>,
+}
+
+impl Snapshots {
+    /// Later branches wait a little longer, so that they do not all ask at once, and one asks where others cannot.
+    fn every(interval: Duration, me: NodeId, nodes: u32) -> Self {
+        let rank = u32::try_from(me.0.saturating_sub(1)).unwrap_or(nodes);
+        let interval = interval + interval * rank / (4 * nodes);
+        Self { interval, due: Instant::now() + interval, asked: None }
+    }
+
+    fn seen(&mut self) {
+        self.due = Instant::now() + self.interval;
+    }
+
+    /// The group has gone back, and what was asked for with it.
+    fn forget(&mut self) {
+        self.asked = None;
+        self.seen();
+    }
+
+    fn is_due(&self) -> bool {
+        self.asked.is_none() && Instant::now() >= self.due
+    }
+
+    /// Waits for the answer to what was asked; cancel safe.
+    async fn answer(&mut self) -> Result<SnapshotReport, SnapshotError> {
+        let Some(asked) = &mut self.asked else { return pending().await };
+        let answer = asked.await;
+        self.asked = None;
+        answer
+    }
+}
+
+/// The longest time between two passes of the message loop.
+struct Gap {
+    last: Instant,
+    longest: Duration,
+}
+
+impl Gap {
+    fn new() -> Self {
+        Self { last: Instant::now(), longest: Duration::ZERO }
+    }
+
+    fn pass(&mut self) {
+        let now = Instant::now();
+        self.longest = self.longest.max(now - self.last);
+        self.last = now;
+    }
+
+    /// In microseconds, since the last time it was asked for.
+    fn take(&mut self) -> u64 {
+        micros(std::mem::take(&mut self.longest))
+    }
+}

@@ -1,0 +1,337 @@
+//! The rules of recording, one test each, quoting where the rule comes from. CL85: Chandy & Lamport, "Distributed
+//! Snapshots", 1985.
+
+mod group;
+
+use std::time::Duration;
+
+use group::{Coordinator, Group, Transfer};
+use snapshot_core::{
+    AbortReason, Body, Bound, Capture, Event, Failure, Frame, FrameKind, Frames, Graph, InitiateError, LinkUse, NodeId,
+    Output, SendError, Settings, SnapshotPhase, Stamp, Violation,
+};
+
+const A: NodeId = NodeId(1);
+const B: NodeId = NodeId(2);
+const C: NodeId = NodeId(3);
+
+fn group(graph: Graph) -> Group {
+    let mut group = Group::new(graph, Settings::default(), 1);
+    group.boot_all();
+    group.settle();
+    group
+}
+
+/// Sends one unit from `from` to `to`, as a turn.
+fn pay(group: &mut Group, from: NodeId, to: NodeId) {
+    let process = group.processes.get_mut(&from).unwrap();
+    let number = process.branch.sent.entry(to).or_default();
+    *number += 1;
+    let transfer = Transfer { amount: 1, number: *number };
+    process.branch.balance -= 1;
+    group.input(from, |c, _, _| {
+        let to = c.topology().peer(to).unwrap();
+        c.send(to, transfer).unwrap();
+        c.end_turn().unwrap();
+    });
+}
+
+fn kinds(group: &Group, from: NodeId, to: NodeId) -> Vec<FrameKind> {
+    group.channels[&(from, to)].iter().map(|frame| frame.kind().unwrap()).collect()
+}
+
+fn recorded(group: &Group, at: NodeId, from: NodeId) -> usize {
+    group.processes[&at].locals.last().expect("a local snapshot").channels[&from].len()
+}
+
+#[test]
+fn a_marker_follows_what_was_sent_before_the_capture_and_precedes_what_is_sent_after() {
+    // CL85 §3.2, marker-sending rule: "p sends one marker along c after p records its state and before p sends further
+    // messages along c".
+    let mut group = group(Graph::mesh([A, B]));
+    pay(&mut group, A, B);
+    let id = group.initiate(A).unwrap();
+    pay(&mut group, A, B);
+    assert_eq!(kinds(&group, A, B), [FrameKind::Message, FrameKind::Marker(id), FrameKind::Message]);
+}
+
+#[test]
+fn the_sender_of_the_first_marker_gets_a_marker_too() {
+    // CL85 §3.2: the rule is "for each channel c, incident on, and directed away from p", the way back included.
+    let mut group = group(Graph::mesh([A, B]));
+    let id = group.initiate(A).unwrap();
+    group.deliver((A, B));
+    assert!(kinds(&group, B, A).contains(&FrameKind::Marker(id)));
+}
+
+#[test]
+fn the_channel_of_the_first_marker_is_empty_and_the_others_hold_what_comes_before_theirs() {
+    // CL85 §3.2, marker-receiving rule, both cases.
+    let mut group = group(Graph::mesh([A, B, C]));
+    pay(&mut group, C, B);
+    group.initiate(A).unwrap();
+    group.deliver((A, B)); // the marker: B captures
+    group.deliver((C, B)); // in flight in the cut
+    group.settle();
+    assert_eq!((recorded(&group, B, A), recorded(&group, B, C)), (0, 1));
+    group.check_cuts();
+}
+
+#[test]
+fn a_message_that_has_arrived_but_was_not_taken_belongs_to_its_channel() {
+    let mut group = group(Graph::mesh([A, B]));
+    pay(&mut group, A, B);
+    group.deliver((A, B)); // arrived at B, not taken
+    group.initiate(A).unwrap();
+    group.deliver((A, B)); // the marker is acted on now, not when B has taken the message
+    assert_eq!(recorded(&group, B, A), 1);
+    assert_eq!(group.processes[&B].branch.balance, 100);
+    group.settle();
+    assert_eq!(group.check_cuts(), 1);
+}
+
+#[test]
+fn snapshots_end_on_every_strongly_connected_graph_and_receipts_find_their_way() {
+    // CL85 §3.3: "if the graph is strongly connected and at least one process spontaneously records its state, then all
+    // processes will record their states in finite time".
+    let ids: Vec<NodeId> = (1..=7).map(NodeId).collect();
+    let pipeline = ids.windows(2).fold(Graph::new(ids.clone()), |graph, w| graph.link(w[0], w[1])).with_way_back();
+    let lonely = Graph::new([A]);
+    for graph in [Graph::mesh(ids.clone()), Graph::ring(ids.clone()), Graph::star(ids), pipeline, lonely] {
+        let members = graph.members().to_vec();
+        let mut group = group(graph);
+        for id in &members {
+            let snapshot = group.initiate(*id).unwrap();
+            group.settle();
+            assert_eq!(group.processes[id].reports, [snapshot]);
+        }
+        assert_eq!(group.check_cuts(), members.len());
+    }
+}
+
+#[test]
+fn several_initiators_and_a_second_snapshot_before_the_first_has_ended() {
+    // CL85 §3.3: any process may initiate, several at once.
+    let mut group = group(Graph::mesh([A, B, C]));
+    for id in [A, B, A, C] {
+        pay(&mut group, B, C);
+        group.initiate(id).unwrap();
+    }
+    assert_eq!(group.processes[&A].coordinator.running().len(), 2);
+    group.settle();
+    assert_eq!(group.check_cuts(), 4);
+    assert!(group.processes.values().all(|p| p.coordinator.running().is_empty()));
+}
+
+#[test]
+fn a_graph_without_a_path_is_refused_with_the_remedy() {
+    let error = Graph::new([A, B, C]).link(A, B).link(B, C).at(B).unwrap_err().to_string();
+    assert!(error.contains("no path from n") && error.contains("with_way_back()"), "{error}");
+}
+
+#[test]
+fn a_way_back_carries_no_messages() {
+    let graph = Graph::new([A, B]).link(A, B).with_way_back();
+    assert_eq!(graph.at(A).unwrap().link_use(B, A), Some(LinkUse::ControlOnly));
+    let mut group = group(graph);
+    let refused = group.input(B, |c, _, _| {
+        let to = c.topology().peer(A).unwrap();
+        c.send(to, Transfer { amount: 1, number: 1 })
+    });
+    assert_eq!(refused, Some(Err(SendError::NoMessages { me: B, to: A })));
+    pay(&mut group, A, B);
+    group.initiate(B).unwrap();
+    group.settle();
+    assert_eq!((group.check_cuts(), recorded(&group, B, A)), (1, 1));
+}
+
+#[test]
+fn a_snapshot_says_what_it_waits_for() {
+    let mut group = group(Graph::mesh([A, B, C]));
+    group.initiate(A).unwrap();
+    group.deliver((A, B));
+    let status = group.processes[&B].coordinator.running().remove(0);
+    assert_eq!((status.phase, status.missing_markers), (SnapshotPhase::Recording, vec![C]));
+    group.deliver((B, A));
+    let status = group.processes[&A].coordinator.running().remove(0);
+    assert_eq!((status.missing_markers, status.missing_receipts), (vec![C], vec![A, B, C]));
+}
+
+#[test]
+fn a_snapshot_that_does_not_end_in_time_is_given_up_everywhere_and_the_next_one_works() {
+    let mut group = group(Graph::mesh([A, B, C]));
+    let late = group.initiate(A).unwrap();
+    group.deliver((A, B));
+    group.pass_time(Duration::from_secs(31));
+    // Its markers are still in the channels; they are late ones, and ordinary.
+    group.settle();
+    assert!(group.processes.values().all(|p| p.coordinator.running().is_empty()));
+    assert!(group.processes[&A].aborted.contains(&late) && group.processes[&B].aborted.contains(&late));
+    let next = group.initiate(B).unwrap();
+    group.settle();
+    assert_eq!(group.processes[&B].reports, [next]);
+}
+
+#[test]
+fn recorded_messages_are_bounded_in_bytes() {
+    let settings = Settings { max_recorded_bytes: 3 * size_of::<Transfer>(), ..Settings::default() };
+    let mut group = Group::new(Graph::mesh([A, B, C]), settings, 1);
+    group.boot_all();
+    group.settle();
+    let id = group.initiate(B).unwrap();
+    for _ in 0..4 {
+        pay(&mut group, C, B);
+        group.deliver((C, B));
+    }
+    assert!(group.processes[&B].aborted.contains(&id));
+    assert!(group.processes[&B].events.iter().any(|e| e.contains("RecordingFull")));
+    group.settle();
+    assert_eq!(group.balance(), group.total, "the application runs on");
+}
+
+#[test]
+fn a_lost_peer_gives_its_snapshots_up_and_new_ones_are_refused() {
+    let mut group = group(Graph::mesh([A, B, C]));
+    let id = group.initiate(A).unwrap();
+    group.crash(C);
+    assert!(group.processes[&A].aborted.contains(&id));
+    let refused = group.input(A, |c, now, capture| c.initiate(now, capture));
+    assert_eq!(refused, Some(Err(InitiateError::Refused(AbortReason::PeerLost { peer: C }))));
+}
+
+#[test]
+fn an_abort_ends_a_snapshot_on_all_nodes() {
+    let mut group = group(Graph::mesh([A, B, C]));
+    let id = group.initiate(A).unwrap();
+    group.deliver((A, B));
+    assert_eq!(group.input(B, |c, _, _| c.abort(id)), Some(true));
+    group.settle();
+    assert!(group.processes.values().all(|p| p.coordinator.running().is_empty() && p.reports.is_empty()));
+    assert_eq!(group.input(B, |c, _, _| c.abort(id)), Some(false), "there is nothing left to give up");
+}
+
+#[test]
+fn an_interval_counts_from_the_last_snapshot_seen_from_anyone() {
+    let interval = Some(Duration::from_secs(10));
+    let mut group = Group::new(Graph::mesh([A, B]), Settings { interval, ..Settings::default() }, 1);
+    group.boot_all();
+    group.pass_time(Duration::from_secs(9));
+    group.initiate(B).unwrap();
+    group.settle();
+    group.pass_time(Duration::from_secs(9));
+    group.settle();
+    assert_eq!(group.check_cuts(), 1, "9 s after the last one nothing is due");
+    group.pass_time(Duration::from_secs(1));
+    group.settle();
+    assert_eq!(group.check_cuts(), 2);
+    assert_eq!(group.processes[&A].reports.len(), 1, "the first member begins, the other only follows");
+}
+
+// ---- what a peer may not do -----------------------------------------------------------------------------------------
+
+fn lone(settings: Settings) -> Coordinator {
+    let mut coordinator = Coordinator::new(Graph::mesh([A, B]).at(A).unwrap(), settings, 1);
+    coordinator.start(Duration::ZERO);
+    coordinator
+}
+
+fn accused(coordinator: &mut Coordinator) -> Option<Violation> {
+    std::iter::from_fn(|| coordinator.poll_output()).find_map(|output| match output {
+        Output::Event(Event::Violation { what, .. }) => Some(what),
+        _ => None,
+    })
+}
+
+/// The frames that a node of another graph sends to A: a coordinator that lies about who is in the group.
+fn lies(graph: &Graph, rounds: usize) -> Vec<Frame<Transfer>> {
+    let mut liar = Coordinator::new(graph.at(B).unwrap(), Settings::default(), 2);
+    liar.start(Duration::ZERO);
+    for _ in 0..rounds {
+        liar.initiate(Duration::ZERO, &mut || Capture::new(group::Branch::default())).unwrap();
+    }
+    let mut frames = Frames::new();
+    liar.take_outgoing(liar.topology().peer(A).unwrap(), &mut frames);
+    frames.drain(usize::MAX).collect()
+}
+
+fn tell(coordinator: &mut Coordinator, frame: Frame<Transfer>) {
+    let from = coordinator.topology().peer(B).unwrap();
+    coordinator.handle_frame(Duration::ZERO, from, frame, &mut || Capture::new(group::Branch::default()));
+}
+
+#[test]
+fn a_marker_of_a_stranger_is_a_violation() {
+    // B passes on the marker of n9, which it believes to be a member.
+    let mut coordinator = lone(Settings::default());
+    let stranger = NodeId(9);
+    let wide = Graph::mesh([A, B, stranger]);
+    let mut nine = Coordinator::new(wide.at(stranger).unwrap(), Settings::default(), 3);
+    let mut two = Coordinator::new(wide.at(B).unwrap(), Settings::default(), 4);
+    nine.start(Duration::ZERO);
+    two.start(Duration::ZERO);
+    let mut capture = || Capture::new(group::Branch::default());
+    nine.initiate(Duration::ZERO, &mut capture).unwrap();
+    let mut frames = Frames::new();
+    nine.take_outgoing(nine.topology().peer(B).unwrap(), &mut frames);
+    let from = two.topology().peer(stranger).unwrap();
+    frames.drain(9).for_each(|frame| two.handle_frame(Duration::ZERO, from, frame, &mut capture));
+    two.take_outgoing(two.topology().peer(A).unwrap(), &mut frames);
+    frames.drain(9).for_each(|frame| tell(&mut coordinator, frame));
+    assert_eq!(accused(&mut coordinator), Some(Violation::UnknownInitiator { node: stranger }));
+}
+
+#[test]
+fn the_same_marker_twice_on_a_channel_is_a_violation() {
+    let ring = Graph::mesh([A, B, C]);
+    let mut coordinator = Coordinator::new(ring.at(A).unwrap(), Settings::default(), 1);
+    coordinator.start(Duration::ZERO);
+    let frames = lies(&ring, 1);
+    let marker = frames[1].clone();
+    let again = Frame { stamp: Stamp::new(marker.stamp.generation(), 3), body: marker.body.clone() };
+    let Ok(FrameKind::Marker(snapshot)) = marker.kind() else { panic!("{marker:?}") };
+    frames.into_iter().chain([again]).for_each(|frame| tell(&mut coordinator, frame));
+    assert_eq!(accused(&mut coordinator), Some(Violation::MarkerTwice { snapshot }));
+}
+
+#[test]
+fn garbage_in_a_control_frame_is_a_violation_and_the_channel_goes_on() {
+    let mut coordinator = lone(Settings::default());
+    let mut frames = lies(&Graph::mesh([A, B]), 0);
+    let stamp = Stamp::new(frames[0].stamp.generation(), 2);
+    frames.push(Frame { stamp, body: Body::Control(bytes::Bytes::from_static(b"\xff\x00nonsense")) });
+    frames.into_iter().for_each(|frame| tell(&mut coordinator, frame));
+    assert!(matches!(accused(&mut coordinator), Some(Violation::Unreadable { .. })));
+    let message = Frame {
+        stamp: Stamp::new(snapshot_core::Generation(1), 3),
+        body: Body::Message(Transfer { amount: 1, number: 1 }),
+    };
+    tell(&mut coordinator, message);
+    assert!(coordinator.take_message().is_some());
+}
+
+// ---- bounds of the outbox -------------------------------------------------------------------------------------------
+
+#[test]
+fn new_work_waits_at_the_low_mark_and_messages_at_the_high_mark() {
+    let bound = |frames| Bound::new(frames, usize::MAX);
+    let settings = Settings { outbox_low: bound(3), outbox_high: bound(5), outbox_hard: bound(7), ..Settings::default() };
+    let mut coordinator = lone(settings);
+    lies(&Graph::mesh([A, B]), 0).into_iter().for_each(|frame| tell(&mut coordinator, frame));
+    let stamp = Stamp::new(snapshot_core::Generation(1), 2);
+    tell(&mut coordinator, Frame { stamp, body: Body::Message(Transfer { amount: 1, number: 1 }) });
+    let to = coordinator.topology().peer(B).unwrap();
+    let transfer = Transfer { amount: 1, number: 1 };
+    for (sent, room) in [(2, true), (3, false), (4, false), (5, false)] {
+        coordinator.send(to, transfer.clone()).unwrap_or_else(|e| panic!("{sent}: {e}")); // `Hello` is the first frame
+        assert_eq!(coordinator.has_room(), room && sent < 3, "{sent} frames in the outbox");
+    }
+    assert_eq!(coordinator.take_message(), None, "over the high mark");
+    coordinator.end_turn().unwrap();
+    coordinator.send(to, transfer.clone()).unwrap();
+    coordinator.send(to, transfer.clone()).unwrap();
+    assert_eq!(coordinator.send(to, transfer), Err(SendError::OutboxFull));
+    assert_eq!(coordinator.end_turn(), Err(Failure::OutboxOverflow));
+    let mut frames = Frames::new();
+    coordinator.take_outgoing(to, &mut frames);
+    assert_eq!(frames.len(), 5, "nothing of the turn that went over the bound is sent");
+}
