@@ -243,7 +243,9 @@ impl<M> Channel<M> {
     /// forgotten where the end before it tells the same: otherwise a pair that breaks and heals over and over, while the
     /// receiver does something else, would need memory without bound.
     fn push_end(&mut self, end: End) {
-        let same = |item: &Item<M>| matches!((item, end), (Item::End(End::Lost(_)), End::Lost(_)) | (Item::End(End::Left), End::Left));
+        let same = |item: &Item<M>| {
+            matches!((item, end), (Item::End(End::Lost(_)), End::Lost(_)) | (Item::End(End::Left), End::Left))
+        };
         let from_back = |back: usize| self.before.len().checked_sub(back).map(|at| &self.before[at].1);
         let forgotten = match (from_back(4), from_back(3), from_back(2), from_back(1)) {
             (_, _, Some(older), Some(Item::Up)) if same(older) => 1,

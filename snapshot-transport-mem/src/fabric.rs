@@ -117,9 +117,11 @@ impl<M> Fabric<M> {
                 pairs.extend([(from, to), (to, from)]);
             }
         }
-        let at: BTreeMap<(usize, usize), usize> = pairs.iter().enumerate().map(|(at, pair)| (*pair, at)).collect();
+        let at: BTreeMap<(usize, usize), usize> =
+            pairs.iter().enumerate().map(|(at, pair)| (*pair, at)).collect();
         let neighbours = |node| pairs.range((node, 0)..=(node, usize::MAX)).map(|pair| pair.1);
-        let port = |node, other| Port { node: other, outgoing: at[&(node, other)], incoming: at[&(other, node)] };
+        let port =
+            |node, other| Port { node: other, outgoing: at[&(node, other)], incoming: at[&(other, node)] };
         let nodes: Vec<Node> = (0..members.len())
             .map(|node| Node {
                 ports: neighbours(node).map(|other| port(node, other)).collect(),
@@ -225,7 +227,8 @@ impl<M> Fabric<M> {
         }
         state.channel.accept(self.time.now(), frames);
         let receiver = self.attend(pipe, &mut state);
-        let replaced = if frames.is_empty() { state.waiting.take() } else { state.waiting.replace(cx.waker().clone()) };
+        let replaced =
+            if frames.is_empty() { state.waiting.take() } else { state.waiting.replace(cx.waker().clone()) };
         drop(state);
         drop(replaced);
         receiver.into_iter().for_each(Waker::wake);
@@ -314,7 +317,9 @@ impl<M> Fabric<M> {
     fn ended(&self, node: usize, life: u64) -> TransportError {
         let id = self.id(node);
         if self.mailbox(node).life == life {
-            return TransportError::closed(format!("{id} has closed its transport: it can send nothing more"));
+            return TransportError::closed(format!(
+                "{id} has closed its transport: it can send nothing more"
+            ));
         }
         TransportError::other(format!(
             "this process of {id} has ended: it crashed, or {id} was started again; \

@@ -102,9 +102,13 @@ impl<M> Fabric<M> {
         let owner = if death == Death::Closed { life } else { 0 };
         wakers.extend(self.hand_over(node, owner, death == Death::Closed));
         let now = self.time.now();
-        self.nodes[node].ports.iter().map(|port| {
-            self.end_incoming(port.incoming) + self.end_outgoing(port.outgoing, now, death, wakers)
-        }).sum()
+        self.nodes[node]
+            .ports
+            .iter()
+            .map(|port| {
+                self.end_incoming(port.incoming) + self.end_outgoing(port.outgoing, now, death, wakers)
+            })
+            .sum()
     }
 
     fn end_incoming(&self, pipe: usize) -> usize {

@@ -1,0 +1,176 @@
+//! What can be wrong with a stored part, and what to do about it.
+
+use thiserror::Error;
+
+use crate::journal::names;
+use crate::wire::Malformed;
+use crate::{Key, NodeId};
+
+/// A part, or an initial state, that cannot be used. Names the object in the store, and says what to do.
+///
+/// ```
+/// use snapshot_core::{Generation, Key, NodeId, PartError, SnapshotId};
+/// let snapshot = SnapshotId { generation: Generation(1), sequence: 4, initiator: NodeId(1) };
+/// let error = PartError::Missing { key: Key::Part { snapshot, node: NodeId(2) } };
+/// assert!(error.is_damage());
+/// assert!(error.to_string().contains("fall_back(true)"));
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Error)]
+#[non_exhaustive]
+pub enum PartError {
+    /// There is no such object.
+    #[error("{key} is missing from the store: {}", restore(.key))]
+    Missing {
+        /// The object.
+        key: Key,
+    },
+    /// It ends too early.
+    #[error("{key} is cut short: {}", restore(.key))]
+    Truncated {
+        /// The object.
+        key: Key,
+    },
+    /// Its bytes are not those that were written.
+    #[error("{key} is damaged ({error}): {}", restore(.key))]
+    Corrupt {
+        /// The object.
+        key: Key,
+        /// What is wrong with them.
+        error: Malformed,
+    },
+    /// It is whole, but the commit record describes another.
+    #[error("{key} is whole, but not the object that was committed: {}", restore(.key))]
+    NotTheCommitted {
+        /// The object.
+        key: Key,
+    },
+    /// It is whole, but was written under another key.
+    #[error("{key} holds what was written as {found}: {}", restore(.key))]
+    Misplaced {
+        /// The object.
+        key: Key,
+        /// The key that it was written under.
+        found: Key,
+    },
+    /// It is of another group.
+    #[error(
+        "{key} is of the group '{stored}', and this one is '{ours}': put the object of this group in its place; \
+         or {}",
+        restore(.key)
+    )]
+    OtherGroup {
+        /// The object.
+        key: Key,
+        /// The group that it belongs to.
+        stored: String,
+        /// The group that reads it.
+        ours: String,
+    },
+    /// It is of a group with other members.
+    #[error(
+        "{key} is of a group with the members {}, and this one has {}: put the object of this group in its place; \
+         or {}",
+        names(.stored),
+        names(.ours),
+        restore(.key)
+    )]
+    OtherMembers {
+        /// The object.
+        key: Key,
+        /// The members that it names.
+        stored: Vec<NodeId>,
+        /// The members of the group that reads it.
+        ours: Vec<NodeId>,
+    },
+    /// Its form is not known here.
+    #[error(
+        "{key} was written by a newer release (format {found}, this one reads up to {known}): \
+         run that release on every node"
+    )]
+    NewerFormat {
+        /// The object.
+        key: Key,
+        /// The version of its form.
+        found: u8,
+        /// The newest version that this release reads.
+        known: u8,
+    },
+    /// It is undamaged, but the application does not understand the state in it.
+    #[error(
+        "the state in {key}, of version {version}, does not decode: {error}; \
+         run the release of the application that wrote it, or teach `StateProvider::decode` this version"
+    )]
+    State {
+        /// The object.
+        key: Key,
+        /// The `VERSION` of the state that was written.
+        version: u32,
+        /// What `decode` said.
+        error: String,
+    },
+    /// It is undamaged, but the application does not understand a message in it.
+    #[error(
+        "a message from {sender} in {key} does not decode: {error}; \
+         run the release of the application that wrote it, or teach the codec this form"
+    )]
+    Message {
+        /// The object.
+        key: Key,
+        /// Who sent the message.
+        sender: NodeId,
+        /// What the codec said.
+        error: String,
+    },
+    /// The store gave no bytes. They may be there, undamaged.
+    #[error("{key} cannot be read: {error}; see that the store works, and try again")]
+    Unreadable {
+        /// The object.
+        key: Key,
+        /// What the store said.
+        error: String,
+    },
+}
+
+impl PartError {
+    /// Whether the object is not what it should be, so that a copy of it, or an older snapshot, would help. Not so where it is
+    /// undamaged and not understood, and where the store gave no bytes for now.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Missing { .. }
+            | Self::Truncated { .. }
+            | Self::Corrupt { .. }
+            | Self::NotTheCommitted { .. }
+            | Self::Misplaced { .. }
+            | Self::OtherGroup { .. }
+            | Self::OtherMembers { .. } => true,
+            Self::NewerFormat { .. } | Self::State { .. } | Self::Message { .. } | Self::Unreadable { .. } => false,
+        }
+    }
+
+    /// The object.
+    pub fn key(&self) -> Key {
+        match self {
+            Self::Missing { key }
+            | Self::Truncated { key }
+            | Self::Corrupt { key, .. }
+            | Self::NotTheCommitted { key }
+            | Self::Misplaced { key, .. }
+            | Self::OtherGroup { key, .. }
+            | Self::OtherMembers { key, .. }
+            | Self::NewerFormat { key, .. }
+            | Self::State { key, .. }
+            | Self::Message { key, .. }
+            | Self::Unreadable { key, .. } => *key,
+        }
+    }
+}
+
+fn restore(key: &Key) -> &'static str {
+    match key {
+        Key::Initial(_) => "restore the object from a copy; there is nothing older to go back to",
+        _ => {
+            "restore the object from a copy, or allow the group to go back to an older snapshot \
+             with `fall_back(true)` on the builder"
+        }
+    }
+}
