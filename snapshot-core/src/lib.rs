@@ -1,5 +1,6 @@
 //! Consistent global snapshots of a distributed application while it keeps running, and restart from them exactly once.
 
+mod archive;
 mod builder;
 mod clock;
 mod codec;
@@ -25,6 +26,7 @@ mod topology;
 mod transport;
 mod wire;
 
+pub use archive::{Archive, ArchiveError, Commit, CommittedPart, OpenedGeneration};
 pub use builder::NodeBuilder;
 pub use clock::{Clock, SystemClock};
 pub use codec::{MessageCodec, RawBytes};

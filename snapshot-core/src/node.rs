@@ -49,8 +49,8 @@ const TURNS_BETWEEN_POLLS: u32 = 64;
 /// here.balance -= 4;                       // a turn: what it does to the state …
 /// one.send(two.id(), 4)?;                  // … and what it sends are one
 /// one.flush().await?;
-/// while let event = two.next(&mut there).await? {
-///     if let Event::Message { message, .. } = event { there.balance += message; break; }
+/// while there.balance == 0 {
+///     if let Event::Message { message, .. } = two.next(&mut there).await? { there.balance += message; }
 /// }
 /// assert_eq!((here.balance, there.balance), (6, 4));
 /// # Ok(()) }

@@ -75,7 +75,7 @@ pub struct StoredPart<C, M> {
 ///
 /// What `out`, the state's `encode` or the codec say; messages without a codec; a group whose name and members take more
 /// than 1 MiB; a label whose key is of another kind of object.
-pub(crate) fn write_part<S: StateProvider, M>(
+pub(crate) fn write_part<S: StateProvider, M: 'static>(
     label: &PartLabel,
     state: &S::Captured,
     channels: &BTreeMap<NodeId, Vec<M>>,
@@ -131,7 +131,7 @@ fn write_message(bytes: &[u8], out: &mut ChunkWriter<'_>) -> io::Result<()> {
 /// # Errors
 ///
 /// All but [`PartError::Missing`].
-pub(crate) fn read_part<S: StateProvider, M>(
+pub(crate) fn read_part<S: StateProvider, M: 'static>(
     expected: &Expected<'_>,
     codec: Option<&dyn MessageCodec<M>>,
     input: &mut dyn io::Read,
@@ -169,7 +169,7 @@ fn check_whole(
     }
 }
 
-fn read_contents<S: StateProvider, M>(
+fn read_contents<S: StateProvider, M: 'static>(
     expected: &Expected<'_>,
     header: &Header,
     codec: Option<&dyn MessageCodec<M>>,

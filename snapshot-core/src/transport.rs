@@ -145,14 +145,6 @@ impl<M> Inbox<M> {
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
-
-    pub(crate) fn is_overfull(&self) -> bool {
-        self.items.len() > self.capacity
-    }
-
-    pub(crate) fn set_capacity(&mut self, capacity: usize) {
-        self.capacity = capacity;
-    }
 }
 
 /// A transport has come to its end. Questions in place of kinds, so that every implementor can fill it.

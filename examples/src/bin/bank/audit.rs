@@ -1,12 +1,16 @@
 //! What must be true of every cut: no coin made or lost, no transfer lost, repeated or out of order.
 
-use snapshot_core::{GlobalSnapshot, LinkUse, NodeId, Topology};
+use snapshot_core::{GlobalSnapshot, LinkUse, NodeId, Topology, TopologyError};
 use thiserror::Error;
 
+use crate::folder::Bank;
 use crate::ledger::{Ledger, Transfer};
 
 /// A snapshot of the bank.
 pub(crate) type Cut = GlobalSnapshot<Ledger, Transfer>;
+
+/// Every bank has this branch. All see the same group; this one is asked.
+const FIRST: NodeId = NodeId(1);
 
 /// What every cut is measured by.
 #[derive(Clone, Debug)]
@@ -63,6 +67,11 @@ pub(crate) enum Discrepancy {
 }
 
 impl Books {
+    /// The books of a bank.
+    pub(crate) fn of(bank: &Bank) -> Result<Self, TopologyError> {
+        Ok(Self { topology: bank.graph().at(FIRST)?, accounts: bank.accounts, coins: bank.coins() })
+    }
+
     /// Goes through a cut.
     ///
     /// # Errors

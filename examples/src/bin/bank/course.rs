@@ -60,7 +60,7 @@ pub(crate) enum Astray {
 }
 
 impl Course {
-    /// A run of so many seconds and kills. `commits` are those of earlier runs: the branches then must go back to the newest.
+    /// A run of so many seconds and kills.
     pub(crate) fn new(branches: &[NodeId], seconds: Duration, kills: u32, interval: Duration, seed: u64) -> Self {
         let mut dice = fastrand::Rng::with_seed(seed);
         let kill = |i: u32| Kill {
@@ -82,7 +82,7 @@ impl Course {
         }
     }
 
-    /// Goes on from these commits of earlier runs.
+    /// There are commits of earlier runs: the branches must begin by going back to the newest.
     pub(crate) fn resumed(mut self, commits: Vec<SnapshotId>) -> Self {
         if !commits.is_empty() {
             self.return_to = Some(Return { began: Duration::ZERO, covered: commits.len(), back: BTreeMap::new() });
@@ -109,18 +109,29 @@ impl Course {
         self.given_up.extend(snapshots);
     }
 
-    /// A branch has gone back. `Some` when all have.
-    ///
-    /// # Errors
-    ///
-    /// If not all went to the same place, or if that is behind what was committed.
+    /// Whether all of these were given up.
+    pub(crate) fn has_given_up(&self, snapshots: &[SnapshotId]) -> bool {
+        snapshots.iter().all(|id| self.given_up.contains(id))
+    }
+
+    /// The committed snapshots, in the order of the journal.
+    pub(crate) fn commits(&self) -> &[SnapshotId] {
+        &self.commits
+    }
+
+    /// Whether all branches have said that they went back, be it not to the same place.
+    pub(crate) fn has_gone_back(&self) -> bool {
+        self.return_to.as_ref().is_some_and(|way| way.back.len() == self.branches.len())
+    }
+
+    /// A branch has gone back.
     pub(crate) fn rolled_back(&mut self, branch: NodeId, to: (Generation, Option<SnapshotId>)) {
         if let Some(way) = &mut self.return_to {
             way.back.insert(branch, to);
         }
     }
 
-    /// Whether all branches have come back since a kill; told once.
+    /// Whether all branches have come back since the last kill; told once. All that is committed must be known.
     ///
     /// # Errors
     ///

@@ -62,6 +62,8 @@ pub(crate) enum FolderError {
     Absent(PathBuf),
     #[error("{0} holds no run of bank (it has no bank.json): name the folder of an earlier run, or leave --resume out")]
     NoRun(PathBuf),
+    #[error("the snapshots of the run are missing: there is no {0}: restore it from a copy, or begin a new run elsewhere")]
+    NoStore(PathBuf),
     #[error("{0} cannot be read as what bank remembers of a run ({1}): restore it from a copy, or choose another folder")]
     Unreadable(PathBuf, serde_json::Error),
     #[error("{0} is of format {1}, and this release reads {FORMAT}: use the release that wrote it")]
@@ -130,12 +132,18 @@ impl Folder {
             topology: flags.topology.unwrap_or(Shape::Mesh),
             seed: flags.seed,
         };
+        // First the folder for the snapshots: a run that is remembered has one, wherever it was killed.
+        let store = Self::store_in(&path);
+        fs::create_dir(&store).map_err(failed("create", &store))?;
         remember(&path, &bank)?;
         Self::locked(path, bank)
     }
 
     fn resume(path: &Path, flags: &RunFlags) -> Result<Self, FolderError> {
         let bank = Self::read(path)?;
+        if !Self::store_in(path).is_dir() {
+            return Err(FolderError::NoStore(Self::store_in(path)));
+        }
         let contradiction = |flag, remembered: String, given: Option<String>| match given {
             Some(given) if given != remembered => {
                 Err(FolderError::Contradiction { path: path.to_owned(), flag, remembered, given })

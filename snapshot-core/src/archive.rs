@@ -1,0 +1,384 @@
+//! Reads a group's store from outside: which snapshots there are, whether they are whole, what they hold.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Read;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::journal::{CommittedSnapshot, Entry, PartRef, Record, Retention, Start};
+use crate::part::{Expected, read_part, verify_part};
+use crate::{
+    AssembleError, ForeignStore, Generation, GlobalSnapshot, Key, LocalSnapshot, MessageCodec, NodeId, PartError,
+    RecordError, Sink, SnapshotId, SnapshotStore, StateProvider, StoreError, Turn,
+};
+
+/// A record is far smaller; what is larger is none.
+const MAX_RECORD: u64 = 64 << 20;
+
+/// A group's store, read from outside, without taking part in the group: for reports, tests, analysis, and to see whether
+/// a restart would find what it needs. Writes nothing, and may be used while the group runs.
+///
+/// It shows the journal as it was when it was opened or last [refreshed](Self::refresh). Memory: some 50 bytes a member for
+/// each commit in the journal, which is never shortened.
+///
+/// `S` is the application's state, needed only to [`read`](Self::read); `M` its messages. The codec is that of the group:
+/// [`RawBytes`](crate::RawBytes) where messages are `Bytes`. Whoever only lists and verifies can open any store as
+/// `Archive::<(), Bytes>` with `RawBytes`.
+///
+/// ```no_run
+/// use bytes::Bytes;
+/// use snapshot_core::{Archive, RawBytes, SnapshotStore};
+///
+/// # async fn f(store: impl SnapshotStore) -> Result<(), snapshot_core::ArchiveError> {
+/// let archive = Archive::<(), Bytes>::open(store, RawBytes).await?;
+/// for commit in archive.commits().iter().filter(|commit| commit.kept) {
+///     archive.verify(commit.snapshot).await?;
+///     println!("{}: {} bytes, whole", commit.snapshot, commit.bytes());
+/// }
+/// # Ok(()) }
+/// ```
+pub struct Archive<S, M> {
+    store: Arc<dyn SnapshotStore>,
+    codec: Arc<dyn MessageCodec<M>>,
+    group: String,
+    members: Vec<NodeId>,
+    retention: Retention,
+    /// The index of the last record that was read.
+    read: u64,
+    commits: Vec<Commit>,
+    parts: BTreeMap<SnapshotId, BTreeMap<NodeId, PartRef>>,
+    generations: Vec<OpenedGeneration>,
+    state: PhantomData<fn() -> S>,
+}
+
+/// A committed snapshot, as the journal describes it.
+///
+/// ```
+/// use snapshot_core::{Commit, CommittedPart, Generation, NodeId, SnapshotId, Turn};
+/// let commit = Commit {
+///     snapshot: SnapshotId { generation: Generation(1), sequence: 2, initiator: NodeId(1) },
+///     index: 3,
+///     parts: vec![CommittedPart { node: NodeId(1), turn: Turn(40), bytes: 512 }],
+///     in_lineage: true,
+///     kept: true,
+/// };
+/// assert_eq!(commit.bytes(), 512);
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Commit {
+    /// The snapshot.
+    pub snapshot: SnapshotId,
+    /// The index of its record in the journal.
+    pub index: u64,
+    /// Each member's part, ascending by member.
+    pub parts: Vec<CommittedPart>,
+    /// Whether the group's present state comes from it. `false`: the group fell back behind it.
+    pub in_lineage: bool,
+    /// Whether retention keeps it. `false`: its parts are deleted, or may be at any time.
+    pub kept: bool,
+}
+
+impl Commit {
+    /// The size of all parts together, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.parts.iter().fold(0, |sum, part| sum.saturating_add(part.bytes))
+    }
+
+    /// The last turn of a member that it covers; `None` for strangers.
+    pub fn turn(&self, node: NodeId) -> Option<Turn> {
+        self.parts.iter().find(|part| part.node == node).map(|part| part.turn)
+    }
+}
+
+/// One member's part of a [`Commit`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct CommittedPart {
+    /// The member.
+    pub node: NodeId,
+    /// The last turn that is in its state.
+    pub turn: Turn,
+    /// The size of the stored part, in bytes.
+    pub bytes: u64,
+}
+
+/// A generation, as the journal describes it.
+///
+/// ```
+/// use snapshot_core::{Generation, NodeId, OpenedGeneration};
+/// let first = OpenedGeneration { generation: Generation(1), index: 1, by: NodeId(2), start: None };
+/// assert!(first.start.is_none(), "the first one begins at the initial states");
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct OpenedGeneration {
+    /// Its number.
+    pub generation: Generation,
+    /// The index of its record in the journal.
+    pub index: u64,
+    /// The node that opened it.
+    pub by: NodeId,
+    /// Where it begins; `None`: at the states that the applications first started with.
+    pub start: Option<SnapshotId>,
+}
+
+impl<S, M: Send + 'static> Archive<S, M> {
+    /// Reads the journal of a store, from its first record to its last.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails, has no journal, or has a record that cannot be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future has no effect.
+    pub async fn open(store: impl SnapshotStore, codec: impl MessageCodec<M>) -> Result<Self, ArchiveError> {
+        let store: Arc<dyn SnapshotStore> = Arc::new(store);
+        let first = record(&*store, 1).await?.ok_or(ArchiveError::Empty)?;
+        let mut archive = Self {
+            store,
+            codec: Arc::new(codec),
+            group: first.group.clone(),
+            members: first.members.clone(),
+            retention: first.retention,
+            read: 0,
+            commits: Vec::new(),
+            parts: BTreeMap::new(),
+            generations: Vec::new(),
+            state: PhantomData,
+        };
+        archive.learn(first)?;
+        archive.refresh().await?;
+        Ok(archive)
+    }
+
+    /// Reads on to the end of the journal.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails or has a record that cannot be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// What was read until then is kept, and shown; the next call reads on.
+    pub async fn refresh(&mut self) -> Result<(), ArchiveError> {
+        while let Some(record) = record(&*self.store, self.read + 1).await? {
+            self.learn(record)?;
+        }
+        Ok(())
+    }
+
+    /// The group's name.
+    pub fn group(&self) -> &str {
+        &self.group
+    }
+
+    /// The group's members, ascending.
+    pub fn members(&self) -> &[NodeId] {
+        &self.members
+    }
+
+    /// How many commits the group keeps.
+    pub fn retention(&self) -> Retention {
+        self.retention
+    }
+
+    /// Every generation, oldest first.
+    pub fn generations(&self) -> &[OpenedGeneration] {
+        &self.generations
+    }
+
+    /// Every commit, oldest first; also those whose parts are deleted.
+    pub fn commits(&self) -> &[Commit] {
+        &self.commits
+    }
+
+    /// The commit from which a restart would begin; `None`: it would begin at the states that the applications first
+    /// started with.
+    pub fn latest(&self) -> Option<SnapshotId> {
+        self.commits.iter().rev().find(|commit| commit.in_lineage).map(|commit| commit.snapshot)
+    }
+
+    /// Reads and decodes a committed snapshot. Memory: all of it, at once.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails, the snapshot is not committed, or one of its parts is missing, damaged or not understood.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future has no effect; the store may finish a read of its own.
+    pub async fn read(&self, snapshot: SnapshotId) -> Result<GlobalSnapshot<S::Captured, M>, ArchiveError>
+    where
+        S: StateProvider,
+    {
+        let mut locals = Vec::with_capacity(self.members.len());
+        for (node, part) in self.parts(snapshot)? {
+            let codec = Arc::clone(&self.codec);
+            let read = move |expected: &Expected<'_>, input: &mut dyn Read| {
+                read_part::<S, M>(expected, Some(&*codec), input)
+            };
+            let stored = self.open_part(snapshot, *node, *part, read).await?;
+            locals.push(LocalSnapshot {
+                snapshot,
+                node: *node,
+                turn: stored.turn,
+                members: self.members.clone(),
+                state: stored.state,
+                channels: stored.channels,
+            });
+        }
+        Ok(GlobalSnapshot::assemble(locals)?)
+    }
+
+    /// Reads all parts of a committed snapshot and checks them, without decoding any. Memory: 64 KiB.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails, the snapshot is not committed, or one of its parts is missing or damaged.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future has no effect; the store may finish a read of its own.
+    pub async fn verify(&self, snapshot: SnapshotId) -> Result<(), ArchiveError> {
+        for (node, part) in self.parts(snapshot)? {
+            self.open_part(snapshot, *node, *part, |expected: &_, input: &mut _| verify_part(expected, input)).await?;
+        }
+        Ok(())
+    }
+
+    fn parts(&self, snapshot: SnapshotId) -> Result<&BTreeMap<NodeId, PartRef>, ArchiveError> {
+        self.parts.get(&snapshot).ok_or(ArchiveError::Unknown { snapshot })
+    }
+
+    async fn open_part<T: Send + 'static>(
+        &self,
+        snapshot: SnapshotId,
+        node: NodeId,
+        part: PartRef,
+        read: impl FnOnce(&Expected<'_>, &mut dyn Read) -> Result<T, PartError> + Send + 'static,
+    ) -> Result<T, ArchiveError> {
+        let key = Key::Part { snapshot, node };
+        let (group, members) = (self.group.clone(), self.members.clone());
+        let (sink, place) = Sink::collecting(move |input| {
+            Ok(read(&Expected { group: &group, members: &members, key, part: Some(&part) }, input))
+        });
+        self.store.read(key, sink).await?;
+        Ok(place.take().unwrap_or(Err(PartError::Missing { key }))?)
+    }
+
+    fn learn(&mut self, record: Record) -> Result<(), ArchiveError> {
+        if (&record.group, &record.members) != (&self.group, &self.members) {
+            let (stored, ours) = (record.members, self.members.clone());
+            return Err(ArchiveError::Foreign(if record.group == self.group {
+                ForeignStore::OtherMembers { stored, ours }
+            } else {
+                ForeignStore::OtherGroup { stored: record.group, ours: self.group.clone() }
+            }));
+        }
+        self.read = record.index;
+        self.retention = record.retention;
+        match record.entry {
+            Entry::Generation { .. } => {
+                let start = match &record.start {
+                    Start::Initial => None,
+                    Start::Snapshot(start) => Some(start),
+                };
+                // All behind its start has left the lineage, whether the record names it or not.
+                let end = start.map_or(0, |start| start.index);
+                for commit in self.commits.iter_mut().rev().take_while(|commit| commit.index > end) {
+                    commit.in_lineage = false;
+                }
+                self.generations.push(OpenedGeneration {
+                    generation: record.generation,
+                    index: record.index,
+                    by: record.author,
+                    start: start.map(|start| start.snapshot),
+                });
+            }
+            Entry::Commit => self.commits.extend(record.last.map(|last| {
+                let CommittedSnapshot { snapshot, index, parts } = last;
+                let shown = parts.iter().map(|(node, p)| CommittedPart { node: *node, turn: p.turn, bytes: p.size });
+                let parts_shown = shown.collect();
+                self.parts.insert(snapshot, parts);
+                Commit { snapshot, index, parts: parts_shown, in_lineage: true, kept: true }
+            })),
+        }
+        let mut room = match self.retention {
+            Retention::All => usize::MAX,
+            Retention::Last(n) => n.get() as usize,
+        };
+        for commit in self.commits.iter_mut().rev().filter(|commit| commit.in_lineage || commit.kept) {
+            commit.kept = commit.in_lineage && room > 0 || self.retention == Retention::All;
+            room = room.saturating_sub(usize::from(commit.in_lineage));
+        }
+        Ok(())
+    }
+}
+
+async fn record(store: &dyn SnapshotStore, index: u64) -> Result<Option<Record>, ArchiveError> {
+    let key = Key::Journal(index);
+    let (sink, place) = Sink::collecting(|input| {
+        let mut bytes = Vec::new();
+        Read::take(input, MAX_RECORD).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    });
+    store.read(key, sink).await?;
+    let decode = |bytes: Vec<u8>| Record::decode(index, &bytes);
+    place.take().map(decode).transpose().map_err(|error| ArchiveError::Record { key, error })
+}
+
+impl<S, M> fmt::Debug for Archive<S, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Archive")
+            .field("group", &self.group)
+            .field("members", &self.members)
+            .field("generations", &self.generations.len())
+            .field("commits", &self.commits.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why an [`Archive`] could not be opened or read.
+///
+/// ```
+/// use snapshot_core::ArchiveError;
+/// assert!(ArchiveError::Empty.to_string().contains("no snapshots here"));
+/// ```
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum ArchiveError {
+    /// The store failed.
+    #[error("the store cannot be read")]
+    Store(#[from] StoreError),
+    /// There is no journal.
+    #[error("there are no snapshots here: open the store that a group has used, at the same place")]
+    Empty,
+    /// A record of the journal cannot be read.
+    #[error("{key} in the store cannot be read: {error}")]
+    Record {
+        /// Which.
+        key: Key,
+        /// What is wrong with it.
+        error: RecordError,
+    },
+    /// The journal changes its group on the way.
+    #[error("the journals of two groups are mixed up: {0}")]
+    Foreign(ForeignStore),
+    /// The snapshot is not in the journal.
+    #[error("{snapshot} was never committed: take one of `commits()`, after `refresh()` if it is new")]
+    Unknown {
+        /// The snapshot.
+        snapshot: SnapshotId,
+    },
+    /// A part cannot be used.
+    #[error(transparent)]
+    Part(#[from] PartError),
+    /// The parts do not fit together.
+    #[error(transparent)]
+    Misfit(#[from] AssembleError),
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,290 @@
+//! Whole nodes on the in-memory network: what an application sees.
+#![cfg(feature = "postcard")]
+
+mod bank;
+
+use std::time::Duration;
+
+use bank::{A, App, B, C, Group, START};
+use snapshot_core::{AbortReason, Bound, GlobalSnapshot, Graph, Key, NodeError, SnapshotError};
+use snapshot_store::MemoryStore;
+
+fn all_rolled_back(apps: &[App]) -> bool {
+    apps.iter().all(|app| app.saw("RolledBack") > 0)
+}
+
+#[test]
+fn a_message_frozen_in_flight_is_in_the_cut() {
+    let mut group = Group::new(&Graph::mesh([A, B]), None);
+    group.network.hold(A, B);
+    group.app(A).pay(B, 5);
+    group.app(B).node.snapshot();
+    group.until(|apps| apps[0].locals.len() == 1); // A has captured: its markers stand behind the coins
+    group.network.release(A, B);
+    group.until(|apps| apps[1].locals.len() == 1);
+    let locals: Vec<_> = group.apps.iter_mut().flat_map(|app| app.locals.drain(..)).collect();
+    let cut = GlobalSnapshot::assemble(locals).expect("the parts fit together");
+    assert_eq!(cut.channel(A, B), [5]);
+    assert_eq!(cut.state(A).map(|ledger| ledger.balance), Some(95));
+    assert_eq!(cut.state(B).map(|ledger| ledger.balance), Some(100));
+    assert_eq!(cut.in_flight().count(), 1);
+}
+
+#[test]
+fn without_a_store_a_handle_hears_when_all_have_taken_their_part() {
+    let mut group = Group::new(&Graph::ring([A, B, C]), None);
+    let report = group.snapshot(B).expect("it ends well");
+    assert!(!report.durable);
+    assert_eq!(report.parts.len(), 3);
+    assert!(group.apps.iter().all(|app| app.locals.len() == 1 && app.committed.is_empty()));
+}
+
+#[test]
+fn a_committed_snapshot_is_announced_to_all_with_the_turn_that_it_covers() {
+    let mut group = Group::new(&Graph::ring([A, B, C]), Some(MemoryStore::new()));
+    group.app(A).pay(B, 5);
+    let turn = group.app(A).node.turn();
+    let report = group.snapshot(B).expect("it commits");
+    assert!(report.durable && report.bytes() > 0);
+    group.until(|apps| apps.iter().all(|app| app.committed.len() == 1));
+    assert!(group.app(A).committed[0] >= turn);
+    assert!(group.apps.iter().all(|app| app.node.handle().running().is_empty()));
+}
+
+#[test]
+fn a_killed_process_resumes_and_the_group_goes_back_with_it() {
+    let mut group = Group::new(&Graph::mesh([A, B, C]), Some(MemoryStore::new()));
+    group.until(|apps| apps.iter().all(|app| app.node.has_room()));
+    group.network.hold(A, C);
+    group.app(A).pay(C, 7); // in flight in the snapshot
+    group.app(B).pay(A, 1);
+    group.app(B).node.snapshot();
+    group.until(|apps| apps[0].node.handle().running().len() == 1);
+    group.network.release(A, C);
+    group.until(|apps| apps.iter().all(|app| app.committed.len() == 1));
+    group.app(C).pay(B, 50); // never happened
+    group.until(|apps| apps[1].ledger.received.contains(&50));
+    group.kill(C);
+    group.boot(C).expect("it resumes");
+    group.until(all_rolled_back);
+    group.until(|apps| apps[2].ledger.received == [7]);
+    assert_eq!(group.total(), 3 * START);
+    assert!(!group.app(B).ledger.received.contains(&50));
+    group.snapshot(A).expect("the next one commits");
+}
+
+#[test]
+fn recorded_messages_come_before_anything_new() {
+    let mut group = Group::new(&Graph::mesh([A, B]), Some(MemoryStore::new()));
+    group.until(|apps| apps.iter().all(|app| app.node.has_room()));
+    group.app(B).idle = true; // arrived or not: B takes nothing
+    for amount in 1..=3 {
+        group.app(A).pay(B, amount);
+    }
+    group.app(A).node.snapshot();
+    group.until(|apps| apps[0].node.handle().running().len() == 1);
+    group.app(B).idle = false;
+    group.until(|apps| apps[1].committed.len() == 1);
+    group.kill(B);
+    group.boot(B).expect("it resumes");
+    group.until(|apps| apps[0].saw("RolledBack") == 1);
+    group.app(A).pay(B, 9);
+    group.until(|apps| apps[1].ledger.received.contains(&9));
+    let received = &group.app(B).ledger.received;
+    assert_eq!(received, &[1, 2, 3, 9]);
+}
+
+#[test]
+fn a_whole_group_that_was_killed_resumes_from_the_newest_commit() {
+    let store = MemoryStore::new();
+    {
+        let mut group = Group::new(&Graph::star([A, B, C]), Some(store.clone()));
+        group.app(B).pay(A, 30);
+        group.until(|apps| apps[0].ledger.received == [30]);
+        group.snapshot(C).expect("it commits");
+        group.app(A).pay(C, 99);
+        group.until(|apps| apps[2].ledger.received == [99]);
+    }
+    let mut group = Group::new(&Graph::star([A, B, C]), Some(store));
+    group.until(all_rolled_back);
+    let balances: Vec<u64> = group.apps.iter().map(|app| app.ledger.balance).collect();
+    assert_eq!(balances, [130, 70, 100]);
+    let generations: Vec<_> = group.apps.iter().map(|app| app.node.generation()).collect();
+    assert!(generations.iter().all(|g| g.0 == 2), "n restarting nodes make one new generation: {generations:?}");
+}
+
+#[test]
+fn a_group_that_never_committed_resumes_from_where_its_applications_first_started() {
+    let store = MemoryStore::new();
+    let graph = Graph::mesh([A, B]);
+    let mut group = Group::new(&graph, Some(store));
+    group.app(A).pay(B, 60);
+    group.until(|apps| apps[1].ledger.balance == 160);
+    group.kill(B);
+    group.boot(B).expect("it resumes");
+    group.until(all_rolled_back);
+    assert_eq!(group.apps.iter().map(|app| app.ledger.balance).collect::<Vec<_>>(), [100, 100]);
+}
+
+#[test]
+fn a_connection_that_loses_frames_leads_to_the_next_generation_and_one_that_loses_none_does_not() {
+    let mut group = Group::new(&Graph::mesh([A, B]), Some(MemoryStore::new()));
+    group.until(|apps| apps.iter().all(|app| app.node.has_room()));
+    group.snapshot(A).expect("it commits");
+    let quiet = group.network.cut(A, B);
+    group.network.heal(A, B);
+    assert_eq!(quiet, 0);
+    group.until(|apps| apps.iter().all(|app| app.saw("PeerBack") == 1));
+    group.snapshot(A).expect("nothing was missing");
+    assert_eq!(group.app(A).node.generation().0, 1);
+
+    group.network.hold(A, B);
+    group.app(A).pay(B, 5);
+    let lost = group.network.clone();
+    group.until(|_| lost.in_flight(A, B) > 0);
+    assert!(group.network.cut(A, B) > 0);
+    group.network.release(A, B);
+    group.network.heal(A, B);
+    group.until(all_rolled_back);
+    assert_eq!((group.total(), group.app(B).node.generation().0), (2 * START, 2));
+}
+
+#[test]
+fn a_snapshot_with_a_silent_peer_is_aborted_at_its_deadline_and_says_what_it_waited_for() {
+    let mut group = Group::tuned(&Graph::mesh([A, B]), Some(MemoryStore::new()), |b| b.deadline(Duration::from_secs(5)));
+    group.app(B).idle = true;
+    let error = group.snapshot(A).expect_err("nobody answers");
+    let SnapshotError::Aborted { by, reason, .. } = error else { panic!("{error}") };
+    assert_eq!((by, reason), (A, AbortReason::Deadline));
+    group.app(B).idle = false;
+    group.snapshot(A).expect("the next one works");
+}
+
+#[test]
+fn snapshots_come_on_an_interval() {
+    let mut group =
+        Group::tuned(&Graph::mesh([A, B, C]), Some(MemoryStore::new()), |b| b.interval(Duration::from_secs(60)));
+    group.until(|apps| apps.iter().all(|app| app.committed.len() == 3));
+    assert_eq!(group.network.now().as_secs(), 180);
+}
+
+#[test]
+fn a_snapshot_can_be_aborted_by_its_handle() {
+    let mut group = Group::new(&Graph::mesh([A, B]), None);
+    group.app(B).idle = true;
+    group.app(A).node.snapshot();
+    group.until(|apps| apps[0].node.handle().running().len() == 1);
+    let handle = group.app(A).node.handle();
+    let status = handle.running().remove(0);
+    assert_eq!((status.missing_markers, status.missing_receipts), (vec![B], vec![A, B]));
+    handle.abort(status.snapshot);
+    group.until(|apps| apps[0].saw("Requested") == 1);
+    assert!(handle.running().is_empty());
+}
+
+#[test]
+fn a_handle_outlives_its_node_and_says_so() {
+    let mut group = Group::new(&Graph::mesh([A, B]), None);
+    let handle = group.app(A).node.handle();
+    group.kill(A);
+    assert_eq!(group.network.run(handle.snapshot()).expect("at once"), Err(SnapshotError::NodeGone));
+}
+
+#[test]
+fn small_queues_and_a_flood_in_both_directions_come_to_an_end() {
+    let mut group = Group::tuned(&Graph::mesh([A, B]), Some(MemoryStore::new()), |b| {
+        b.inbox(Bound::new(1, usize::MAX)).outbox(Bound::new(4, usize::MAX), Bound::new(64, usize::MAX))
+    });
+    group.until(|apps| apps.iter().all(|app| app.node.has_room()));
+    for round in 0..50 {
+        group.app(A).pay(B, 1);
+        group.app(B).pay(A, 1);
+        if round % 10 == 0 {
+            group.snapshot(A).expect("it commits");
+        }
+    }
+    group.until(|apps| apps.iter().all(|app| app.ledger.received.len() == 50));
+    assert_eq!(group.total(), 2 * START);
+}
+
+#[test]
+fn a_node_of_one_works() {
+    let mut group = Group::new(&Graph::new([A]), Some(MemoryStore::new()));
+    group.app(A).ledger.balance = 7;
+    group.snapshot(A).expect("it commits");
+    group.kill(A);
+    group.boot(A).expect("it resumes");
+    assert_eq!(group.app(A).ledger.balance, 7);
+}
+
+#[test]
+fn a_neighbour_that_closes_has_left_and_was_not_lost() {
+    let mut group = Group::new(&Graph::mesh([A, B]), None);
+    group.until(|apps| apps.iter().all(|app| app.node.has_room()));
+    let leaver = group.apps.remove(1);
+    group.network.run(leaver.node.close()).expect("at once").expect("in good order");
+    group.until(|apps| apps[0].saw("PeerLeft") == 1);
+    assert_eq!(group.app(A).saw("PeerLost"), 0);
+}
+
+// ---- what is wrong with a store ------------------------------------------------------------------------------------
+
+fn two_commits() -> (MemoryStore, Vec<Key>) {
+    let store = MemoryStore::new();
+    let mut group = Group::new(&Graph::mesh([A, B]), Some(store.clone()));
+    let mut keys = Vec::new();
+    for amount in [10, 20] {
+        group.app(A).pay(B, amount);
+        group.until(|apps| apps[1].ledger.received.contains(&amount));
+        let report = group.snapshot(A).expect("it commits");
+        keys.push(Key::Part { snapshot: report.snapshot, node: B });
+    }
+    (store, keys)
+}
+
+fn text(error: &NodeError) -> String {
+    error.to_string()
+}
+
+#[test]
+fn a_flipped_bit_is_found_at_the_start_and_the_error_names_the_part_and_the_remedy() {
+    let (store, keys) = two_commits();
+    store.corrupt(keys[1], |bytes| {
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+    });
+    let mut group = Group { network: group_network(), store: Some(store), apps: vec![], tune: |b| b };
+    let error = group.boot(B).expect_err("the part is damaged");
+    assert!(text(&error).contains(&keys[1].to_string()) && text(&error).contains("fall_back"), "{error}");
+}
+
+fn group_network() -> snapshot_transport_mem::MemNetwork<u64> {
+    snapshot_transport_mem::MemNetwork::new(&Graph::mesh([A, B])).expect("a good graph")
+}
+
+#[test]
+fn falling_back_happens_only_where_it_is_allowed_and_all_nodes_hear_what_was_given_up() {
+    let (store, keys) = two_commits();
+    store.corrupt(keys[1], |bytes| bytes.truncate(bytes.len() - 3));
+    let mut group = Group { network: group_network(), store: Some(store), apps: vec![], tune: |b| b.fall_back(true) };
+    group.boot(A).expect("its own part is whole");
+    group.boot(B).expect("it falls back");
+    group.until(|apps| apps.iter().all(|app| app.saw("FellBack") == 1));
+    let balances: Vec<u64> = group.apps.iter().map(|app| app.ledger.balance).collect();
+    assert_eq!(balances, [90, 110], "as the first snapshot was");
+    group.snapshot(B).expect("it goes on");
+    group.kill(A);
+    group.boot(A).expect("it resumes from the new line");
+    assert_eq!(group.app(A).ledger.balance, 90);
+}
+
+#[test]
+fn a_store_of_another_group_or_of_other_members_is_refused() {
+    let (store, _) = two_commits();
+    for graph in [Graph::mesh([A, B]).named("other"), Graph::mesh([A, B, C])] {
+        let network = snapshot_transport_mem::MemNetwork::new(&graph).expect("a good graph");
+        let mut group = Group { network, store: Some(store.clone()), apps: vec![], tune: |b| b };
+        let error = group.boot(A).expect_err("it is not ours");
+        assert!(text(&error).contains("other") || text(&error).contains("n3"), "{error}");
+    }
+}
