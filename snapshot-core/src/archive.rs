@@ -11,8 +11,8 @@ use thiserror::Error;
 use crate::journal::{CommittedSnapshot, Entry, PartRef, Record, Retention, Start};
 use crate::part::{Expected, read_part, verify_part};
 use crate::{
-    AssembleError, ForeignStore, Generation, GlobalSnapshot, Key, LocalSnapshot, MessageCodec, NodeId, PartError,
-    RecordError, Sink, SnapshotId, SnapshotStore, StateProvider, StoreError, Turn,
+    AssembleError, ForeignStore, Generation, GlobalSnapshot, Key, LocalSnapshot, MessageCodec, NodeId,
+    PartError, RecordError, Sink, SnapshotId, SnapshotStore, StateProvider, StoreError, Turn,
 };
 
 /// A record is far smaller; what is larger is none.
@@ -243,7 +243,10 @@ impl<S, M: Send + 'static> Archive<S, M> {
     /// Dropping the future has no effect; the store may finish a read of its own.
     pub async fn verify(&self, snapshot: SnapshotId) -> Result<(), ArchiveError> {
         for (node, part) in self.parts(snapshot)? {
-            self.open_part(snapshot, *node, *part, |expected: &_, input: &mut _| verify_part(expected, input)).await?;
+            self.open_part(snapshot, *node, *part, |expected: &_, input: &mut _| {
+                verify_part(expected, input)
+            })
+            .await?;
         }
         Ok(())
     }
@@ -299,7 +302,8 @@ impl<S, M: Send + 'static> Archive<S, M> {
             }
             Entry::Commit => self.commits.extend(record.last.map(|last| {
                 let CommittedSnapshot { snapshot, index, parts } = last;
-                let shown = parts.iter().map(|(node, p)| CommittedPart { node: *node, turn: p.turn, bytes: p.size });
+                let shown =
+                    parts.iter().map(|(node, p)| CommittedPart { node: *node, turn: p.turn, bytes: p.size });
                 let parts_shown = shown.collect();
                 self.parts.insert(snapshot, parts);
                 Commit { snapshot, index, parts: parts_shown, in_lineage: true, kept: true }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::{
-    Bound, Clock, MessageCodec, NodeError, RawBytes, Retention, Settings, SnapshotCoordinator, SnapshotNode, SnapshotStore,
-    StateProvider, Transport,
+    Bound, Clock, MessageCodec, NodeError, RawBytes, Retention, Settings, SnapshotCoordinator, SnapshotNode,
+    SnapshotStore, StateProvider, Transport,
 };
 
 /// Puts a [`SnapshotNode`] together. Only the transport is needed; all else has defaults, see [`Settings`].
@@ -205,7 +205,10 @@ impl<S: StateProvider, M: Clone + Send + 'static> NodeBuilder<S, M> {
 
     fn check(&self) -> Result<(), NodeError> {
         let Settings { outbox_low: low, outbox_high: high, outbox_hard: hard, inbox, .. } = &self.settings;
-        let ascending = low.frames <= high.frames && high.frames < hard.frames && low.bytes <= high.bytes && high.bytes < hard.bytes;
+        let ascending = low.frames <= high.frames
+            && high.frames < hard.frames
+            && low.bytes <= high.bytes
+            && high.bytes < hard.bytes;
         let problem = if self.store.is_some() && self.codec.is_none() {
             "there is a store, but no byte form for messages: name one with `codec(…)`, for messages with serde's traits \
              `codec(Postcard)` (feature `postcard`)"

@@ -13,10 +13,9 @@ const VERSION: u8 = 1;
 /// A control frame.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Control {
-    /// The first frame of a generation on each channel: the news of it.
+    /// The news of a generation: the first frame on each channel, and the first after a connection came up. Its number
+    /// shows whether anything before it was lost. Outside the count it answers a frame of an older generation.
     Hello,
-    /// After a connection came up: who I am, and the number that I expect next from you.
-    Greet { life: u64, expected: u64 },
     /// Everything before me on this channel is in the cut.
     Marker { snapshot: SnapshotId },
     /// To the initiator: my part is durable, or, without a store, taken.
@@ -46,17 +45,12 @@ impl Control {
             out.put_u8(VERSION);
             match self {
                 Self::Hello => out.put_u8(0),
-                Self::Greet { life, expected } => {
-                    out.put_u8(1);
-                    put_uint(out, *life);
-                    put_uint(out, *expected);
-                }
                 Self::Marker { snapshot } => {
-                    out.put_u8(2);
+                    out.put_u8(1);
                     put_snapshot(out, *snapshot);
                 }
                 Self::Receipt(receipt) => {
-                    out.put_u8(3);
+                    out.put_u8(2);
                     put_snapshot(out, receipt.snapshot);
                     put_node(out, receipt.member);
                     for number in [
@@ -71,12 +65,12 @@ impl Control {
                     }
                 }
                 Self::Committed { snapshot, index } => {
-                    out.put_u8(4);
+                    out.put_u8(3);
                     put_snapshot(out, *snapshot);
                     put_uint(out, *index);
                 }
                 Self::Aborted { snapshot, by, reason } => {
-                    out.put_u8(5);
+                    out.put_u8(4);
                     put_snapshot(out, *snapshot);
                     put_node(out, *by);
                     put_reason(out, reason);
@@ -92,20 +86,24 @@ impl Control {
         }
         let control = match reader.byte()? {
             0 => Self::Hello,
-            1 => Self::Greet { life: reader.uint()?, expected: reader.uint()? },
-            2 => Self::Marker { snapshot: reader.snapshot()? },
-            3 => Self::Receipt(Receipt {
+            1 => Self::Marker { snapshot: reader.snapshot()? },
+            2 => Self::Receipt(Receipt {
                 snapshot: reader.snapshot()?,
                 member: reader.node()?,
                 turn: reader.turn()?,
                 size: reader.uint()?,
-                checksum: u32::try_from(reader.uint()?).map_err(|_| Malformed::new("a checksum over 32 bits"))?,
+                checksum: u32::try_from(reader.uint()?)
+                    .map_err(|_| Malformed::new("a checksum over 32 bits"))?,
                 messages: reader.uint()?,
                 capture: Duration::from_micros(reader.uint()?),
                 durable_after: Duration::from_micros(reader.uint()?),
             }),
-            4 => Self::Committed { snapshot: reader.snapshot()?, index: reader.uint()? },
-            5 => Self::Aborted { snapshot: reader.snapshot()?, by: reader.node()?, reason: reason(&mut reader)? },
+            3 => Self::Committed { snapshot: reader.snapshot()?, index: reader.uint()? },
+            4 => Self::Aborted {
+                snapshot: reader.snapshot()?,
+                by: reader.node()?,
+                reason: reason(&mut reader)?,
+            },
             _ => return Err(Malformed::new("a control frame of an unknown kind")),
         };
         reader.end()?;
@@ -180,7 +178,6 @@ mod tests {
         let aborted = reasons.map(|reason| Control::Aborted { snapshot, by: NodeId(1), reason });
         [
             Control::Hello,
-            Control::Greet { life: u64::MAX, expected: 9 },
             Control::Marker { snapshot },
             Control::Receipt(receipt),
             Control::Committed { snapshot, index: 12 },

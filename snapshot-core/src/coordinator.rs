@@ -23,8 +23,8 @@ pub use recording::Capture;
 use crate::control::Control;
 use crate::wire::Malformed;
 use crate::{
-    AbortReason, Body, Event, Frame, Generation, NodeId, Peer, Settings, SnapshotId, SnapshotPhase, SnapshotReport,
-    SnapshotStatus, Topology, Turn, Violation,
+    AbortReason, Body, Event, Frame, Generation, NodeId, Peer, Settings, SnapshotId, SnapshotPhase,
+    SnapshotReport, SnapshotStatus, Topology, Turn, Violation,
 };
 use channel::{Channel, Link};
 use commit::{Commits, Tally};
@@ -303,7 +303,11 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     /// # Errors
     ///
     /// If the node is not running, or the snapshot would be given up at once: a neighbour is lost, too many are running.
-    pub fn initiate(&mut self, now: Duration, capture: &mut CaptureFn<'_, C>) -> Result<SnapshotId, InitiateError> {
+    pub fn initiate(
+        &mut self,
+        now: Duration,
+        capture: &mut CaptureFn<'_, C>,
+    ) -> Result<SnapshotId, InitiateError> {
         if self.phase != Phase::Running {
             return Err(InitiateError::NotRunning);
         }
@@ -407,7 +411,10 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         for (id, writing) in self.commits.writing.iter().filter(|(_, writing)| !writing.given_up) {
             let sizes = (writing.messages, writing.bytes as u64);
             let status = status(*id, SnapshotPhase::Writing);
-            shown.insert(*id, SnapshotStatus { recorded_messages: sizes.0, recorded_bytes: sizes.1, ..status });
+            shown.insert(
+                *id,
+                SnapshotStatus { recorded_messages: sizes.0, recorded_bytes: sizes.1, ..status },
+            );
         }
         for (id, recording) in self.recordings.iter() {
             shown.insert(

@@ -120,13 +120,17 @@ pub enum Event<M, C> {
 #[non_exhaustive]
 pub enum Violation {
     /// A control frame that cannot be read.
-    #[error("it sent a control frame that cannot be read ({error}): do all nodes run a release of this protocol version?")]
+    #[error(
+        "it sent a control frame that cannot be read ({error}): do all nodes run a release of this protocol version?"
+    )]
     Unreadable {
         /// What is wrong with it.
         error: crate::Malformed,
     },
     /// A marker of a snapshot whose initiator is not in the group.
-    #[error("it sent the marker of a snapshot whose initiator {node} is no member: do all nodes have the same topology?")]
+    #[error(
+        "it sent the marker of a snapshot whose initiator {node} is no member: do all nodes have the same topology?"
+    )]
     UnknownInitiator {
         /// The stranger.
         node: NodeId,
@@ -156,7 +160,9 @@ pub enum Violation {
     #[error("it sent a message on a link that carries only markers and control")]
     MessageOnWayBack,
     /// A generation that the journal does not know.
-    #[error("it sent a frame of {generation}, which the journal does not have: do all nodes use the same store?")]
+    #[error(
+        "it sent a frame of {generation}, which the journal does not have: do all nodes use the same store?"
+    )]
     UnknownGeneration {
         /// The generation.
         generation: Generation,
@@ -164,10 +170,4 @@ pub enum Violation {
     /// A frame outside the count that may not be.
     #[error("it sent a frame without a number that needs one")]
     Unnumbered,
-    /// It says that it has had frames which were never sent.
-    #[error("it says that it has had frames which were never sent: do two processes run as {node}?")]
-    FromTheFuture {
-        /// This node.
-        node: NodeId,
-    },
 }

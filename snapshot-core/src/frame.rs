@@ -146,7 +146,7 @@ pub enum FrameKind {
     Message,
     /// The marker of a snapshot: everything before it on this channel is in the cut.
     Marker(SnapshotId),
-    /// The news of a generation, or what is known of one after a reconnect.
+    /// The news of a generation.
     Hello,
     /// Says that a node's part of a snapshot is durable.
     Receipt(SnapshotId),
@@ -164,10 +164,12 @@ impl<M> Frame<M> {
         match &self.body {
             Body::Message(_) => Ok(FrameKind::Message),
             Body::Control(bytes) => Control::decode(bytes).map(|control| match control {
-                Control::Hello | Control::Greet { .. } => FrameKind::Hello,
+                Control::Hello => FrameKind::Hello,
                 Control::Marker { snapshot } => FrameKind::Marker(snapshot),
                 Control::Receipt(receipt) => FrameKind::Receipt(receipt.snapshot),
-                Control::Committed { snapshot, .. } | Control::Aborted { snapshot, .. } => FrameKind::Outcome(snapshot),
+                Control::Committed { snapshot, .. } | Control::Aborted { snapshot, .. } => {
+                    FrameKind::Outcome(snapshot)
+                }
             }),
         }
     }

@@ -215,7 +215,9 @@ impl Record {
             index: self.index + 1,
             nonce,
             author,
-            entry: Entry::Generation { given_up: given_up.into_iter().map(|(_, snapshot)| snapshot).collect() },
+            entry: Entry::Generation {
+                given_up: given_up.into_iter().map(|(_, snapshot)| snapshot).collect(),
+            },
             generation: self.generation.next(),
             start,
             last: None,
@@ -282,7 +284,10 @@ impl Record {
     /// If it is another group's, or this one's with other members.
     pub(crate) fn check(&self, topology: &Topology) -> Result<(), ForeignStore> {
         if self.group != topology.group() {
-            return Err(ForeignStore::OtherGroup { stored: self.group.clone(), ours: topology.group().to_owned() });
+            return Err(ForeignStore::OtherGroup {
+                stored: self.group.clone(),
+                ours: topology.group().to_owned(),
+            });
         }
         if self.members != topology.members() {
             let (stored, ours) = (self.members.clone(), topology.members().to_vec());

@@ -31,7 +31,8 @@ pub use builder::NodeBuilder;
 pub use clock::{Clock, SystemClock};
 pub use codec::{MessageCodec, RawBytes};
 pub use coordinator::{
-    Capture, CaptureFn, Failure, InitiateError, Output, SendError, SnapshotCoordinator, StoreAnswer, StoreRequest, Ticket,
+    Capture, CaptureFn, Failure, InitiateError, Output, SendError, SnapshotCoordinator, StoreAnswer,
+    StoreRequest, Ticket,
 };
 pub use error::{NodeError, SnapshotError};
 pub use event::{Event, Violation};
@@ -49,5 +50,5 @@ pub use snapshot::{AssembleError, GlobalSnapshot, LocalSnapshot};
 pub use state::StateProvider;
 pub use store::{Collected, Content, Created, Key, Sink, SnapshotStore, StoreError};
 pub use topology::{Graph, LinkUse, Topology, TopologyError};
-pub use transport::{Incoming, Inbox, Transport, TransportError};
+pub use transport::{Inbox, Incoming, Transport, TransportError};
 pub use wire::Malformed;

@@ -16,9 +16,9 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use crate::handle::{Desk, Waiting};
 use crate::persist::Persistence;
 use crate::{
-    Capture, Clock, Event, Frames, Generation, Inbox, Incoming, InitiateError, MessageCodec, NodeBuilder, NodeError,
-    NodeId, Output, Peer, SendError, SnapshotCoordinator, SnapshotError, SnapshotHandle, SnapshotId, SnapshotStore,
-    StateProvider, StoreAnswer, Ticket, Topology, Transport, TransportError, Turn,
+    Capture, Clock, Event, Frames, Generation, Inbox, Incoming, InitiateError, MessageCodec, NodeBuilder,
+    NodeError, NodeId, Output, Peer, SendError, SnapshotCoordinator, SnapshotError, SnapshotHandle,
+    SnapshotId, SnapshotStore, StateProvider, StoreAnswer, Ticket, Topology, Transport, TransportError, Turn,
 };
 
 /// The most items that one `recv` of the transport may bring.
@@ -162,8 +162,13 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
         poll_fn(|cx| self.poll_next(cx, state)).await
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>, state: &mut S) -> Poll<Result<Event<M, S::Captured>, NodeError>> {
-        let quick = self.turns < TURNS_BETWEEN_POLLS && self.events.is_empty() && !self.desk.is_rung() && !self.asked;
+    fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        state: &mut S,
+    ) -> Poll<Result<Event<M, S::Captured>, NodeError>> {
+        let quick =
+            self.turns < TURNS_BETWEEN_POLLS && self.events.is_empty() && !self.desk.is_rung() && !self.asked;
         if quick
             && self.failed.is_none()
             && let Some((from, message)) = self.coordinator.take_message()
@@ -288,13 +293,21 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
     // ---- inputs -----------------------------------------------------------------------------------------------------
 
     /// Gives the coordinator one input, with the state to capture from, and does what it asks.
-    fn feed<R>(&mut self, state: &mut S, input: impl FnOnce(&mut Rules<S, M>, Duration, &mut Capturing<'_, S>) -> R) {
+    fn feed<R>(
+        &mut self,
+        state: &mut S,
+        input: impl FnOnce(&mut Rules<S, M>, Duration, &mut Capturing<'_, S>) -> R,
+    ) {
         self.input(state, input);
         self.drain(state);
     }
 
     /// Gives the coordinator one input; [`drain`](Self::drain) must follow.
-    fn input<R>(&mut self, state: &mut S, input: impl FnOnce(&mut Rules<S, M>, Duration, &mut Capturing<'_, S>) -> R) -> R {
+    fn input<R>(
+        &mut self,
+        state: &mut S,
+        input: impl FnOnce(&mut Rules<S, M>, Duration, &mut Capturing<'_, S>) -> R,
+    ) -> R {
         let begun = self.clock.now();
         let mut capture = || {
             let begun = self.clock.now();
@@ -379,7 +392,9 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
         let mut moved = false;
         while let Poll::Ready(Some((ticket, answer))) = self.storing.poll_next_unpin(cx) {
             moved = true;
-            self.feed(state, |coordinator, now, capture| coordinator.handle_store(now, ticket, answer, capture));
+            self.feed(state, |coordinator, now, capture| {
+                coordinator.handle_store(now, ticket, answer, capture)
+            });
         }
         moved
     }
@@ -405,7 +420,8 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
                     return true;
                 }
                 if !frames.is_empty() {
-                    let seen = format!("`send` to {} was ready with {} frames not taken", lane.peer, frames.len());
+                    let seen =
+                        format!("`send` to {} was ready with {} frames not taken", lane.peer, frames.len());
                     self.failed.get_or_insert(NodeError::Contract { clause: "T6", seen });
                     return true;
                 }
@@ -525,4 +541,3 @@ mod sealed {
     impl Sealed for crate::Peer {}
     impl Sealed for crate::NodeId {}
 }
-

@@ -20,7 +20,9 @@ pub enum AbortReason {
     #[error("it did not end before its deadline: a channel is slow or a node does not call `next`")]
     Deadline,
     /// The messages recorded would have taken more bytes than allowed.
-    #[error("the recorded messages are over the limit: raise `max_recorded_bytes`, or send less between snapshots")]
+    #[error(
+        "the recorded messages are over the limit: raise `max_recorded_bytes`, or send less between snapshots"
+    )]
     RecordingFull,
     /// More snapshots were running at once than allowed.
     #[error("too many snapshots are running: raise `max_running`, or ask for fewer")]

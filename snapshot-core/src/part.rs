@@ -113,7 +113,10 @@ pub(crate) fn write_part<S: StateProvider, M: 'static>(
 }
 
 fn no_codec() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "there are messages and no codec for them: give the builder a codec")
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "there are messages and no codec for them: give the builder a codec",
+    )
 }
 
 fn write_message(bytes: &[u8], out: &mut ChunkWriter<'_>) -> io::Result<()> {

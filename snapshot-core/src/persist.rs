@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use crate::part::{Expected, PartError, PartLabel, read_part, verify_part, write_part};
 use crate::{
-    Content, Created, Key, MessageCodec, NodeId, Sink, SnapshotStore, StateProvider, StoreAnswer, StoreError, StoreRequest,
-    Topology, Turn,
+    Content, Created, Key, MessageCodec, NodeId, Sink, SnapshotStore, StateProvider, StoreAnswer, StoreError,
+    StoreRequest, Topology, Turn,
 };
 
 /// A store, and what it takes to fill it.
@@ -59,7 +59,8 @@ impl<M: Send + 'static> Persistence<M> {
             StoreRequest::WriteInitial(state) => {
                 let label = self.label(Key::Initial(self.topology.me()), Turn(0));
                 let content = Content::new(move |out| {
-                    write_part::<S, M>(&label, &state, &std::collections::BTreeMap::new(), None, out).map(drop)
+                    write_part::<S, M>(&label, &state, &std::collections::BTreeMap::new(), None, out)
+                        .map(drop)
                 });
                 self.store.create(Key::Initial(self.topology.me()), content).await.map(StoreAnswer::Created)
             }
@@ -69,7 +70,8 @@ impl<M: Send + 'static> Persistence<M> {
                 let codec = self.codec.clone();
                 let (sender, written) = std::sync::mpsc::sync_channel(1);
                 let content = Content::new(move |out| {
-                    let part = write_part::<S, M>(&label, &local.state, &local.channels, codec.as_deref(), out)?;
+                    let part =
+                        write_part::<S, M>(&label, &local.state, &local.channels, codec.as_deref(), out)?;
                     // The receiver outlives the store's answer; if it is gone, nobody wants to know.
                     let _ = sender.send(part);
                     Ok(())
@@ -100,7 +102,9 @@ impl<M: Send + 'static> Persistence<M> {
                 self.store.read(key, sink).await?;
                 Ok(StoreAnswer::Verified(part.take().unwrap_or(Err(PartError::Missing { key }))))
             }
-            StoreRequest::ListParts(generation) => self.store.list_parts(generation).await.map(StoreAnswer::Listed),
+            StoreRequest::ListParts(generation) => {
+                self.store.list_parts(generation).await.map(StoreAnswer::Listed)
+            }
             StoreRequest::Delete(keys) => {
                 for key in keys {
                     self.store.delete(key).await?;

@@ -92,7 +92,9 @@ fn write<T: Serialize>(value: &T, out: &mut dyn io::Write) -> io::Result<()> {
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
     match postcard::take_from_bytes(bytes) {
         Ok((value, [])) => Ok(value),
-        Ok((_, rest)) => Err(io::Error::new(io::ErrorKind::InvalidData, format!("{} bytes too many", rest.len()))),
+        Ok((_, rest)) => {
+            Err(io::Error::new(io::ErrorKind::InvalidData, format!("{} bytes too many", rest.len())))
+        }
         Err(error) => Err(io::Error::new(io::ErrorKind::InvalidData, error)),
     }
 }

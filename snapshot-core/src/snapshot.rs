@@ -138,7 +138,9 @@ impl<C, M> GlobalSnapshot<C, M> {
 
     /// Every channel as (from, to) with its messages in flight, with or without any, ascending by receiver, then sender.
     pub fn channels(&self) -> impl Iterator<Item = ((NodeId, NodeId), &[M])> {
-        self.parts.iter().flat_map(|(to, part)| part.channels.iter().map(|(from, m)| ((*from, *to), m.as_slice())))
+        self.parts
+            .iter()
+            .flat_map(|(to, part)| part.channels.iter().map(|(from, m)| ((*from, *to), m.as_slice())))
     }
 
     /// Every message in flight, with its channel as (from, to); those of one channel in their order.
@@ -195,7 +197,9 @@ pub enum AssembleError {
         node: NodeId,
     },
     /// A part is of another snapshot than the first one.
-    #[error("the part of {node} is of {found}, others are of {expected}: sort the parts by their snapshot first")]
+    #[error(
+        "the part of {node} is of {found}, others are of {expected}: sort the parts by their snapshot first"
+    )]
     OtherSnapshot {
         /// Whose part.
         node: NodeId,
@@ -205,7 +209,9 @@ pub enum AssembleError {
         expected: SnapshotId,
     },
     /// A part names other members than the first one does.
-    #[error("the part of {node} names other members than the first one does: do all nodes have the same topology?")]
+    #[error(
+        "the part of {node} names other members than the first one does: do all nodes have the same topology?"
+    )]
     OtherMembers {
         /// Whose part.
         node: NodeId,
@@ -217,7 +223,9 @@ pub enum AssembleError {
         node: NodeId,
     },
     /// A part has a channel from a node that is not in the group, or from its own node.
-    #[error("the part of {node} has a channel from {sender}, which cannot be: do all nodes have the same topology?")]
+    #[error(
+        "the part of {node} has a channel from {sender}, which cannot be: do all nodes have the same topology?"
+    )]
     ForeignSender {
         /// Whose part.
         node: NodeId,

@@ -143,7 +143,11 @@ impl fmt::Display for Key {
             Self::Seat { generation, node } => write!(f, "seat/{:020}/{:020}", generation.0, node.0),
             Self::Initial(node) => write!(f, "initial/{:020}", node.0),
             Self::Part { snapshot: id, node } => {
-                write!(f, "part/{:020}/{:020}-{:020}/{:020}", id.generation.0, id.sequence, id.initiator.0, node.0)
+                write!(
+                    f,
+                    "part/{:020}/{:020}-{:020}/{:020}",
+                    id.generation.0, id.sequence, id.initiator.0, node.0
+                )
             }
         }
     }

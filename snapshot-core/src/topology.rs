@@ -128,8 +128,11 @@ impl Graph {
         if !members.contains(&me) {
             return Err(TopologyError::NotAMember { node: me });
         }
-        let shape =
-            Shape { group: self.group.clone(), members: members.into_iter().collect(), links: self.links.clone() };
+        let shape = Shape {
+            group: self.group.clone(),
+            members: members.into_iter().collect(),
+            links: self.links.clone(),
+        };
         shape.check_paths()?;
         Ok(Topology::new(Arc::new(shape), me))
     }
@@ -149,7 +152,9 @@ pub enum TopologyError {
         node: NodeId,
     },
     /// A link touches a node outside the group.
-    #[error("the link {from} -> {to} names {node}, which is no member: add it to the members or remove the link")]
+    #[error(
+        "the link {from} -> {to} names {node}, which is no member: add it to the members or remove the link"
+    )]
     UnknownMember {
         /// Where the link starts.
         from: NodeId,
@@ -261,7 +266,11 @@ impl Topology {
         });
         let peers = linked
             .enumerate()
-            .map(|(index, (id, incoming, outgoing))| Neighbour { peer: Peer::new(index, id), incoming, outgoing })
+            .map(|(index, (id, incoming, outgoing))| Neighbour {
+                peer: Peer::new(index, id),
+                incoming,
+                outgoing,
+            })
             .collect();
         Self { shape, me, peers }
     }
@@ -371,6 +380,10 @@ impl Topology {
 impl fmt::Debug for Topology {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let links: Vec<String> = self.links().map(|(a, b, _)| format!("{a}->{b}")).collect();
-        f.debug_struct("Topology").field("group", &self.group()).field("me", &self.me).field("links", &links).finish()
+        f.debug_struct("Topology")
+            .field("group", &self.group())
+            .field("me", &self.me)
+            .field("links", &links)
+            .finish()
     }
 }

@@ -69,7 +69,11 @@ impl<'a> Reader<'a> {
             value |= bits << shift;
             if byte & 0x80 == 0 {
                 // One form for one number, so that equal records have equal bytes.
-                return if byte == 0 && shift > 0 { Err(Malformed::new("an overlong integer")) } else { Ok(value) };
+                return if byte == 0 && shift > 0 {
+                    Err(Malformed::new("an overlong integer"))
+                } else {
+                    Ok(value)
+                };
             }
         }
         Err(Malformed::new("an integer over 64 bits"))

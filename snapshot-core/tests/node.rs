@@ -110,7 +110,10 @@ fn a_whole_group_that_was_killed_resumes_from_the_newest_commit() {
     let balances: Vec<u64> = group.apps.iter().map(|app| app.ledger.balance).collect();
     assert_eq!(balances, [130, 70, 100]);
     let generations: Vec<_> = group.apps.iter().map(|app| app.node.generation()).collect();
-    assert!(generations.iter().all(|g| g.0 == 2), "n restarting nodes make one new generation: {generations:?}");
+    assert!(
+        generations.iter().all(|g| g.0 == 2),
+        "n restarting nodes make one new generation: {generations:?}"
+    );
 }
 
 #[test]
@@ -151,7 +154,8 @@ fn a_connection_that_loses_frames_leads_to_the_next_generation_and_one_that_lose
 
 #[test]
 fn a_snapshot_with_a_silent_peer_is_aborted_at_its_deadline_and_says_what_it_waited_for() {
-    let mut group = Group::tuned(&Graph::mesh([A, B]), Some(MemoryStore::new()), |b| b.deadline(Duration::from_secs(5)));
+    let mut group =
+        Group::tuned(&Graph::mesh([A, B]), Some(MemoryStore::new()), |b| b.deadline(Duration::from_secs(5)));
     group.app(B).idle = true;
     let error = group.snapshot(A).expect_err("nobody answers");
     let SnapshotError::Aborted { by, reason, .. } = error else { panic!("{error}") };
@@ -162,8 +166,9 @@ fn a_snapshot_with_a_silent_peer_is_aborted_at_its_deadline_and_says_what_it_wai
 
 #[test]
 fn snapshots_come_on_an_interval() {
-    let mut group =
-        Group::tuned(&Graph::mesh([A, B, C]), Some(MemoryStore::new()), |b| b.interval(Duration::from_secs(60)));
+    let mut group = Group::tuned(&Graph::mesh([A, B, C]), Some(MemoryStore::new()), |b| {
+        b.interval(Duration::from_secs(60))
+    });
     group.until(|apps| apps.iter().all(|app| app.committed.len() == 3));
     assert_eq!(group.network.now().as_secs(), 180);
 }
@@ -193,7 +198,7 @@ fn a_handle_outlives_its_node_and_says_so() {
 #[test]
 fn small_queues_and_a_flood_in_both_directions_come_to_an_end() {
     let mut group = Group::tuned(&Graph::mesh([A, B]), Some(MemoryStore::new()), |b| {
-        b.inbox(Bound::new(1, usize::MAX)).outbox(Bound::new(4, usize::MAX), Bound::new(64, usize::MAX))
+        b.inbox(Bound::new(1, 1 << 20)).outbox(Bound::new(4, 1 << 20), Bound::new(64, 1 << 20))
     });
     group.until(|apps| apps.iter().all(|app| app.node.has_room()));
     for round in 0..50 {
@@ -266,7 +271,8 @@ fn group_network() -> snapshot_transport_mem::MemNetwork<u64> {
 fn falling_back_happens_only_where_it_is_allowed_and_all_nodes_hear_what_was_given_up() {
     let (store, keys) = two_commits();
     store.corrupt(keys[1], |bytes| bytes.truncate(bytes.len() - 3));
-    let mut group = Group { network: group_network(), store: Some(store), apps: vec![], tune: |b| b.fall_back(true) };
+    let mut group =
+        Group { network: group_network(), store: Some(store), apps: vec![], tune: |b| b.fall_back(true) };
     group.boot(A).expect("its own part is whole");
     group.boot(B).expect("it falls back");
     group.until(|apps| apps.iter().all(|app| app.saw("FellBack") == 1));

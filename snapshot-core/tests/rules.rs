@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use group::{Coordinator, Group, Transfer};
 use snapshot_core::{
-    AbortReason, Body, Bound, Capture, Event, Failure, Frame, FrameKind, Frames, Graph, InitiateError, LinkUse, NodeId,
-    Output, SendError, Settings, SnapshotPhase, Stamp, Violation,
+    AbortReason, Body, Bound, Capture, Event, Failure, Frame, FrameKind, Frames, Graph, InitiateError,
+    LinkUse, NodeId, Output, SendError, Settings, SnapshotPhase, Stamp, Violation,
 };
 
 const A: NodeId = NodeId(1);
@@ -95,7 +95,8 @@ fn snapshots_end_on_every_strongly_connected_graph_and_receipts_find_their_way()
     // CL85 §3.3: "if the graph is strongly connected and at least one process spontaneously records its state, then all
     // processes will record their states in finite time".
     let ids: Vec<NodeId> = (1..=7).map(NodeId).collect();
-    let pipeline = ids.windows(2).fold(Graph::new(ids.clone()), |graph, w| graph.link(w[0], w[1])).with_way_back();
+    let pipeline =
+        ids.windows(2).fold(Graph::new(ids.clone()), |graph, w| graph.link(w[0], w[1])).with_way_back();
     let lonely = Graph::new([A]);
     for graph in [Graph::mesh(ids.clone()), Graph::ring(ids.clone()), Graph::star(ids), pipeline, lonely] {
         let members = graph.members().to_vec();
@@ -314,7 +315,12 @@ fn garbage_in_a_control_frame_is_a_violation_and_the_channel_goes_on() {
 #[test]
 fn new_work_waits_at_the_low_mark_and_messages_at_the_high_mark() {
     let bound = |frames| Bound::new(frames, usize::MAX);
-    let settings = Settings { outbox_low: bound(3), outbox_high: bound(5), outbox_hard: bound(7), ..Settings::default() };
+    let settings = Settings {
+        outbox_low: bound(3),
+        outbox_high: bound(5),
+        outbox_hard: bound(7),
+        ..Settings::default()
+    };
     let mut coordinator = lone(settings);
     lies(&Graph::mesh([A, B]), 0).into_iter().for_each(|frame| tell(&mut coordinator, frame));
     let stamp = Stamp::new(snapshot_core::Generation(1), 2);

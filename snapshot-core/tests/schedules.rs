@@ -57,7 +57,12 @@ fn step(group: &mut Group, faults: bool) {
 }
 
 fn durable() -> Settings {
-    Settings { durable: true, deadline: Duration::from_millis(500), retention: Retention::All, ..Settings::default() }
+    Settings {
+        durable: true,
+        deadline: Duration::from_millis(500),
+        retention: Retention::All,
+        ..Settings::default()
+    }
 }
 
 /// A start that the store failed is tried again, as a supervisor would.

@@ -65,8 +65,8 @@ impl MemoryStore {
         let Some(object) = self.objects().get(&key).cloned() else { return false };
         let mut bytes = object.to_vec();
         change(&mut bytes);
-        self.objects().insert(key, bytes.into());
-        true
+        // Looked up again, since the object may have been deleted in the meantime.
+        self.objects().get_mut(&key).map(|object| *object = bytes.into()).is_some()
     }
 
     // A panic elsewhere cannot leave the map half-way: every change of it is one call.

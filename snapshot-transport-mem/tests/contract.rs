@@ -11,7 +11,7 @@ use snapshot_transport_mem::MemNetwork;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
-use support::{A, B, C, Heard, batch, empty, hear, message_of, messages, send_all, try_send};
+use support::{A, B, C, Heard, batch, empty, hear, message_of, messages, send_all, skip, try_send};
 
 #[test]
 fn t1_frames_arrive_in_the_order_in_which_they_were_sent_whatever_their_delays() {
@@ -126,7 +126,7 @@ fn t4_one_sender_cannot_keep_the_others_from_being_heard() {
 fn t5_sends_and_recv_are_under_way_at_the_same_time() {
     let network = MemNetwork::builder(&Graph::mesh([A, B, C])).capacity(1).build().unwrap();
     let [a, b, c] = [A, B, C].map(|id| network.transport(id));
-    [&a, &b, &c].map(hear);
+    skip(&[&a, &b, &c]);
     let (mut to_b, mut to_c) = (batch(0..2), batch(0..2));
     let mut send_b = Box::pin(send_all(&a, B, &mut to_b));
     let mut send_c = Box::pin(send_all(&a, C, &mut to_c));

@@ -6,7 +6,7 @@ use futures::FutureExt;
 use snapshot_core::{Graph, Inbox, Transport};
 use snapshot_transport_mem::{Connection, MemNetwork};
 use std::time::Duration;
-use support::{A, B, C, Heard, batch, hear, message_of, messages, send_all, try_send};
+use support::{A, B, C, Heard, batch, hear, message_of, messages, send_all, skip, try_send};
 
 #[test]
 fn a_held_frame_is_in_flight_until_its_channel_is_released() {
@@ -25,7 +25,7 @@ fn a_held_frame_is_in_flight_until_its_channel_is_released() {
 #[test]
 fn a_hold_stops_one_direction_of_one_pair() {
     let (network, [a, b, c]) = MemNetwork::mesh::<3>();
-    [&a, &b, &c].map(hear);
+    skip(&[&a, &b, &c]);
     network.hold(A, B);
     for (from, to) in [(&a, B), (&a, C), (&b, A), (&c, B)] {
         try_send(from, to, [from.id().0 as u32]);
@@ -94,7 +94,7 @@ fn the_frames_in_flight_can_be_looked_at() {
 #[test]
 fn a_cut_loses_what_was_under_way_and_tells_both_behind_what_had_arrived() {
     let (network, [a, b]) = MemNetwork::mesh::<2>();
-    [&a, &b].map(hear);
+    skip(&[&a, &b]);
     try_send(&a, B, [1, 2]);
     network.set_delay(A, B, Duration::from_millis(1));
     try_send(&a, B, [3, 4]);
@@ -122,7 +122,7 @@ fn what_was_let_pass_has_arrived_when_the_connection_is_cut() {
 #[test]
 fn sends_wait_while_a_connection_is_cut_and_go_on_when_it_is_healed() {
     let (network, [a, b]) = MemNetwork::mesh::<2>();
-    [&a, &b].map(hear);
+    skip(&[&a, &b]);
     network.cut(A, B);
     let mut frames = batch([1, 2]);
     let mut send = Box::pin(send_all(&a, B, &mut frames));

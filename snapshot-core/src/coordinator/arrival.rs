@@ -14,7 +14,13 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     ///
     /// While the node is not running, frames are held, in order; the bound is what the driver had received by then, since
     /// [`wants_frames`](Self::wants_frames) says no.
-    pub fn handle_frame(&mut self, now: Duration, from: Peer, frame: Frame<M>, capture: &mut CaptureFn<'_, C>) {
+    pub fn handle_frame(
+        &mut self,
+        now: Duration,
+        from: Peer,
+        frame: Frame<M>,
+        capture: &mut CaptureFn<'_, C>,
+    ) {
         self.schedule.moved(now);
         match self.phase {
             Phase::Over => {}
@@ -42,8 +48,13 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         if matches!(was, Link::Lost | Link::Left) {
             self.emit(Event::PeerBack { peer });
         }
-        if self.phase == Phase::Running && self.settings.durable {
-            self.greet(peer);
+        if self.phase == Phase::Running
+            && self.settings.durable
+            && self.channels[peer.index()].outgoing.is_some()
+        {
+            // Its number shows at once, and not only when the application next sends, whether frames were lost with an
+            // older connection, or with an older process of the peer (F4).
+            self.post(peer, &Control::Hello);
         }
     }
 
@@ -70,9 +81,10 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         // Without a store nothing that comes later can be trusted to follow what came before.
         channel.broken |= !self.settings.durable;
         let members = self.topology.members();
-        let waiting = self.commits.tallies.iter().filter(|(id, tally)| {
-            !self.is_committing(**id) && tally.missing(members).contains(&peer.id())
-        });
+        let waiting =
+            self.commits.tallies.iter().filter(|(id, tally)| {
+                !self.is_committing(**id) && tally.missing(members).contains(&peer.id())
+            });
         let mut doomed: Vec<_> = waiting.map(|(id, _)| *id).collect();
         doomed.extend(self.recordings.ids());
         for id in doomed {
@@ -81,17 +93,14 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         was != link
     }
 
-    /// Says what is expected next, so that a loss shows at once (F4).
-    fn greet(&mut self, peer: Peer) {
-        let channel = &self.channels[peer.index()];
-        if channel.outgoing.is_some() {
-            let greet = Control::Greet { life: self.life, expected: channel.expected() };
-            self.post_unnumbered(peer, &greet);
-        }
-    }
-
     /// Handles a frame while running.
-    pub(super) fn accept(&mut self, now: Duration, from: Peer, frame: Frame<M>, capture: &mut CaptureFn<'_, C>) {
+    pub(super) fn accept(
+        &mut self,
+        now: Duration,
+        from: Peer,
+        frame: Frame<M>,
+        capture: &mut CaptureFn<'_, C>,
+    ) {
         let channel = &mut self.channels[from.index()];
         if channel.incoming.is_none() {
             return self.violated(from, Violation::NoChannel);
@@ -125,7 +134,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
                     Err(error) => self.violated(from, unreadable(error)),
                 },
             },
-            Arrival::OutsideTheCount => self.outside_the_count(now, from, &frame.body),
+            Arrival::OutsideTheCount => self.outside_the_count(from, &frame.body),
             Arrival::Gap { expected } => self.gap(now, from, expected, frame.stamp.number()),
         }
     }
@@ -143,39 +152,26 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         self.untaken.push(from, message, bytes);
     }
 
-    fn outside_the_count(&mut self, now: Duration, from: Peer, body: &Body<M>) {
+    /// The only frame without a number is the answer to one of ours of an older generation (F3a).
+    fn outside_the_count(&mut self, from: Peer, body: &Body<M>) {
         let Body::Control(bytes) = body else { return self.violated(from, Violation::Unnumbered) };
         match Control::decode(bytes) {
-            // The answer to an older frame of ours: we have rolled back meanwhile.
+            // We have rolled back meanwhile.
             Ok(Control::Hello) => {}
-            Ok(Control::Greet { expected, .. }) => {
-                let channel = &self.channels[from.index()];
-                if expected > channel.next_number() {
-                    let node = self.topology.me();
-                    self.violated(from, Violation::FromTheFuture { node });
-                } else if expected < channel.sent_before() {
-                    // Frames from `expected` on were handed over, and have not arrived.
-                    self.lost_frames(now, from);
-                }
-            }
             Ok(_) => self.violated(from, Violation::Unnumbered),
             Err(error) => self.violated(from, unreadable(error)),
         }
     }
 
+    /// This generation has lost something. With a store that leads to the next one; without, the peer stays lost.
     fn gap(&mut self, now: Duration, from: Peer, expected: u64, number: u64) {
         tracing::warn!(me = %self.topology.me(), %from, expected, number, "frames are missing");
         self.channels[from.index()].broken = true;
-        self.lost_frames(now, from);
-    }
-
-    /// This generation has lost something. With a store that leads to the next one; without, the peer stays lost.
-    fn lost_frames(&mut self, now: Duration, peer: Peer) {
         if self.settings.durable {
             self.begin_recovery(now, Why::Gap);
-        } else if self.unlink(peer, Link::Lost) {
+        } else if self.unlink(from, Link::Lost) {
             let why = "frames from it are missing, which cannot be made good without a store".to_owned();
-            self.emit(Event::PeerLost { peer, why });
+            self.emit(Event::PeerLost { peer: from, why });
         }
     }
 
@@ -185,7 +181,6 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         }
         match control {
             Control::Hello => {}
-            Control::Greet { .. } => self.violated(from, Violation::Unnumbered),
             Control::Marker { snapshot } => self.marker(now, from, snapshot, capture),
             Control::Receipt(receipt) => self.receipt(now, receipt),
             Control::Committed { snapshot, index } => {
@@ -202,7 +197,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     /// What a peer may not say, whatever the state of things.
     fn objection(&self, control: &Control) -> Option<Violation> {
         let (snapshot, named) = match control {
-            Control::Hello | Control::Greet { .. } => return None,
+            Control::Hello => return None,
             Control::Marker { snapshot } | Control::Committed { snapshot, .. } => (snapshot, None),
             Control::Receipt(receipt) => (&receipt.snapshot, Some(receipt.member)),
             Control::Aborted { snapshot, by, .. } => (snapshot, Some(*by)),

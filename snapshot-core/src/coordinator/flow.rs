@@ -65,7 +65,8 @@ impl<M: Clone + 'static> Default for Measure<M> {
             }
         }
         fn copy<M: Clone + 'static>(message: &M) -> M {
-            let small = (message as &dyn Any).downcast_ref::<Bytes>().filter(|bytes| bytes.len() <= COPY_UP_TO);
+            let small =
+                (message as &dyn Any).downcast_ref::<Bytes>().filter(|bytes| bytes.len() <= COPY_UP_TO);
             let owned = small.map(|bytes| Bytes::copy_from_slice(bytes));
             let owned = owned.as_ref().and_then(|bytes| (bytes as &dyn Any).downcast_ref::<M>());
             owned.unwrap_or(message).clone()
@@ -120,7 +121,9 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     /// Over the high mark and unable to receive: only the neighbours can move anything.
     pub(super) fn is_stuck(&self) -> bool {
         let (frames, bytes) = self.load;
-        self.phase == Phase::Running && self.settings.outbox_high.is_reached(frames, bytes) && !self.wants_frames()
+        self.phase == Phase::Running
+            && self.settings.outbox_high.is_reached(frames, bytes)
+            && !self.wants_frames()
     }
 }
 

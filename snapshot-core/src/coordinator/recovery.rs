@@ -262,7 +262,9 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
             (Asked::SeatHolder { generation, .. }, StoreAnswer::Read(Some(bytes))) => {
                 self.seat_held(generation, decode_seat(&bytes).ok());
             }
-            (Asked::SeatHolder { error: Some(error), .. }, StoreAnswer::Read(None)) => self.store_failed(now, error),
+            (Asked::SeatHolder { error: Some(error), .. }, StoreAnswer::Read(None)) => {
+                self.store_failed(now, error)
+            }
             (Asked::Sets, StoreAnswer::Listed(keys)) => {
                 let whole = self.lane.last.as_ref().map_or(Vec::new(), |last| last.whole(&keys));
                 self.verify_next_set(whole.into());
@@ -371,8 +373,15 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
             return self.fall_back_to(rest);
         };
         let CommittedSnapshot { parts, .. } = &to;
-        let todo = parts.iter().map(|(node, part)| (*node, Key::Part { snapshot, node: *node }, Some(*part))).collect();
-        self.ask(Asked::Verify(Verification { goal: Goal::FallBack { to: Some(to), rest }, todo, found: BTreeMap::new() }));
+        let todo = parts
+            .iter()
+            .map(|(node, part)| (*node, Key::Part { snapshot, node: *node }, Some(*part)))
+            .collect();
+        self.ask(Asked::Verify(Verification {
+            goal: Goal::FallBack { to: Some(to), rest },
+            todo,
+            found: BTreeMap::new(),
+        }));
     }
 
     fn loaded(&mut self, part: Result<StoredPart<C, M>, PartError>, capture: &mut CaptureFn<'_, C>) {
@@ -382,7 +391,9 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
                 self.restore(Some(state), Loaded { turn, channels, resumed: true });
             }
             // The very first start: what the application began with becomes the initial state.
-            Err(PartError::Missing { key: Key::Initial(_) }) if self.phase == Phase::Recovering(Why::Start) => {
+            Err(PartError::Missing { key: Key::Initial(_) })
+                if self.phase == Phase::Recovering(Why::Start) =>
+            {
                 let state = capture().state;
                 self.ask_with(Asked::Initial, StoreRequest::WriteInitial(state));
             }

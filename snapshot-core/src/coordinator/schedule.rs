@@ -44,7 +44,10 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
             Phase::Recovering(_) => self.recovery.retry_at,
             Phase::Running => {
                 let stall = self.is_stuck().then(|| self.schedule.last_move + self.settings.stall);
-                [self.next_deadline(), self.next_interval(), self.next_look(), stall].into_iter().flatten().min()
+                [self.next_deadline(), self.next_interval(), self.next_look(), stall]
+                    .into_iter()
+                    .flatten()
+                    .min()
             }
         }
     }

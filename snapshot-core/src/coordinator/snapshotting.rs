@@ -47,7 +47,13 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     }
 
     /// The marker-receiving rule (§3.2), acted on when the marker arrives.
-    pub(super) fn marker(&mut self, now: Duration, from: Peer, id: SnapshotId, capture: &mut CaptureFn<'_, C>) {
+    pub(super) fn marker(
+        &mut self,
+        now: Duration,
+        from: Peer,
+        id: SnapshotId,
+        capture: &mut CaptureFn<'_, C>,
+    ) {
         match self.recordings.close(id, from) {
             Closed::Waiting => self.revision += 1,
             Closed::Complete => self.complete(now, id),
@@ -96,7 +102,8 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         };
         let local = recording.finish(id, &self.topology);
         if self.settings.durable {
-            self.outputs.push_back(Output::Store { ticket: writing.ticket, request: StoreRequest::WritePart(local) });
+            self.outputs
+                .push_back(Output::Store { ticket: writing.ticket, request: StoreRequest::WritePart(local) });
             self.commits.writing.insert(id, writing);
         } else {
             self.emit(Event::LocalSnapshot(local));

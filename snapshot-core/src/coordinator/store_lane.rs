@@ -83,14 +83,7 @@ pub(super) enum Goal {
 
 impl Lane {
     pub(super) fn new() -> Self {
-        Self {
-            last: None,
-            asked: None,
-            sweep: None,
-            look: false,
-            sweep_due: false,
-            tickets: 0,
-        }
+        Self { last: None, asked: None, sweep: None, look: false, sweep_due: false, tickets: 0 }
     }
 
     pub(super) fn ticket(&mut self) -> Ticket {
@@ -122,7 +115,9 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         } else if self.lane.sweep == Some(ticket) {
             self.lane.sweep = None;
             self.swept(answer);
-        } else if let Some(id) = self.commits.writing.iter().find(|(_, w)| w.ticket == ticket).map(|(id, _)| *id) {
+        } else if let Some(id) =
+            self.commits.writing.iter().find(|(_, w)| w.ticket == ticket).map(|(id, _)| *id)
+        {
             let part = match answer {
                 StoreAnswer::Written(part) => Ok(part),
                 StoreAnswer::Failed(error) => Err(error),
@@ -217,7 +212,13 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         self.sweep();
     }
 
-    fn answered(&mut self, now: Duration, asked: Asked, answer: StoreAnswer<M, C>, capture: &mut CaptureFn<'_, C>) {
+    fn answered(
+        &mut self,
+        now: Duration,
+        asked: Asked,
+        answer: StoreAnswer<M, C>,
+        capture: &mut CaptureFn<'_, C>,
+    ) {
         match (asked, answer) {
             (Asked::Find { index }, StoreAnswer::Read(bytes)) => self.found(index, bytes),
             (Asked::Next, StoreAnswer::Read(bytes)) => self.read_next(now, bytes),
@@ -229,7 +230,9 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
             (Asked::Append { record, purpose }, StoreAnswer::Failed(error)) => {
                 self.ask(Asked::Confirm { record, purpose, error });
             }
-            (Asked::Confirm { record, purpose, error }, answer) => self.confirmed(now, *record, purpose, error, answer),
+            (Asked::Confirm { record, purpose, error }, answer) => {
+                self.confirmed(now, *record, purpose, error, answer)
+            }
             (asked @ (Asked::Find { .. } | Asked::Next), StoreAnswer::Failed(error)) => {
                 if asked == Asked::Next && self.phase == Phase::Running {
                     self.lane.look = false;
@@ -278,7 +281,8 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
 
     /// The journal has this record after the last one.
     pub(super) fn learn(&mut self, now: Duration, record: Record) {
-        let committed = (record.entry == Entry::Commit).then(|| record.last.as_ref().map(|c| c.snapshot)).flatten();
+        let committed =
+            (record.entry == Entry::Commit).then(|| record.last.as_ref().map(|c| c.snapshot)).flatten();
         let generation = record.generation;
         let index = record.index;
         self.lane.last = Some(record);
@@ -289,7 +293,9 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
                 self.announce(now, id, index);
             }
         }
-        if generation > self.generation && !matches!(self.phase, Phase::Recovering(super::recovery::Why::Start)) {
+        if generation > self.generation
+            && !matches!(self.phase, Phase::Recovering(super::recovery::Why::Start))
+        {
             self.leave_generation(now);
         }
     }

@@ -117,15 +117,19 @@ impl Record {
         sure((1..LIMIT).contains(&self.index) && self.generation.0 <= self.index, "an index that cannot be")?;
         sure(!self.members.is_empty() && self.members.is_sorted_by(|a, b| a < b), "members out of order")?;
         sure(self.members.binary_search(&self.author).is_ok(), "an author who is no member")?;
-        sure((self.index == 1) == (self.generation == Generation::FIRST && !self.is_commit() && self.kept.is_empty()),
-            "a first record that is not at the first index")?;
+        sure(
+            (self.index == 1)
+                == (self.generation == Generation::FIRST && !self.is_commit() && self.kept.is_empty()),
+            "a first record that is not at the first index",
+        )?;
 
         if let Start::Snapshot(start) = &self.start {
             sure(earlier(&start.snapshot) && self.can_be(start), "a start that cannot be")?;
         }
         if let Some(last) = &self.last {
             let sequence = self.sequences.get(&last.snapshot.initiator).copied();
-            let fits = last.snapshot.generation == self.generation && sequence == Some(last.snapshot.sequence);
+            let fits =
+                last.snapshot.generation == self.generation && sequence == Some(last.snapshot.sequence);
             sure(fits && id(&last.snapshot) && self.can_be(last), "a last commit that cannot be")?;
         }
         let initiators = self.sequences.iter();

@@ -33,7 +33,9 @@ pub(super) enum Kind {
 
 impl Kind {
     fn of(byte: u8) -> Option<Self> {
-        [Self::Header, Self::State, Self::Channel, Self::Messages, Self::End].into_iter().find(|k| *k as u8 == byte)
+        [Self::Header, Self::State, Self::Channel, Self::Messages, Self::End]
+            .into_iter()
+            .find(|k| *k as u8 == byte)
     }
 
     fn may_follow(self, before: Option<Self>) -> bool {

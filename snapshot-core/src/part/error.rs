@@ -143,7 +143,10 @@ impl PartError {
             | Self::Misplaced { .. }
             | Self::OtherGroup { .. }
             | Self::OtherMembers { .. } => true,
-            Self::NewerFormat { .. } | Self::State { .. } | Self::Message { .. } | Self::Unreadable { .. } => false,
+            Self::NewerFormat { .. }
+            | Self::State { .. }
+            | Self::Message { .. }
+            | Self::Unreadable { .. } => false,
         }
     }
 

@@ -48,7 +48,9 @@ pub(super) fn encode(label: &PartLabel, state_version: u32) -> io::Result<Bytes>
         label.members.iter().for_each(|node| put_node(out, *node));
     });
     if header.len() > MAX_HEADER {
-        return refused("the group has too many members, or too long a name, to be stored: its description is over 1 MiB");
+        return refused(
+            "the group has too many members, or too long a name, to be stored: its description is over 1 MiB",
+        );
     }
     Ok(header)
 }

@@ -5,6 +5,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use snapshot_core::{
@@ -91,6 +92,9 @@ pub struct Group {
     pub tune: fn(NodeBuilder<Ledger, u64>) -> NodeBuilder<Ledger, u64>,
 }
 
+/// No two processes may have the same seed.
+static LIFE: AtomicU64 = AtomicU64::new(1);
+
 pub const START: u64 = 100;
 
 impl Group {
@@ -113,12 +117,15 @@ impl Group {
 
     pub fn boot(&mut self, id: NodeId) -> Result<(), NodeError> {
         let mut ledger = Ledger { balance: START, received: Vec::new() };
-        let mut builder = SnapshotNode::builder(self.network.transport(id)).codec(Postcard).seed(7 + self.apps.len() as u64 + 31 * id.0 + self.network.now().as_nanos() as u64);
+        let mut builder = SnapshotNode::builder(self.network.transport(id))
+            .codec(Postcard)
+            .seed(LIFE.fetch_add(1, Ordering::Relaxed));
         if let Some(store) = &self.store {
             builder = builder.store(store.clone());
         }
         let node = self.network.run((self.tune)(builder).start(&mut ledger)).expect("the store answers")?;
-        let app = App { node, ledger, locals: vec![], committed: vec![], events: vec![], error: None, idle: false };
+        let app =
+            App { node, ledger, locals: vec![], committed: vec![], events: vec![], error: None, idle: false };
         self.apps.push(app);
         self.apps.sort_by_key(App::id);
         Ok(())
@@ -160,7 +167,10 @@ impl Group {
     }
 
     /// Takes a snapshot by one node's handle, while all run, and returns the report.
-    pub fn snapshot(&mut self, by: NodeId) -> Result<snapshot_core::SnapshotReport, snapshot_core::SnapshotError> {
+    pub fn snapshot(
+        &mut self,
+        by: NodeId,
+    ) -> Result<snapshot_core::SnapshotReport, snapshot_core::SnapshotError> {
         let handle = self.app(by).node.handle();
         let asked = handle.snapshot();
         let mut asked = pin!(asked);

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use snapshot_core::{
-    Capture, Created, Event, Failure, Frame, Frames, Graph, Key, LocalSnapshot, NodeId, Output, PartError, PartRef, Settings,
-    SnapshotCoordinator, SnapshotId, StoreAnswer, StoreRequest, StoredPart, Ticket, Turn,
+    Capture, Created, Event, Failure, Frame, Frames, Graph, Key, LocalSnapshot, NodeId, Output, PartError,
+    PartRef, Settings, SnapshotCoordinator, SnapshotId, StoreAnswer, StoreRequest, StoredPart, Ticket, Turn,
 };
 
 pub type Coordinator = SnapshotCoordinator<Transfer, Branch>;
@@ -409,7 +409,11 @@ impl Group {
 }
 
 impl Store {
-    fn perform(&mut self, node: NodeId, request: StoreRequest<Transfer, Branch>) -> StoreAnswer<Transfer, Branch> {
+    fn perform(
+        &mut self,
+        node: NodeId,
+        request: StoreRequest<Transfer, Branch>,
+    ) -> StoreAnswer<Transfer, Branch> {
         match request {
             StoreRequest::Read(key) => StoreAnswer::Read(self.small.get(&key).cloned()),
             StoreRequest::Create(key, bytes) => StoreAnswer::Created(match self.small.contains_key(&key) {
@@ -424,9 +428,16 @@ impl Store {
                 if self.parts.contains_key(&key) {
                     return StoreAnswer::Created(Created::Exists);
                 }
-                let snapshot = SnapshotId { generation: snapshot_core::Generation(1), sequence: 0, initiator: node };
-                let local =
-                    LocalSnapshot { snapshot, node, turn: Turn(0), members: vec![], state, channels: BTreeMap::new() };
+                let snapshot =
+                    SnapshotId { generation: snapshot_core::Generation(1), sequence: 0, initiator: node };
+                let local = LocalSnapshot {
+                    snapshot,
+                    node,
+                    turn: Turn(0),
+                    members: vec![],
+                    state,
+                    channels: BTreeMap::new(),
+                };
                 self.parts.insert(key, (local, PartRef { turn: Turn(0), size: 1, checksum: 1 }));
                 StoreAnswer::Created(Created::New)
             }

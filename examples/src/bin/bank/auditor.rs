@@ -5,11 +5,11 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use snapshot_core::{ArchiveError, SnapshotId, TopologyError};
+use snapshot_core::{SnapshotId, TopologyError};
 use thiserror::Error;
 
 use crate::audit::{Books, Discrepancy};
-use crate::cuts::Cuts;
+use crate::cuts::{Cuts, CutsError};
 use crate::flags::AuditFlags;
 use crate::folder::{Folder, FolderError};
 
@@ -33,7 +33,7 @@ pub(crate) enum AuditError {
     #[error(transparent)]
     Topology(#[from] TopologyError),
     #[error(transparent)]
-    Archive(#[from] ArchiveError),
+    Cuts(#[from] CutsError),
     #[error("{snapshot} is wrong: {discrepancy}")]
     Wrong { snapshot: SnapshotId, discrepancy: Discrepancy },
     #[error("there are no snapshots to audit")]
@@ -62,9 +62,10 @@ pub(crate) async fn run(flags: AuditFlags) -> Result<(), AuditError> {
         writeln!(out, "{line}")?;
         out.flush()
     };
-    let given_up = cuts.given_up().await?;
+    let commits = cuts.fresh().await?;
+    let given_up = cuts.given_up();
     let mut snapshots = 0;
-    for commit in cuts.fresh().await? {
+    for commit in commits {
         let snapshot = commit.snapshot;
         if given_up.contains(&snapshot) {
             say(&Verdict::GivenUp { snapshot })?;

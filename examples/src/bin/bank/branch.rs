@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use snapshot_core::{
     Bound, Event, Failure, LinkUse, NodeError, NodeId, Postcard, Retention, SendError, SnapshotError, SnapshotNode,
-    SnapshotReport, StoreError, TopologyError, TransportError,
+    SnapshotReport, TopologyError, TransportError,
 };
 use snapshot_examples::children::{self, Orders};
-use snapshot_store::DirectoryStore;
+use snapshot_store::{DirectoryStore, OpenError};
 use snapshot_transport_tcp::TcpTransport;
 use thiserror::Error;
 use tokio::time::MissedTickBehavior;
@@ -51,7 +51,7 @@ pub(crate) enum BranchError {
     #[error(transparent)]
     Transport(#[from] TransportError),
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(#[from] OpenError),
     #[error("{0}: with --fall-back the bank goes back to an older snapshot, and what was committed since is lost")]
     Damaged(Failure),
     #[error(transparent)]

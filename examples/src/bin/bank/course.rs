@@ -57,6 +57,8 @@ pub(crate) enum Astray {
     Behind { found: String, newest: SnapshotId },
     #[error("the bank went back to {0}, which is not a committed snapshot")]
     NotCommitted(SnapshotId),
+    #[error("{generation} went back to {found}, and the journal says {written}")]
+    NotInJournal { generation: Generation, found: String, written: String },
 }
 
 impl Course {
@@ -136,7 +138,13 @@ impl Course {
     /// # Errors
     ///
     /// If not all went to the same place, or if that is behind what was committed.
-    pub(crate) fn returned(&mut self, now: Duration) -> Result<Option<Back>, Astray> {
+    ///
+    /// `start_of` tells where the journal says that a generation begins.
+    pub(crate) fn returned(
+        &mut self,
+        now: Duration,
+        start_of: impl Fn(Generation) -> Option<Option<SnapshotId>>,
+    ) -> Result<Option<Back>, Astray> {
         let Some(way) = &self.return_to else { return Ok(None) };
         let Some(generation) = way.back.values().map(|(generation, _)| *generation).max() else { return Ok(None) };
         let mut there = way.back.iter().filter(|(_, back)| back.0 == generation).map(|(node, back)| (*node, back.1));
@@ -153,6 +161,11 @@ impl Course {
             return Ok(None);
         }
         self.check_start(snapshot, way.covered)?;
+        let written = start_of(generation);
+        if written != Some(snapshot) {
+            let written = written.map_or_else(|| "nothing of it".to_owned(), place);
+            return Err(Astray::NotInJournal { generation, found: place(snapshot), written });
+        }
         let back = Back { generation, snapshot, took: now.saturating_sub(way.began) };
         self.return_to = None;
         self.since = generation;
@@ -247,6 +260,11 @@ mod tests {
         SnapshotId { generation: Generation(generation), sequence, initiator: A }
     }
 
+    /// A journal in which generations begin with these, as far as the tests go.
+    fn start_of(generation: Generation) -> Option<Option<SnapshotId>> {
+        (generation == Generation(2)).then(|| Some(id(1, 2)))
+    }
+
     fn course(kills: u32) -> Course {
         let mut course = Course::new(&[A, B], 10 * SECOND, kills, SECOND, 7);
         course.started(A, Generation(1));
@@ -286,13 +304,13 @@ mod tests {
         let mut course = course(1);
         course.committed(id(1, 1));
         killed(&mut course);
-        assert_eq!(course.returned(31 * SECOND), Ok(None));
+        assert_eq!(course.returned(31 * SECOND, start_of), Ok(None));
         course.rolled_back(A, (Generation(2), Some(id(1, 1))));
-        assert_eq!(course.returned(31 * SECOND), Ok(None));
+        assert_eq!(course.returned(31 * SECOND, start_of), Ok(None));
         assert!(course.waiting_for().starts_with("n2 to go back"), "{}", course.waiting_for());
         course.rolled_back(B, (Generation(2), Some(id(1, 1))));
         let back = Back { generation: Generation(2), snapshot: Some(id(1, 1)), took: SECOND };
-        assert_eq!(course.returned(31 * SECOND), Ok(Some(back)));
+        assert_eq!(course.returned(31 * SECOND, start_of), Ok(Some(back)));
         assert!(!course.is_over(32 * SECOND));
         course.committed(id(2, 2));
         assert!(course.is_over(32 * SECOND));
@@ -306,7 +324,7 @@ mod tests {
         killed(&mut course);
         course.rolled_back(A, (Generation(2), Some(id(1, 2))));
         course.rolled_back(B, (Generation(2), Some(id(1, 1))));
-        assert!(matches!(course.returned(31 * SECOND), Err(Astray::Apart { .. })));
+        assert!(matches!(course.returned(31 * SECOND, start_of), Err(Astray::Apart { .. })));
     }
 
     #[test]
@@ -320,9 +338,9 @@ mod tests {
         }
         let mut allowed = course.clone();
         let behind = Astray::Behind { found: "g1/1@n1".to_owned(), newest: id(1, 2) };
-        assert_eq!(course.returned(31 * SECOND), Err(behind));
+        assert_eq!(course.returned(31 * SECOND, start_of), Err(behind));
         allowed.gave_up([id(1, 2)]);
-        assert!(matches!(allowed.returned(31 * SECOND), Ok(Some(_))));
+        assert!(matches!(allowed.returned(31 * SECOND, start_of), Ok(Some(_))));
     }
 
     #[test]
@@ -333,7 +351,7 @@ mod tests {
         for branch in [A, B] {
             course.rolled_back(branch, (Generation(2), Some(id(1, 9))));
         }
-        assert_eq!(course.returned(31 * SECOND), Err(Astray::NotCommitted(id(1, 9))));
+        assert_eq!(course.returned(31 * SECOND, start_of), Err(Astray::NotCommitted(id(1, 9))));
     }
 
     #[test]
@@ -344,7 +362,7 @@ mod tests {
         course.rolled_back(A, (Generation(2), Some(id(1, 1))));
         course.rolled_back(B, (Generation(2), Some(id(1, 1))));
         course.rolled_back(B, (Generation(3), Some(id(1, 1))));
-        assert_eq!(course.returned(31 * SECOND), Ok(None));
+        assert_eq!(course.returned(31 * SECOND, start_of), Ok(None));
         assert!(course.waiting_for().starts_with("n1 to go back"), "{}", course.waiting_for());
     }
 
@@ -354,9 +372,9 @@ mod tests {
         course.started(A, Generation(2));
         assert!(!course.is_over(5 * SECOND));
         course.rolled_back(A, (Generation(2), Some(id(1, 1))));
-        assert!(matches!(course.clone().returned(5 * SECOND), Err(Astray::Behind { .. })));
+        assert!(matches!(course.clone().returned(5 * SECOND, start_of), Err(Astray::Behind { .. })));
         course.rolled_back(A, (Generation(2), Some(id(1, 2))));
-        assert!(matches!(course.returned(5 * SECOND), Ok(Some(_))));
+        assert!(matches!(course.returned(5 * SECOND, start_of), Ok(Some(_))));
         course.committed(id(2, 3));
         assert!(course.is_over(5 * SECOND));
     }

@@ -90,6 +90,14 @@ impl Folder {
         }
     }
 
+    /// How many branches the bank has or will have.
+    pub(crate) fn nodes(flags: &RunFlags) -> Result<u32, FolderError> {
+        match &flags.store {
+            Some(path) if flags.resume => Ok(Self::read(path)?.nodes),
+            _ => Ok(flags.nodes.unwrap_or(NODES)),
+        }
+    }
+
     /// Where the snapshots of a run are.
     pub(crate) fn store_in(path: &Path) -> PathBuf {
         path.join("store")

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
+use std::net::SocketAddr;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use snapshot_core::{ArchiveError, NodeId, SnapshotId, StoreError, TopologyError};
+use snapshot_core::{NodeId, SnapshotId, TopologyError};
 use snapshot_examples::children::{Children, Heard};
 use snapshot_examples::ports;
 use thiserror::Error;
@@ -13,7 +14,7 @@ use thiserror::Error;
 use crate::audit::{Books, Discrepancy};
 use crate::auditor::{self, Verdict};
 use crate::course::{Astray, Course};
-use crate::cuts::Cuts;
+use crate::cuts::{Cuts, CutsError};
 use crate::flags::{BranchFlags, RunFlags};
 use crate::folder::{Folder, FolderError};
 use crate::report::{QUIET, Report, STOP};
@@ -39,9 +40,7 @@ pub(crate) enum RunError {
     #[error(transparent)]
     Topology(#[from] TopologyError),
     #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Archive(#[from] ArchiveError),
+    Cuts(#[from] CutsError),
     #[error("{0}")]
     Address(io::Error),
     #[error("cannot start a process: {0}")]
@@ -70,8 +69,15 @@ fn last(words: &[String]) -> String {
 
 /// Runs the bank from beginning to end.
 pub(crate) async fn run(flags: RunFlags) -> Result<(), RunError> {
+    // First the ports: where they are taken no folder is made.
+    let nodes = Folder::nodes(&flags)? as usize;
+    let addresses = match flags.port {
+        Some(first) => ports::addresses_from(first, nodes),
+        None => ports::free_addresses(nodes, flags.seed),
+    };
+    let addresses = addresses.map_err(RunError::Address)?;
     let folder = Folder::open(&flags)?;
-    let mut run = Run::prepare(folder, flags).await?;
+    let mut run = Run::prepare(folder, addresses, flags).await?;
     run.start_all()?;
     run.work().await?;
     run.stop().await?;
@@ -103,14 +109,7 @@ struct Run {
 }
 
 impl Run {
-    async fn prepare(folder: Folder, flags: RunFlags) -> Result<Self, RunError> {
-        let nodes = folder.bank.nodes;
-        let count = nodes as usize;
-        let addresses = match flags.port {
-            Some(first) => ports::addresses_from(first, count),
-            None => ports::free_addresses(count, flags.seed),
-        }
-        .map_err(RunError::Address)?;
+    async fn prepare(folder: Folder, addresses: Vec<SocketAddr>, flags: RunFlags) -> Result<Self, RunError> {
         let graph = folder.bank.graph();
         let members = graph.members().to_vec();
         let books = Books::of(&folder.bank)?;
@@ -119,7 +118,7 @@ impl Run {
         let seconds = Duration::from_secs(flags.seconds);
         let mut course = Course::new(&members, seconds, flags.kills, flags.interval(), flags.seed)
             .resumed(earlier.iter().map(|commit| commit.snapshot).collect());
-        course.gave_up(cuts.given_up().await?);
+        course.gave_up(cuts.given_up());
         let mut screen = Screen::new(flags.json);
         screen.begins(&folder.path, &folder.bank, &flags, earlier.len()).map_err(RunError::Print)?;
         let branch = |id: NodeId| BranchFlags {
@@ -194,6 +193,8 @@ impl Run {
             Report::Started { generation } => {
                 self.moved = Instant::now();
                 self.course.started(branch, *generation);
+                let pid = self.children.pid(name).unwrap_or_default();
+                self.screen.started(branch, pid, *generation).map_err(RunError::Print)?;
             }
             Report::Pulse { sent, gap } => {
                 self.sent = self.sent.saturating_add(*sent);
@@ -250,9 +251,10 @@ impl Run {
             // Whoever started first may have committed a snapshot that nobody has announced.
             self.read_commits().await?;
             if self.flags.fall_back {
-                self.course.gave_up(self.cuts.given_up().await?);
+                self.course.gave_up(self.cuts.given_up());
             }
-            if let Some(back) = self.course.returned(self.begun.elapsed())? {
+            let start_of = |generation| self.cuts.start_of(generation);
+            if let Some(back) = self.course.returned(self.begun.elapsed(), start_of)? {
                 self.print_rows(true)?;
                 self.screen.returned(&back).map_err(RunError::Print)?;
             }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use snapshot_core::{NodeId, SnapshotId};
+use snapshot_core::{Generation, NodeId, SnapshotId};
 
 use crate::audit::Holdings;
 use crate::course::{Back, place};
@@ -119,6 +119,16 @@ impl Screen {
             millis(*gap)
         );
         self.line(&line)
+    }
+
+    /// A branch takes part; only in JSON, the table has no room for what is a matter of course.
+    pub(crate) fn started(&mut self, branch: NodeId, pid: u32, generation: Generation) -> io::Result<()> {
+        if !self.json {
+            return Ok(());
+        }
+        self.object(&json!({
+            "event": "started", "branch": branch.to_string(), "pid": pid, "generation": generation.0,
+        }))
     }
 
     pub(crate) fn killed(&mut self, branch: NodeId, pid: u32) -> io::Result<()> {

@@ -1,0 +1,152 @@
+//! Bytes to frames: the wire format, and an incremental decoder. Pure; knows no sockets.
+//!
+//! ```text
+//! [u32 length, little-endian][u8 tag][stamp][body]        length counts what follows it
+//!                            tag: kind in the upper 3 bits, length of the stamp in the lower 5
+//! ```
+//!
+//! The version of this format is that of the handshake.
+
+use bytes::{Buf, Bytes, BytesMut};
+use snapshot_core::{Body, Frame, MessageCodec, Stamp};
+use thiserror::Error;
+
+/// The bytes of the length.
+pub(crate) const HEAD: usize = 4;
+/// What one read may bring, and thus what a decoder holds beside a frame that is larger than this.
+pub(crate) const READ_BUFFER: usize = 256 * 1024;
+/// The most frames that are cut off as one run.
+const RUN: usize = 512;
+/// How far a frame that is announced may make the buffer grow before its bytes have come.
+const EAGER_GROWTH: usize = 1024 * 1024;
+
+/// What a frame on the wire is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    Message = 0,
+    Control = 1,
+    Goodbye = 2,
+}
+
+impl Kind {
+    /// The byte after the length.
+    pub(crate) fn tag(self, stamp_len: usize) -> u8 {
+        (self as u8) << 5 | stamp_len as u8
+    }
+}
+
+/// What the decoder hands out.
+#[derive(PartialEq, Eq, Debug)]
+pub(crate) enum Decoded<M> {
+    Frame(Frame<M>),
+    /// The peer sends nothing more.
+    Goodbye,
+}
+
+/// Bytes that are no frames.
+#[derive(Debug, Error)]
+pub(crate) enum FrameError {
+    #[error("it announced a frame of {len} bytes, over the limit of {limit}")]
+    TooLarge { len: usize, limit: usize },
+    #[error("it sent a frame that is no frame of this protocol ({0})")]
+    Garbage(&'static str),
+    #[error("it sent a message that the codec cannot decode ({0})")]
+    Message(std::io::Error),
+}
+
+/// Takes bytes as they come and gives frames.
+///
+/// Bounded by one frame of the limit and [`READ_BUFFER`]; messages that share their memory with the buffer keep it alive
+/// beyond that.
+#[derive(Debug)]
+pub(crate) struct FrameReader {
+    limit: usize,
+    /// Complete frames, frozen as one, so that messages are slices of it.
+    run: Bytes,
+    /// What came after them.
+    rest: BytesMut,
+}
+
+impl FrameReader {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { limit, run: Bytes::new(), rest: BytesMut::new() }
+    }
+
+    /// Where the next bytes go: there is room for one at least.
+    pub(crate) fn space(&mut self) -> &mut BytesMut {
+        let free = self.rest.capacity() - self.rest.len();
+        let missing = self.announced().map_or(0, |len| (HEAD + len).saturating_sub(self.rest.len()));
+        if missing > free {
+            // Grow with what has really come, so that an announcement alone does not cost a frame of memory.
+            self.rest.reserve(missing.min(EAGER_GROWTH.max(self.rest.len())).max(READ_BUFFER));
+        } else if free < READ_BUFFER / 4 {
+            self.rest.reserve(READ_BUFFER);
+        }
+        &mut self.rest
+    }
+
+    /// The next frame; `None` where more bytes are needed. After an error there is nothing more to be had.
+    pub(crate) fn next<M>(&mut self, codec: &dyn MessageCodec<M>) -> Result<Option<Decoded<M>>, FrameError> {
+        if self.run.is_empty() {
+            let end = self.complete()?;
+            if end == 0 {
+                return Ok(None);
+            }
+            self.run = self.rest.split_to(end).freeze();
+        }
+        // `complete` has seen to it that the run holds whole frames only.
+        let len = self.run.get_u32_le() as usize;
+        let mut frame = self.run.split_to(len);
+        let tag = frame.get_u8();
+        let stamp_len = usize::from(tag & 0x1f);
+        if stamp_len > frame.len() {
+            return Err(FrameError::Garbage("its stamp ends beyond its end"));
+        }
+        let stamp = frame.split_to(stamp_len);
+        if tag == Kind::Goodbye.tag(0) && frame.is_empty() {
+            return Ok(Some(Decoded::Goodbye));
+        }
+        let stamp = Stamp::from_bytes(&stamp).map_err(|_| FrameError::Garbage("its stamp is malformed"))?;
+        let body = match tag >> 5 {
+            0 => Body::Message(codec.decode(frame).map_err(FrameError::Message)?),
+            1 => Body::Control(frame),
+            _ => return Err(FrameError::Garbage("it is of an unknown kind")),
+        };
+        Ok(Some(Decoded::Frame(Frame { stamp, body })))
+    }
+
+    /// The bytes of the frame that has begun and how many it needs, where the end of the stream would cut one off.
+    pub(crate) fn cut_short(&self) -> Option<(usize, Option<usize>)> {
+        (!self.rest.is_empty()).then(|| (self.rest.len(), self.announced().map(|len| HEAD + len)))
+    }
+
+    fn announced(&self) -> Option<usize> {
+        self.rest.first_chunk::<HEAD>().map(|head| u32::from_le_bytes(*head) as usize)
+    }
+
+    /// Where the complete frames in `rest` end. A length that cannot be is an error only once it stands first, so that
+    /// what came before it is handed out.
+    fn complete(&self) -> Result<usize, FrameError> {
+        let mut end = 0;
+        for _ in 0..RUN {
+            let Some(head) = self.rest[end..].first_chunk::<HEAD>() else { break };
+            let len = u32::from_le_bytes(*head) as usize;
+            let error = match len {
+                0 => Some(FrameError::Garbage("it is empty")),
+                len if len > self.limit => Some(FrameError::TooLarge { len, limit: self.limit }),
+                _ => None,
+            };
+            match error {
+                Some(error) if end == 0 => return Err(error),
+                Some(_) => break,
+                None if self.rest.len() - end - HEAD < len => break,
+                None => end += HEAD + len,
+            }
+        }
+        Ok(end)
+    }
+}
+
+#[cfg(test)]
+#[path = "codec_tests.rs"]
+mod tests;

@@ -1,0 +1,242 @@
+//! Who are you, which version, which group: the messages before the first frame, and the rules. Pure; knows no sockets.
+//!
+//! ```text
+//! dialer                      listener
+//!    | -------- HELLO -------->  |   who I am, whom I want, which group and graph
+//!    | <-- WELCOME / REFUSAL --  |   the same of the listener, or why not
+//!    | --- ACCEPT / REFUSAL -->  |   now both know; frames follow
+//! ```
+//!
+//! Every message is `[magic 4][u16 version][u8 kind][u16 length][payload]`, little-endian. That, the sender's id at the front
+//! of HELLO and WELCOME, and REFUSAL as a whole stay the same in all versions, so that a disagreement about the version can
+//! be told to the other side and be pinned on a node.
+
+use bytes::{Buf, BufMut};
+use snapshot_core::{NodeId, Peer, Topology};
+use thiserror::Error;
+
+/// The version of the handshake and of the frames after it.
+pub(crate) const VERSION: u16 = 1;
+/// The bytes before a payload.
+pub(crate) const PREFIX: usize = 9;
+/// The longest name of a group.
+pub(crate) const MAX_GROUP: usize = 1024;
+/// The longest payload: read into memory before anything is known of the other side.
+pub(crate) const MAX_PAYLOAD: usize = 2048;
+/// Not a letter, so that it is neither the start of a text protocol nor of a frame within the limit.
+const MAGIC: [u8; 4] = [0xf3, b'S', b'N', b'P'];
+const MAX_REFUSAL: usize = 1024;
+
+/// What a message of the handshake is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Step {
+    Hello = 1,
+    Welcome = 2,
+    Accept = 3,
+    Refusal = 4,
+}
+
+/// The start of a message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Prefix {
+    pub(crate) version: u16,
+    pub(crate) step: Step,
+    pub(crate) len: usize,
+}
+
+/// One side's account of itself: the payload of HELLO and WELCOME.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Hello {
+    pub(crate) from: NodeId,
+    pub(crate) to: NodeId,
+    pub(crate) fingerprint: u64,
+    /// The longest frame that this side takes.
+    pub(crate) max_frame: u32,
+    pub(crate) group: String,
+}
+
+/// Why two nodes do not connect. The text names both sides, so that it reads the same on both.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub(crate) enum Disagreement {
+    #[error("the other side does not speak this protocol ({0}): check the address, and that nothing else uses this port")]
+    Protocol(&'static str),
+    #[error("{me} speaks version {VERSION} and its counterpart version {theirs}: run the same release on both")]
+    Version { me: NodeId, theirs: u16 },
+    #[error("{me} is of group {ours:?} and {from} of group {theirs:?}: give both the same name with `Graph::named`")]
+    Group { me: NodeId, from: NodeId, ours: String, theirs: String },
+    #[error("{from} wants {wanted} at this address, where {me} is: correct the address of {wanted}")]
+    WrongNode { me: NodeId, from: NodeId, wanted: NodeId },
+    #[error("two nodes say that they are {me}: every node needs an id of its own")]
+    SameNode { me: NodeId },
+    #[error("{from} is no neighbour of {me}: give both nodes the same `Graph`, with a link between them")]
+    Stranger { me: NodeId, from: NodeId },
+    #[error("{from} dialed {me}, but the node with the larger id dials: run the same release on both")]
+    Direction { me: NodeId, from: NodeId },
+    #[error("{me} and {from} know different graphs of group {group:?}: give both the same members and links")]
+    Topology { me: NodeId, from: NodeId, group: String },
+}
+
+/// One node's side of every handshake.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    pub(crate) topology: Topology,
+    pub(crate) max_frame: u32,
+}
+
+impl Step {
+    fn read(byte: u8) -> Option<Self> {
+        [Self::Hello, Self::Welcome, Self::Accept, Self::Refusal].into_iter().find(|step| *step as u8 == byte)
+    }
+}
+
+impl Prefix {
+    pub(crate) fn read(bytes: &[u8; PREFIX]) -> Result<Self, Disagreement> {
+        let mut rest = &bytes[..];
+        let magic = rest.copy_to_bytes(MAGIC.len());
+        if magic[..] != MAGIC {
+            return Err(Disagreement::Protocol("its first bytes are not those of a handshake"));
+        }
+        let version = rest.get_u16_le();
+        let step = Step::read(rest.get_u8()).ok_or(Disagreement::Protocol("a message of an unknown kind"))?;
+        let len = usize::from(rest.get_u16_le());
+        if len > MAX_PAYLOAD {
+            return Err(Disagreement::Protocol("a message over the size limit"));
+        }
+        Ok(Self { version, step, len })
+    }
+}
+
+impl Hello {
+    /// # Errors
+    ///
+    /// With the version first: a payload of another version is not looked into, but for the sender's name.
+    pub(crate) fn read(me: NodeId, version: u16, mut payload: &[u8]) -> Result<Self, Disagreement> {
+        if version != VERSION {
+            return Err(Disagreement::Version { me, theirs: version });
+        }
+        let short = |_| Disagreement::Protocol("a greeting that is cut short");
+        let from = NodeId(payload.try_get_u64_le().map_err(short)?);
+        let to = NodeId(payload.try_get_u64_le().map_err(short)?);
+        let fingerprint = payload.try_get_u64_le().map_err(short)?;
+        let max_frame = payload.try_get_u32_le().map_err(short)?;
+        match std::str::from_utf8(payload) {
+            Ok(group) if group.len() <= MAX_GROUP => {
+                Ok(Self { from, to, fingerprint, max_frame, group: group.to_owned() })
+            }
+            Ok(_) => Err(Disagreement::Protocol("a group's name that is too long")),
+            Err(_) => Err(Disagreement::Protocol("a group's name that is not UTF-8")),
+        }
+    }
+
+    /// Who says that it is speaking, in any version.
+    pub(crate) fn sender(mut payload: &[u8]) -> Option<NodeId> {
+        payload.try_get_u64_le().ok().map(NodeId)
+    }
+
+    fn write(&self, step: Step) -> Vec<u8> {
+        let mut payload = Vec::with_capacity(28 + self.group.len());
+        payload.put_u64_le(self.from.0);
+        payload.put_u64_le(self.to.0);
+        payload.put_u64_le(self.fingerprint);
+        payload.put_u32_le(self.max_frame);
+        payload.put_slice(self.group.as_bytes());
+        message(step, &payload)
+    }
+}
+
+impl Identity {
+    pub(crate) fn hello(&self, to: NodeId) -> Vec<u8> {
+        self.account(to).write(Step::Hello)
+    }
+
+    pub(crate) fn welcome(&self, to: NodeId) -> Vec<u8> {
+        self.account(to).write(Step::Welcome)
+    }
+
+    /// The listener's rules.
+    pub(crate) fn check_dialer(&self, hello: &Hello) -> Result<Peer, Disagreement> {
+        let (me, from) = (self.topology.me(), hello.from);
+        self.check_group(hello)?;
+        if hello.to != me {
+            return Err(Disagreement::WrongNode { me, from, wanted: hello.to });
+        }
+        let peer = self.check_neighbour(hello)?;
+        if from < me {
+            return Err(Disagreement::Direction { me, from });
+        }
+        Ok(peer)
+    }
+
+    /// The dialer's rules.
+    pub(crate) fn check_listener(&self, wanted: NodeId, welcome: &Hello) -> Result<Peer, Disagreement> {
+        let me = self.topology.me();
+        self.check_group(welcome)?;
+        if welcome.from != wanted {
+            return Err(Disagreement::WrongNode { me: welcome.from, from: me, wanted });
+        }
+        if welcome.to != me {
+            return Err(Disagreement::Protocol("a greeting for somebody else"));
+        }
+        self.check_neighbour(welcome)
+    }
+
+    fn account(&self, to: NodeId) -> Hello {
+        Hello {
+            from: self.topology.me(),
+            to,
+            fingerprint: self.topology.fingerprint(),
+            max_frame: self.max_frame,
+            group: self.topology.group().to_owned(),
+        }
+    }
+
+    fn check_group(&self, other: &Hello) -> Result<(), Disagreement> {
+        let (me, ours) = (self.topology.me(), self.topology.group());
+        if other.group == ours {
+            return Ok(());
+        }
+        Err(Disagreement::Group { me, from: other.from, ours: ours.to_owned(), theirs: other.group.clone() })
+    }
+
+    fn check_neighbour(&self, other: &Hello) -> Result<Peer, Disagreement> {
+        let (me, from) = (self.topology.me(), other.from);
+        if from == me {
+            return Err(Disagreement::SameNode { me });
+        }
+        let Some(peer) = self.topology.peer(from) else { return Err(Disagreement::Stranger { me, from }) };
+        if other.fingerprint != self.topology.fingerprint() {
+            return Err(Disagreement::Topology { me, from, group: self.topology.group().to_owned() });
+        }
+        Ok(peer)
+    }
+}
+
+pub(crate) fn accept() -> Vec<u8> {
+    message(Step::Accept, &[])
+}
+
+pub(crate) fn refusal(why: &str) -> Vec<u8> {
+    let end = (0..=why.len().min(MAX_REFUSAL)).rev().find(|end| why.is_char_boundary(*end)).unwrap_or(0);
+    message(Step::Refusal, &why.as_bytes()[..end])
+}
+
+/// The reason in a refusal, fit to be logged whatever the other side wrote.
+pub(crate) fn refusal_text(payload: &[u8]) -> String {
+    let payload = &payload[..payload.len().min(MAX_REFUSAL)];
+    let text = String::from_utf8_lossy(payload);
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+fn message(step: Step, payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(PREFIX + payload.len());
+    out.put_slice(&MAGIC);
+    out.put_u16_le(VERSION);
+    out.put_u8(step as u8);
+    out.put_u16_le(payload.len() as u16);
+    out.put_slice(payload);
+    out
+}
+
+#[cfg(test)]
+#[path = "handshake_tests.rs"]
+mod tests;
