@@ -49,6 +49,8 @@ pub struct Archive<S, M> {
     /// The index of the last record that was read.
     read: u64,
     commits: Vec<Commit>,
+    /// Those that the last record names as kept.
+    kept: Vec<(u64, SnapshotId)>,
     parts: BTreeMap<SnapshotId, BTreeMap<NodeId, PartRef>>,
     generations: Vec<OpenedGeneration>,
     state: PhantomData<fn() -> S>,
@@ -144,6 +146,7 @@ impl<S, M: Send + 'static> Archive<S, M> {
             retention: first.retention,
             read: 0,
             commits: Vec::new(),
+            kept: Vec::new(),
             parts: BTreeMap::new(),
             generations: Vec::new(),
             state: PhantomData,
@@ -309,15 +312,23 @@ impl<S, M: Send + 'static> Archive<S, M> {
                 Commit { snapshot, index, parts: parts_shown, in_lineage: true, kept: true }
             })),
         }
-        let mut room = match self.retention {
-            Retention::All => usize::MAX,
-            Retention::Last(n) => n.get() as usize,
-        };
-        for commit in self.commits.iter_mut().rev().filter(|commit| commit.in_lineage || commit.kept) {
-            commit.kept = commit.in_lineage && room > 0 || self.retention == Retention::All;
-            room = room.saturating_sub(usize::from(commit.in_lineage));
-        }
+        self.mark_kept(record.kept);
         Ok(())
+    }
+
+    fn mark_kept(&mut self, kept: Vec<(u64, SnapshotId)>) {
+        // Where all are kept, a record names only the last few.
+        if self.retention == Retention::All {
+            return;
+        }
+        let before = std::mem::replace(&mut self.kept, kept);
+        for (of, is_kept) in [(&before, false), (&self.kept, true)] {
+            for (index, _) in of {
+                if let Ok(place) = self.commits.binary_search_by_key(index, |commit| commit.index) {
+                    self.commits[place].kept = is_kept;
+                }
+            }
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::persist::Persistence;
 use crate::{
     Bound, Clock, MessageCodec, NodeError, RawBytes, Retention, Settings, SnapshotCoordinator, SnapshotNode,
     SnapshotStore, StateProvider, Transport,
@@ -190,6 +191,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> NodeBuilder<S, M> {
         self.check()?;
         let seed = self.seed.unwrap_or_else(random);
         let topology = self.transport.topology().clone();
+        let persistence = self.store.map(|store| Persistence::new(store, self.codec, topology.clone()));
         let mut coordinator = SnapshotCoordinator::new(topology, self.settings, seed);
         if let Some(weigh) = self.weight {
             coordinator = coordinator.with_weight(weigh);
@@ -197,8 +199,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> NodeBuilder<S, M> {
         if let Some(copy) = self.copy {
             coordinator = coordinator.with_copy(copy);
         }
-        let store = self.store.map(|store| (store, self.codec));
-        let mut node = SnapshotNode::new(coordinator, self.transport, store, self.clock);
+        let mut node = SnapshotNode::new(coordinator, self.transport, persistence, self.clock);
         node.run_start(state).await?;
         Ok(node)
     }

@@ -1,4 +1,80 @@
 //! Consistent global snapshots of a distributed application while it keeps running, and restart from them exactly once.
+//!
+//! ```
+//! use snapshot_core::{Event, Postcard, PostcardState, SnapshotNode};
+//! use snapshot_store::MemoryStore;
+//! use snapshot_transport_mem::MemNetwork;
+//!
+//! #[derive(Clone, serde::Serialize, serde::Deserialize)]
+//! struct Ledger { balance: u64 }
+//! impl PostcardState for Ledger {}
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // Two nodes in one process; over TCP each would be a process of its own.
+//! let (_network, [here, there]) = MemNetwork::<u64>::mesh::<2>();
+//! let store = MemoryStore::new();
+//! let (mut ours, mut theirs) = (Ledger { balance: 100 }, Ledger { balance: 0 });
+//! let mut one = SnapshotNode::builder(here).store(store.clone()).codec(Postcard).start(&mut ours).await?;
+//! let mut two = SnapshotNode::builder(there).store(store.clone()).codec(Postcard).start(&mut theirs).await?;
+//!
+//! // A turn: what it does to the state and what it sends are one.
+//! ours.balance -= 30;
+//! one.send(two.id(), 30)?;
+//! let sent_in = one.turn();
+//!
+//! // Asks for a snapshot; the loops go on as ever.
+//! one.snapshot();
+//! let mut covered = false;
+//! while !covered {
+//!     tokio::select! {
+//!         event = one.next(&mut ours) => match event? {
+//!             Event::Message { message, .. } => ours.balance += message,
+//!             // Whatever fails from now on, this turn has happened: its effects may leave the node.
+//!             Event::Committed { turn, .. } => covered = turn >= sent_in,
+//!             _ => {}
+//!         },
+//!         event = two.next(&mut theirs) => if let Event::Message { message, .. } = event? {
+//!             theirs.balance += message;
+//!         },
+//!     }
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! # Where to find what
+//!
+//! | to | look at |
+//! | --- | --- |
+//! | add snapshots to an application with a message loop | [`SnapshotNode`], [`NodeBuilder`], [`Event`] |
+//! | ask for a snapshot from another task, see what one waits for, abort one | [`SnapshotHandle`], [`SnapshotReport`], [`SnapshotStatus`] |
+//! | make a state one that can be captured | [`StateProvider`], or [`PostcardState`] in one line |
+//! | say who is in the group, and who sends to whom | [`Graph`], [`Topology`] |
+//! | use a network of your own | [`Transport`], its clauses T1 to T8, [`Frame`], [`Stamp`] |
+//! | use a store of your own | [`SnapshotStore`], its clauses D1 to D8, [`Key`], [`Content`], [`Sink`] |
+//! | look into a cut: audit, invariants, debugging | [`GlobalSnapshot`], [`Archive`] |
+//! | drive the rules yourself, without async | [`SnapshotCoordinator`], [`Output`] |
+//!
+//! # What it does
+//!
+//! *Recording* is the algorithm of Chandy & Lamport (*Distributed Snapshots*, 1985): markers travel through the channels
+//! among the messages, and split them into what is in the cut and what is not. Any node may begin a snapshot, several at a
+//! time; the application never stops. *Commit* makes it count: every node's part is durable in the store, then one record in
+//! the store's journal says so. *Recovery* takes the whole group back to the newest committed snapshot when something was
+//! lost, replays what was in flight, and fences off whatever remains of the abandoned history.
+//!
+//! # What it does not do
+//!
+//! * Members do not come and go; the group is what its [`Graph`] says.
+//! * Channels must keep order. One that loses frames says so, and the group rolls back; nothing is sent again.
+//! * It does not start processes that have died.
+//! * What stands outside the group (clients, databases, e-mail) is not in the cut. [`Event::Committed`] says when an effect may
+//!   leave; [`Event::RolledBack`] says which effects never happened.
+//! * Without a store there are snapshots and no recovery.
+//!
+//! # Features
+//!
+//! * `postcard`: one byte format for states and messages with serde's traits: [`Postcard`], [`PostcardState`]. Off by default.
+#![cfg_attr(not(feature = "postcard"), allow(rustdoc::broken_intra_doc_links))]
 
 mod archive;
 mod builder;

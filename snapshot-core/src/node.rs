@@ -16,9 +16,9 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use crate::handle::{Desk, Waiting};
 use crate::persist::Persistence;
 use crate::{
-    Capture, Clock, Event, Frames, Generation, Inbox, Incoming, InitiateError, MessageCodec, NodeBuilder,
-    NodeError, NodeId, Output, Peer, SendError, SnapshotCoordinator, SnapshotError, SnapshotHandle,
-    SnapshotId, SnapshotStore, StateProvider, StoreAnswer, Ticket, Topology, Transport, TransportError, Turn,
+    Capture, Clock, Event, Frames, Generation, Inbox, Incoming, InitiateError, NodeBuilder, NodeError,
+    NodeId, Output, Peer, SendError, SnapshotCoordinator, SnapshotError, SnapshotHandle, SnapshotId,
+    StateProvider, StoreAnswer, Ticket, Topology, Transport, TransportError, Turn,
 };
 
 /// The most items that one `recv` of the transport may bring.
@@ -101,14 +101,14 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
     pub(crate) fn new(
         coordinator: SnapshotCoordinator<M, S::Captured>,
         transport: Arc<dyn Transport<Message = M>>,
-        store: Option<(Arc<dyn SnapshotStore>, Option<Arc<dyn MessageCodec<M>>>)>,
+        persistence: Option<Persistence<M>>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let topology = coordinator.topology().clone();
         let lane = |peer| Lane { peer, flight: None, spare: Frames::new() };
         Self {
             lanes: topology.outgoing().map(lane).collect(),
-            persistence: store.map(|(store, codec)| Persistence::new(store, codec, topology)),
+            persistence,
             coordinator,
             transport,
             clock,
@@ -393,7 +393,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
         while let Poll::Ready(Some((ticket, answer))) = self.storing.poll_next_unpin(cx) {
             moved = true;
             self.feed(state, |coordinator, now, capture| {
-                coordinator.handle_store(now, ticket, answer, capture)
+                coordinator.handle_store(now, ticket, answer, capture);
             });
         }
         moved

@@ -192,7 +192,7 @@ fn read_contents<S: StateProvider, M: 'static>(
         let corrupt = |error| PartError::Corrupt { key, error };
         let (sender, count) = read_channel(chunks.bytes()).map_err(corrupt)?;
         let ascending = channels.last_key_value().is_none_or(|(last, _)| *last < sender);
-        let is_other_member = sender != header.node() && expected.members.binary_search(&sender).is_ok();
+        let is_other_member = sender != header.node && expected.members.binary_search(&sender).is_ok();
         if !ascending || !is_other_member {
             return Err(corrupt(Malformed::new("a channel that cannot be")));
         }

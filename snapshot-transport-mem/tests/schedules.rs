@@ -231,7 +231,7 @@ fn every_clause_holds_whatever_is_done_to_the_network() {
     for seed in 1..=300 {
         let _announced = Announced(seed);
         let mut world = World::new(seed);
-        for _ in 0..300 {
+        for _ in 0..1_000 {
             world.step();
         }
         world.mend();

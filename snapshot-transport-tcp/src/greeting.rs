@@ -1,16 +1,20 @@
 //! The handshake over a socket: each side's steps, in order. What is right is decided by [`handshake`](crate::handshake).
 
 use std::io;
+use std::time::Duration;
 
 use snapshot_core::{NodeId, Peer};
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::handshake::{Disagreement, Hello, Identity, PREFIX, Prefix, Step, accept, refusal, refusal_text};
 
 /// How much of what a stranger still sends is read so that the refusal reaches it.
 const LEFTOVER: u64 = 64 * 1024;
+/// How long that may take.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// Both sides agree.
 #[derive(Debug)]
@@ -47,26 +51,47 @@ impl Failed {
     pub(crate) fn is_refusal(&self) -> bool {
         matches!(self.why, Why::Refused(_) | Why::RefusedByPeer(_))
     }
+
+    /// Tells the other side why not. Best effort: it may be gone, and this side's account does not depend on it.
+    pub(crate) async fn tell(&self, mut socket: TcpStream) {
+        let Why::Refused(disagreement) = &self.why else { return };
+        let told = async {
+            socket.write_all(&refusal(&disagreement.to_string())).await?;
+            socket.shutdown().await?;
+            // To close with unread bytes would reset the connection and could take the refusal with it.
+            tokio::io::copy(&mut socket.take(LEFTOVER), &mut tokio::io::sink()).await
+        };
+        let _: Result<io::Result<u64>, _> = timeout(LAST_WORD, told).await;
+    }
 }
 
 /// The side that dialed.
-pub(crate) async fn greet(socket: &mut TcpStream, us: &Identity, wanted: NodeId) -> Result<Agreed, Failed> {
+pub(crate) async fn greet(
+    socket: &mut TcpStream,
+    us: &Identity,
+    wanted: NodeId,
+    within: Duration,
+) -> Result<Agreed, Failed> {
     let mut claimed = None;
-    let result = async {
+    let steps = async {
         socket.write_all(&us.hello(wanted)).await?;
         let welcome = hear(socket, us, Step::Welcome, &mut claimed).await?;
         let peer = us.check_listener(wanted, &welcome)?;
         socket.write_all(&accept()).await?;
         Ok(Agreed { peer, max_frame: welcome.max_frame as usize })
-    }
-    .await;
-    conclude(socket, claimed, result).await
+    };
+    let result = timeout(within, steps).await.unwrap_or(Err(Why::TooSlow));
+    result.map_err(|why| Failed { claimed, why })
 }
 
 /// The side that was dialed.
-pub(crate) async fn receive(socket: &mut TcpStream, us: &Identity) -> Result<Agreed, Failed> {
+pub(crate) async fn receive(
+    socket: &mut TcpStream,
+    us: &Identity,
+    within: Duration,
+) -> Result<Agreed, Failed> {
     let mut claimed = None;
-    let result = async {
+    let steps = async {
         let hello = hear(socket, us, Step::Hello, &mut claimed).await?;
         let peer = us.check_dialer(&hello)?;
         socket.write_all(&us.welcome(hello.from)).await?;
@@ -75,9 +100,9 @@ pub(crate) async fn receive(socket: &mut TcpStream, us: &Identity) -> Result<Agr
             Step::Accept => Ok(Agreed { peer, max_frame: hello.max_frame as usize }),
             _ => Err(Disagreement::Protocol("a message out of turn").into()),
         }
-    }
-    .await;
-    conclude(socket, claimed, result).await
+    };
+    let result = timeout(within, steps).await.unwrap_or(Err(Why::TooSlow));
+    result.map_err(|why| Failed { claimed, why })
 }
 
 async fn hear(
@@ -108,28 +133,5 @@ async fn read(socket: &mut TcpStream) -> Result<(Prefix, Vec<u8>), Why> {
     match prefix.step {
         Step::Refusal => Err(Why::RefusedByPeer(refusal_text(&payload))),
         _ => Ok((prefix, payload)),
-    }
-}
-
-async fn conclude(
-    socket: &mut TcpStream,
-    claimed: Option<NodeId>,
-    result: Result<Agreed, Why>,
-) -> Result<Agreed, Failed> {
-    let why = match result {
-        Ok(agreed) => return Ok(agreed),
-        Err(why) => why,
-    };
-    if let Why::Refused(disagreement) = &why {
-        tell(socket, disagreement).await;
-    }
-    Err(Failed { claimed, why })
-}
-
-/// Says why not. Best effort: the other side may be gone, and this side's account does not depend on it.
-async fn tell(socket: &mut TcpStream, disagreement: &Disagreement) {
-    if socket.write_all(&refusal(&disagreement.to_string())).await.is_ok() && socket.shutdown().await.is_ok() {
-        // To close with unread bytes would reset the connection and could take the refusal with it.
-        let _ = tokio::io::copy(&mut socket.take(LEFTOVER), &mut tokio::io::sink()).await;
     }
 }

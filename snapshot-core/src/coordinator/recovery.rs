@@ -263,7 +263,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
                 self.seat_held(generation, decode_seat(&bytes).ok());
             }
             (Asked::SeatHolder { error: Some(error), .. }, StoreAnswer::Read(None)) => {
-                self.store_failed(now, error)
+                self.store_failed(now, error);
             }
             (Asked::Sets, StoreAnswer::Listed(keys)) => {
                 let whole = self.lane.last.as_ref().map_or(Vec::new(), |last| last.whole(&keys));

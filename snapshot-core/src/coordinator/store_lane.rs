@@ -231,7 +231,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
                 self.ask(Asked::Confirm { record, purpose, error });
             }
             (Asked::Confirm { record, purpose, error }, answer) => {
-                self.confirmed(now, *record, purpose, error, answer)
+                self.confirmed(now, *record, purpose, error, answer);
             }
             (asked @ (Asked::Find { .. } | Asked::Next), StoreAnswer::Failed(error)) => {
                 if asked == Asked::Next && self.phase == Phase::Running {

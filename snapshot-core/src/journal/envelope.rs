@@ -48,6 +48,9 @@ impl Kind {
         if *version > self.version {
             return Err(RecordError::NewerFormat { found: *version, known: self.version });
         }
+        if *version == 0 {
+            return Err(RecordError::Contents { error: Malformed::new("a version that never was") });
+        }
         Ok(contents)
     }
 }

@@ -155,6 +155,9 @@ impl<'a> ChunkReader<'a> {
         if version > VERSION {
             return Err(PartError::NewerFormat { key, found: version, known: VERSION });
         }
+        if version == 0 {
+            return Err(chunks.corrupt(Malformed::new("a version that never was")));
+        }
         chunks.enter(kind)?;
         Ok(chunks)
     }

@@ -2,12 +2,12 @@
 
 use std::io;
 
-use bytes::{BufMut, Bytes};
+use bytes::{BufMut, Bytes, BytesMut};
 
 use super::chunk::{ChunkReader, Kind};
 use super::{Expected, PartError, PartLabel};
 use crate::journal::LIMIT;
-use crate::wire::{Malformed, Reader, put_bytes, put_node, put_snapshot, put_uint, written};
+use crate::wire::{Malformed, Reader, put_bytes, put_node, put_snapshot, put_uint};
 use crate::{Key, NodeId, Turn};
 
 /// The most bytes that a header takes: about a hundred thousand members.
@@ -17,6 +17,7 @@ const MAX_HEADER: usize = 1 << 20;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Header {
     key: Key,
+    pub(super) node: NodeId,
     pub(super) turn: Turn,
     pub(super) state_version: u32,
     group: String,
@@ -25,34 +26,32 @@ pub(super) struct Header {
 
 pub(super) fn encode(label: &PartLabel, state_version: u32) -> io::Result<Bytes> {
     let refused = |why| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
-    if !matches!(label.key, Key::Part { .. } | Key::Initial(_)) {
-        return refused("only a part or an initial state is stored in this form");
-    }
-    let header = written(|out| {
-        match label.key {
-            Key::Part { snapshot, node } => {
-                out.put_u8(1);
-                put_snapshot(out, snapshot);
-                put_node(out, node);
-            }
-            Key::Initial(node) | Key::Seat { node, .. } => {
-                out.put_u8(0);
-                put_node(out, node);
-            }
-            Key::Journal(_) => {}
+    let mut header = BytesMut::new();
+    match label.key {
+        Key::Initial(node) => {
+            header.put_u8(0);
+            put_node(&mut header, node);
         }
-        put_uint(out, label.turn.0);
-        put_uint(out, u64::from(state_version));
-        put_bytes(out, label.group.as_bytes());
-        put_uint(out, label.members.len() as u64);
-        label.members.iter().for_each(|node| put_node(out, *node));
-    });
+        Key::Part { snapshot, node } => {
+            header.put_u8(1);
+            put_snapshot(&mut header, snapshot);
+            put_node(&mut header, node);
+        }
+        Key::Journal(_) | Key::Seat { .. } => {
+            return refused("only a part or an initial state is stored in this form");
+        }
+    }
+    put_uint(&mut header, label.turn.0);
+    put_uint(&mut header, u64::from(state_version));
+    put_bytes(&mut header, label.group.as_bytes());
+    put_uint(&mut header, label.members.len() as u64);
+    label.members.iter().for_each(|node| put_node(&mut header, *node));
     if header.len() > MAX_HEADER {
         return refused(
             "the group has too many members, or too long a name, to be stored: its description is over 1 MiB",
         );
     }
-    Ok(header)
+    Ok(header.freeze())
 }
 
 impl Header {
@@ -86,22 +85,17 @@ impl Header {
             _ => Ok(()),
         }
     }
-
-    pub(super) fn node(&self) -> NodeId {
-        match self.key {
-            Key::Part { node, .. } | Key::Initial(node) | Key::Seat { node, .. } => node,
-            Key::Journal(index) => NodeId(index),
-        }
-    }
 }
 
 fn decode(bytes: &[u8]) -> Result<Header, Malformed> {
     let mut reader = Reader::new(bytes);
-    let key = match reader.byte()? {
-        0 => Key::Initial(reader.node()?),
-        1 => Key::Part { snapshot: reader.snapshot()?, node: reader.node()? },
+    let snapshot = match reader.byte()? {
+        0 => None,
+        1 => Some(reader.snapshot()?),
         _ => return Err(Malformed::new("a part of an unknown kind")),
     };
+    let node = reader.node()?;
+    let key = snapshot.map_or(Key::Initial(node), |snapshot| Key::Part { snapshot, node });
     let turn = reader.turn()?;
     let version = reader.uint()?;
     let state_version = u32::try_from(version).map_err(|_| Malformed::new("a state version over 32 bits"))?;
@@ -114,5 +108,5 @@ fn decode(bytes: &[u8]) -> Result<Header, Malformed> {
     if turn.0 >= LIMIT {
         return Err(Malformed::new("a turn beyond all bounds"));
     }
-    Ok(Header { key, turn, state_version, group, members })
+    Ok(Header { key, node, turn, state_version, group, members })
 }

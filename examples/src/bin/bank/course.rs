@@ -260,9 +260,9 @@ mod tests {
         SnapshotId { generation: Generation(generation), sequence, initiator: A }
     }
 
-    /// A journal in which generations begin with these, as far as the tests go.
-    fn start_of(generation: Generation) -> Option<Option<SnapshotId>> {
-        (generation == Generation(2)).then(|| Some(id(1, 2)))
+    /// A journal in which generation 2 begins here.
+    fn journal(start: SnapshotId) -> impl Fn(Generation) -> Option<Option<SnapshotId>> {
+        move |generation| (generation == Generation(2)).then_some(Some(start))
     }
 
     fn course(kills: u32) -> Course {
@@ -304,13 +304,13 @@ mod tests {
         let mut course = course(1);
         course.committed(id(1, 1));
         killed(&mut course);
-        assert_eq!(course.returned(31 * SECOND, start_of), Ok(None));
+        assert_eq!(course.returned(31 * SECOND, journal(id(1, 1))), Ok(None));
         course.rolled_back(A, (Generation(2), Some(id(1, 1))));
-        assert_eq!(course.returned(31 * SECOND, start_of), Ok(None));
+        assert_eq!(course.returned(31 * SECOND, journal(id(1, 1))), Ok(None));
         assert!(course.waiting_for().starts_with("n2 to go back"), "{}", course.waiting_for());
         course.rolled_back(B, (Generation(2), Some(id(1, 1))));
         let back = Back { generation: Generation(2), snapshot: Some(id(1, 1)), took: SECOND };
-        assert_eq!(course.returned(31 * SECOND, start_of), Ok(Some(back)));
+        assert_eq!(course.returned(31 * SECOND, journal(id(1, 1))), Ok(Some(back)));
         assert!(!course.is_over(32 * SECOND));
         course.committed(id(2, 2));
         assert!(course.is_over(32 * SECOND));
@@ -324,7 +324,7 @@ mod tests {
         killed(&mut course);
         course.rolled_back(A, (Generation(2), Some(id(1, 2))));
         course.rolled_back(B, (Generation(2), Some(id(1, 1))));
-        assert!(matches!(course.returned(31 * SECOND, start_of), Err(Astray::Apart { .. })));
+        assert!(matches!(course.returned(31 * SECOND, journal(id(1, 1))), Err(Astray::Apart { .. })));
     }
 
     #[test]
@@ -338,9 +338,9 @@ mod tests {
         }
         let mut allowed = course.clone();
         let behind = Astray::Behind { found: "g1/1@n1".to_owned(), newest: id(1, 2) };
-        assert_eq!(course.returned(31 * SECOND, start_of), Err(behind));
+        assert_eq!(course.returned(31 * SECOND, journal(id(1, 1))), Err(behind));
         allowed.gave_up([id(1, 2)]);
-        assert!(matches!(allowed.returned(31 * SECOND, start_of), Ok(Some(_))));
+        assert!(matches!(allowed.returned(31 * SECOND, journal(id(1, 1))), Ok(Some(_))));
     }
 
     #[test]
@@ -351,7 +351,19 @@ mod tests {
         for branch in [A, B] {
             course.rolled_back(branch, (Generation(2), Some(id(1, 9))));
         }
-        assert_eq!(course.returned(31 * SECOND, start_of), Err(Astray::NotCommitted(id(1, 9))));
+        assert_eq!(course.returned(31 * SECOND, journal(id(1, 1))), Err(Astray::NotCommitted(id(1, 9))));
+    }
+
+    #[test]
+    fn branches_that_agree_on_what_the_journal_does_not_say_are_found() {
+        let mut course = course(1);
+        course.committed(id(1, 1));
+        killed(&mut course);
+        course.committed(id(1, 2));
+        for branch in [A, B] {
+            course.rolled_back(branch, (Generation(2), Some(id(1, 1))));
+        }
+        assert!(matches!(course.returned(31 * SECOND, journal(id(1, 2))), Err(Astray::NotInJournal { .. })));
     }
 
     #[test]
@@ -362,7 +374,7 @@ mod tests {
         course.rolled_back(A, (Generation(2), Some(id(1, 1))));
         course.rolled_back(B, (Generation(2), Some(id(1, 1))));
         course.rolled_back(B, (Generation(3), Some(id(1, 1))));
-        assert_eq!(course.returned(31 * SECOND, start_of), Ok(None));
+        assert_eq!(course.returned(31 * SECOND, journal(id(1, 1))), Ok(None));
         assert!(course.waiting_for().starts_with("n1 to go back"), "{}", course.waiting_for());
     }
 
@@ -372,9 +384,9 @@ mod tests {
         course.started(A, Generation(2));
         assert!(!course.is_over(5 * SECOND));
         course.rolled_back(A, (Generation(2), Some(id(1, 1))));
-        assert!(matches!(course.clone().returned(5 * SECOND, start_of), Err(Astray::Behind { .. })));
+        assert!(matches!(course.clone().returned(5 * SECOND, journal(id(1, 2))), Err(Astray::Behind { .. })));
         course.rolled_back(A, (Generation(2), Some(id(1, 2))));
-        assert!(matches!(course.returned(5 * SECOND, start_of), Ok(Some(_))));
+        assert!(matches!(course.returned(5 * SECOND, journal(id(1, 2))), Ok(Some(_))));
         course.committed(id(2, 3));
         assert!(course.is_over(5 * SECOND));
     }

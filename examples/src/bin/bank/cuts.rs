@@ -21,7 +21,7 @@ pub(crate) struct Committed {
 /// The snapshots of a bank, while it runs or afterwards.
 #[derive(Debug)]
 pub(crate) struct Cuts {
-    path: PathBuf,
+    store: DirectoryStore,
     topology: Topology,
     /// `None` until there is a journal.
     archive: Option<Archive<Ledger, Transfer>>,
@@ -44,12 +44,10 @@ pub(crate) enum CutsError {
 }
 
 impl Cuts {
-    /// Opens the store in the folder of a run. It may be empty still.
+    /// Opens the store in the folder of a run, which must be there. It may be empty still.
     pub(crate) async fn open(folder: &Path, topology: &Topology) -> Result<Self, CutsError> {
-        let path = Folder::store_in(folder);
-        // Here and not in the branches, so that a store that is none is found before anything is started.
-        DirectoryStore::open(&path)?;
-        let mut cuts = Self { path, topology: topology.clone(), archive: None, told: 0 };
+        let store = DirectoryStore::open_existing(Folder::store_in(folder))?;
+        let mut cuts = Self { store, topology: topology.clone(), archive: None, told: 0 };
         cuts.refresh().await?;
         Ok(cuts)
     }
@@ -87,13 +85,13 @@ impl Cuts {
         if let Some(archive) = &mut self.archive {
             return Ok(archive.refresh().await?);
         }
-        let archive = match Archive::open(DirectoryStore::open(&self.path)?, Postcard).await {
+        let archive = match Archive::open(self.store.clone(), Postcard).await {
             Err(ArchiveError::Empty) => return Ok(()),
             other => other?,
         };
         if archive.group() != self.topology.group() || archive.members() != self.topology.members() {
             let (found, expected) = (archive.group().to_owned(), self.topology.group().to_owned());
-            return Err(CutsError::OtherGroup { path: self.path.clone(), found, expected });
+            return Err(CutsError::OtherGroup { path: self.store.path().to_owned(), found, expected });
         }
         self.archive = Some(archive);
         Ok(())

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use snapshot_core::{NodeId, SnapshotId, TopologyError};
 use snapshot_examples::children::{Children, Heard};
 use snapshot_examples::ports;
+use snapshot_store::DirectoryStore;
 use thiserror::Error;
 
 use crate::audit::{Books, Discrepancy};
@@ -113,6 +114,8 @@ impl Run {
         let graph = folder.bank.graph();
         let members = graph.members().to_vec();
         let books = Books::of(&folder.bank)?;
+        // Made here and not by the branches, so that a store that is none is found before anything is started.
+        DirectoryStore::open(Folder::store_in(&folder.path)).map_err(CutsError::from)?;
         let mut cuts = Cuts::open(&folder.path, &books.topology).await?;
         let earlier = cuts.fresh().await?;
         let seconds = Duration::from_secs(flags.seconds);
