@@ -354,6 +354,11 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         self.schedule.moved(now);
     }
 
+    /// The neighbours whose connection is gone.
+    pub fn unreachable(&self) -> impl Iterator<Item = Peer> {
+        self.channels.iter().filter(|c| matches!(c.link, Link::Lost | Link::Left)).map(|c| c.peer)
+    }
+
     /// The topology.
     pub fn topology(&self) -> &Topology {
         &self.topology
@@ -477,8 +482,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     }
 
     fn lost_peer(&self) -> Option<NodeId> {
-        let lost = |c: &&Channel<M>| matches!(c.link, Link::Lost | Link::Left);
-        self.channels.iter().find(lost).map(|c| c.peer.id())
+        self.unreachable().next().map(Peer::id)
     }
 
     fn report(&mut self, report: SnapshotReport) {

@@ -1,7 +1,7 @@
 //! The async driver of one node: moves data between the coordinator, the transport, the store and the application. Decides
 //! nothing.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::future::poll_fn;
 use std::marker::PhantomData;
@@ -244,7 +244,8 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
     }
 
     /// Ends the node in good order: sends what is in the outbox, lets the store finish, says goodbye to the neighbours.
-    /// They see [`Event::PeerLeft`] and not a loss.
+    /// They see [`Event::PeerLeft`] and not a loss. What arrives meanwhile is dropped; neighbours that are gone are not
+    /// waited for, but one that stands still is: give it a time limit.
     ///
     /// # Errors
     ///
@@ -254,10 +255,37 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
     ///
     /// Dropping the future drops the node, with what was not sent.
     pub async fn close(mut self) -> Result<(), NodeError> {
-        self.flush().await?;
+        let mut gone: BTreeSet<Peer> = self.coordinator.unreachable().collect();
+        poll_fn(|cx| {
+            while self.poll_lanes(cx) || self.poll_departures(cx, &mut gone) {}
+            if let Some(error) = self.failed.take() {
+                return Poll::Ready(Err(self.end(error)));
+            }
+            let idle = |lane: &Lane<M>| {
+                gone.contains(&lane.peer)
+                    || lane.flight.is_none() && !self.coordinator.has_outgoing(lane.peer)
+            };
+            if self.lanes.iter().all(idle) { Poll::Ready(Ok(())) } else { Poll::Pending }
+        })
+        .await?;
         while self.storing.next().await.is_some() {}
         self.transport.close().await?;
         Ok(())
+    }
+
+    /// Receives only to see who is still there.
+    fn poll_departures(&mut self, cx: &mut Context<'_>, gone: &mut BTreeSet<Peer>) -> bool {
+        if !self.poll_inbox(cx) {
+            return false;
+        }
+        while let Some(item) = self.inbox.pop() {
+            match item {
+                Incoming::Frame { .. } => {}
+                Incoming::Up(peer) => drop(gone.remove(&peer)),
+                Incoming::Lost { peer, .. } | Incoming::Left(peer) => drop(gone.insert(peer)),
+            }
+        }
+        true
     }
 
     /// Whether new work is welcome. Guard every source of new work with it: a `select!` arm's `if`.
@@ -433,33 +461,8 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
     }
 
     fn poll_receive(&mut self, cx: &mut Context<'_>, state: &mut S) -> bool {
-        if self.receiving.is_none() {
-            if self.closed || !self.coordinator.wants_frames() {
-                return false;
-            }
-            let transport = Arc::clone(&self.transport);
-            let mut inbox = std::mem::replace(&mut self.inbox, Inbox::with_capacity(0));
-            self.receiving = Some(Box::pin(async move {
-                let received = transport.recv(&mut inbox).await;
-                (inbox, received)
-            }));
-        }
-        let Some(receiving) = &mut self.receiving else { return false };
-        let Poll::Ready((inbox, received)) = receiving.poll_unpin(cx) else { return false };
-        self.receiving = None;
-        self.inbox = inbox;
-        if let Err(error) = received {
-            self.failed.get_or_insert(error.into());
-            return true;
-        }
-        if self.inbox.len() > INBOX {
-            let seen = format!("`recv` pushed {} items where there was room for {INBOX}", self.inbox.len());
-            self.failed.get_or_insert(NodeError::Contract { clause: "T3", seen });
-            return true;
-        }
-        if self.inbox.is_empty() {
-            self.closed = true;
-            self.events.push_back(Event::Closed);
+        if self.receiving.is_none() && !self.coordinator.wants_frames() || !self.poll_inbox(cx) {
+            return false;
         }
         while let Some(item) = self.inbox.pop() {
             self.feed(state, |coordinator, now, capture| match item {
@@ -468,6 +471,36 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
                 Incoming::Lost { peer, why } => coordinator.handle_lost(now, peer, why, capture),
                 Incoming::Left(peer) => coordinator.handle_left(now, peer, capture),
             });
+        }
+        true
+    }
+
+    /// Moves the transport's `recv`; whether it has brought something, be it its end.
+    fn poll_inbox(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.closed {
+            return false;
+        }
+        let receiving = self.receiving.get_or_insert_with(|| {
+            let transport = Arc::clone(&self.transport);
+            let mut inbox = std::mem::replace(&mut self.inbox, Inbox::with_capacity(0));
+            Box::pin(async move {
+                let received = transport.recv(&mut inbox).await;
+                (inbox, received)
+            })
+        });
+        let Poll::Ready((inbox, received)) = receiving.poll_unpin(cx) else {
+            return false;
+        };
+        self.receiving = None;
+        self.inbox = inbox;
+        if let Err(error) = received {
+            self.failed.get_or_insert(error.into());
+        } else if self.inbox.len() > INBOX {
+            let seen = format!("`recv` pushed {} items where there was room for {INBOX}", self.inbox.len());
+            self.failed.get_or_insert(NodeError::Contract { clause: "T3", seen });
+        } else if self.inbox.is_empty() {
+            self.closed = true;
+            self.events.push_back(Event::Closed);
         }
         true
     }

@@ -89,7 +89,7 @@ impl<M: Send + 'static> Persistence<M> {
                 let topology = self.topology.clone();
                 let (sink, part) = Sink::collecting(move |input| {
                     let expected = expectation(&topology, key, expected.as_ref());
-                    Ok(read_part::<S, M>(&expected, codec.as_deref(), input))
+                    readable(read_part::<S, M>(&expected, codec.as_deref(), input))
                 });
                 self.store.read(key, sink).await?;
                 Ok(StoreAnswer::Part(part.take().unwrap_or(Err(PartError::Missing { key }))))
@@ -97,7 +97,7 @@ impl<M: Send + 'static> Persistence<M> {
             StoreRequest::VerifyPart { key, expected } => {
                 let topology = self.topology.clone();
                 let (sink, part) = Sink::collecting(move |input| {
-                    Ok(verify_part(&expectation(&topology, key, expected.as_ref()), input))
+                    readable(verify_part(&expectation(&topology, key, expected.as_ref()), input))
                 });
                 self.store.read(key, sink).await?;
                 Ok(StoreAnswer::Verified(part.take().unwrap_or(Err(PartError::Missing { key }))))
@@ -126,6 +126,14 @@ fn expectation<'a>(
     part: Option<&'a crate::journal::PartRef>,
 ) -> Expected<'a> {
     Expected { group: topology.group(), members: topology.members(), key, part }
+}
+
+/// A store that gives no bytes has failed, which says nothing of the part (D7): it must not count as damaged.
+fn readable<T>(part: Result<T, PartError>) -> std::io::Result<Result<T, PartError>> {
+    match part {
+        Err(error @ PartError::Unreadable { .. }) => Err(std::io::Error::other(error)),
+        part => Ok(part),
+    }
 }
 
 /// An error and all that caused it, in one line: it goes to other nodes as text.

@@ -232,6 +232,17 @@ fn a_neighbour_that_closes_has_left_and_was_not_lost() {
     assert_eq!(group.app(A).saw("PeerLost"), 0);
 }
 
+#[test]
+fn a_node_closes_though_a_neighbour_is_gone_before_it_could_be_told() {
+    let mut group = Group::new(&Graph::mesh([A, B]), None);
+    group.until(|apps| apps.iter().all(|app| app.node.has_room()));
+    let (second, first) = (group.apps.remove(1), group.apps.remove(0));
+    group.network.run(first.node.close()).expect("at once").expect("in good order");
+    let mut second = second;
+    second.pay(A, 1); // can never arrive
+    group.network.run(second.node.close()).expect("it does not wait for ever").expect("in good order");
+}
+
 // ---- what is wrong with a store ------------------------------------------------------------------------------------
 
 fn two_commits() -> (MemoryStore, Vec<Key>) {

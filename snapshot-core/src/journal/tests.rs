@@ -306,11 +306,11 @@ fn a_sealed_record_that_contradicts_itself_is_refused() {
         ("no last commit", |r| r.last = None),
         ("a commit of another record", |r| r.last.as_mut().unwrap().index = 2),
         ("a last commit of another generation", |r| {
-            r.last.as_mut().unwrap().snapshot.generation = Generation(1)
+            r.last.as_mut().unwrap().snapshot.generation = Generation(1);
         }),
         ("a part without its member", |r| _ = r.last.as_mut().unwrap().parts.remove(&A)),
         ("a turn over the limit", |r| {
-            r.last.as_mut().unwrap().parts.get_mut(&A).unwrap().turn = Turn(u64::MAX)
+            r.last.as_mut().unwrap().parts.get_mut(&A).unwrap().turn = Turn(u64::MAX);
         }),
         ("no sequences", |r| r.sequences.clear()),
         ("a strange initiator", |r| _ = r.sequences.insert(NodeId(3), 1)),

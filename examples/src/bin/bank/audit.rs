@@ -20,7 +20,7 @@ pub(crate) struct Books {
     /// How many accounts each branch has.
     pub(crate) accounts: u32,
     /// All coins there are.
-    pub(crate) coins: u128,
+    pub(crate) coins: u64,
 }
 
 /// What a cut holds.
@@ -57,7 +57,7 @@ pub(crate) enum Discrepancy {
     #[error("{branch} has {found} accounts, not {expected}")]
     Accounts { branch: NodeId, found: usize, expected: u32 },
     #[error("there are {found} coins in the cut, not {expected}")]
-    Coins { found: u128, expected: u128 },
+    Coins { found: u128, expected: u64 },
     #[error("{from} has sent {sent} transfers to {to}, which accounts for {received} and {in_flight} in flight")]
     Transfers { from: NodeId, to: NodeId, sent: u64, received: u64, in_flight: usize },
     #[error("transfer {found} from {from} to {to} is in flight where {expected} should be")]
@@ -94,7 +94,7 @@ impl Books {
             return Err(Discrepancy::NoChannel { from, to });
         }
         let holdings = Holdings::of(cut);
-        if holdings.total() != self.coins {
+        if holdings.total() != u128::from(self.coins) {
             return Err(Discrepancy::Coins { found: holdings.total(), expected: self.coins });
         }
         Ok(holdings)

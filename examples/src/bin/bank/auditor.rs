@@ -22,7 +22,7 @@ pub(crate) enum Verdict {
     /// The group has gone back behind this one because it was damaged, or came after one that was; it is not audited.
     GivenUp { snapshot: SnapshotId },
     /// Nothing is wrong with any.
-    All { snapshots: usize, total: u128 },
+    All { snapshots: usize, total: u64 },
 }
 
 /// Why the audit has failed.

@@ -65,7 +65,7 @@ pub(crate) enum RunError {
 }
 
 fn last(words: &[String]) -> String {
-    words.last().map_or_else(String::new, |line| format!(": {line}"))
+    words.last().map_or_else(String::new, |line| format!(": {}", line.trim_start_matches("bank: ")))
 }
 
 /// Runs the bank from beginning to end.

@@ -41,7 +41,7 @@ pub(crate) struct Standing {
 pub(crate) struct Outcome {
     pub(crate) snapshots: usize,
     pub(crate) kills: usize,
-    pub(crate) total: u128,
+    pub(crate) total: u64,
 }
 
 /// Standard output. Where nobody reads it any more, each method fails.
@@ -69,18 +69,18 @@ impl Screen {
             return self.object(&json!({
                 "event": "begin", "store": path, "resumed": flags.resume, "earlier_snapshots": earlier, "nodes": nodes,
                 "accounts": accounts, "topology": topology, "seconds": flags.seconds, "kills": flags.kills,
-                "interval_ms": flags.interval, "seed": flags.seed, "total": coins(bank.coins()),
+                "interval_ms": flags.interval, "seed": flags.seed, "total": bank.coins(),
             }));
         }
         self.line(&format!(
-            "{nodes} branches in a {topology}, {accounts} accounts each, {} coins; a snapshot every {} ms, {} kills, seed {}",
+            "branches: {nodes} ({topology}), accounts: {accounts} each, coins: {}, a snapshot every {} ms, kills: {}, seed: {}",
             bank.coins(),
             flags.interval,
             flags.kills,
             flags.seed,
         ))?;
         match flags.resume {
-            true => self.line(&format!("going on with {}, which holds {earlier} snapshots", path.display()))?,
+            true => self.line(&format!("going on with {}, snapshots of earlier runs: {earlier}", path.display()))?,
             false => self.line(&format!("the snapshots are kept in {}", path.display()))?,
         }
         let mut header = format!("{:>12}", "snapshot");
@@ -189,7 +189,7 @@ impl Screen {
         let Outcome { snapshots, kills, total } = outcome;
         if self.json {
             return self.object(&json!({
-                "event": "end", "snapshots": snapshots, "kills": kills, "total": coins(*total), "ok": true,
+                "event": "end", "snapshots": snapshots, "kills": kills, "total": total, "ok": true,
             }));
         }
         self.line(&format!("{snapshots} snapshots, {kills} kills, total {total} in each: ok"))

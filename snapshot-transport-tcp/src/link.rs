@@ -1,0 +1,200 @@
+//! One neighbour: its connection, which comes and goes, and what is known of it in between.
+//!
+//! A connection has two halves, each behind a lock of its own, so that sending and receiving do not wait for each other.
+//! Locks are taken in the order `read`, `write`, `state`, and never held across an await.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Wake, Waker};
+
+use futures::task::AtomicWaker;
+use snapshot_core::Peer;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{Notify, watch};
+
+use crate::error::LastSeen;
+use crate::receiving::ReadSide;
+use crate::sending::WriteSide;
+use crate::write_buffer::WriteBuffer;
+
+/// One neighbour.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) peer: Peer,
+    pub(crate) signal: Arc<Signal>,
+    pub(crate) read: Mutex<ReadSide>,
+    pub(crate) write: Mutex<WriteSide>,
+    state: Mutex<State>,
+    down: Notify,
+    changes: Arc<watch::Sender<()>>,
+}
+
+/// Says to `recv` that this link has something for it, so that a `recv` looks only at links that do.
+#[derive(Debug)]
+pub(crate) struct Signal {
+    ready: AtomicBool,
+    recv: Arc<AtomicWaker>,
+}
+
+/// A connection whose handshake is done.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) socket: TcpStream,
+    /// Later connections to this node have larger numbers.
+    pub(crate) number: u64,
+    /// The longest frame that this side takes.
+    pub(crate) takes: usize,
+    /// The longest frame that may be sent: within both sides' limits.
+    pub(crate) gives: usize,
+}
+
+/// What is left of a connection when this side closes: the last frames, and a goodbye.
+#[derive(Debug)]
+pub(crate) struct Parting {
+    read: Option<OwnedReadHalf>,
+    write: OwnedWriteHalf,
+    buffer: WriteBuffer,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The connection that stands.
+    live: Option<u64>,
+    /// The latest that ever stood.
+    newest: u64,
+    last: LastSeen,
+    /// What was last noted since a connection stood, so that a failure that goes on is logged once.
+    noted: Option<LastSeen>,
+}
+
+impl Link {
+    pub(crate) fn new(peer: Peer, recv: Arc<AtomicWaker>, changes: Arc<watch::Sender<()>>) -> Self {
+        Self {
+            peer,
+            signal: Arc::new(Signal { ready: AtomicBool::new(true), recv }),
+            read: Mutex::default(),
+            write: Mutex::default(),
+            state: Mutex::default(),
+            down: Notify::new(),
+            changes,
+        }
+    }
+
+    /// Takes a new connection in place of the present one. One task alone installs connections on a link.
+    pub(crate) fn install(&self, connection: Connection) {
+        let Connection { socket, number, takes, gives } = connection;
+        {
+            let mut state = lock(&self.state);
+            if number < state.newest {
+                tracing::debug!(peer = %self.peer, "a connection was overtaken by a newer one during its handshake");
+                return;
+            }
+            // First of all, so that an end of this connection that is seen at once finds it here.
+            *state = State { live: Some(number), newest: number, last: LastSeen::Connected, noted: None };
+        }
+        let (read, write) = socket.into_split();
+        let waiting = lock(&self.write).connect(write, number, gives);
+        lock(&self.read).connect(read, number, takes);
+        waiting.inspect(Waker::wake_by_ref);
+        self.signal.set();
+        self.changes.send_replace(());
+    }
+
+    /// A connection has ended.
+    pub(crate) fn over(&self, number: u64, last: LastSeen) {
+        lock(&self.write).disconnect(number);
+        self.not_live(number, last);
+    }
+
+    /// A connection is of no more use, whatever may still be read from it.
+    pub(crate) fn not_live(&self, number: u64, last: LastSeen) {
+        let mut state = lock(&self.state);
+        if state.live == Some(number) {
+            state.live = None;
+            state.last = last;
+            drop(state);
+            self.down.notify_one();
+            self.changes.send_replace(());
+        }
+    }
+
+    /// Keeps what was seen of the neighbour, and says whether it is news.
+    pub(crate) fn note(&self, seen: LastSeen) -> bool {
+        let mut state = lock(&self.state);
+        let news = state.noted.as_ref() != Some(&seen);
+        if state.live.is_none() {
+            state.last = seen.clone();
+        }
+        state.noted = Some(seen);
+        news
+    }
+
+    /// What was last seen of the neighbour.
+    pub(crate) fn last_seen(&self) -> LastSeen {
+        lock(&self.state).last.clone()
+    }
+
+    /// Waits until no connection stands.
+    pub(crate) async fn wait_until_down(&self) {
+        while lock(&self.state).live.is_some() {
+            self.down.notified().await;
+        }
+    }
+
+    /// Ends this link for good, and gives what is needed for a goodbye.
+    pub(crate) fn close(&self) -> Option<Parting> {
+        let read = lock(&self.read).close();
+        let (waiting, last) = lock(&self.write).close();
+        lock(&self.state).live = None;
+        waiting.inspect(Waker::wake_by_ref);
+        last.map(|(write, buffer)| Parting { read, write, buffer })
+    }
+}
+
+impl Parting {
+    /// Writes what is left and the goodbye, and waits until the neighbour has closed its side too: to close before that
+    /// may reset the connection and take the last frames with it.
+    pub(crate) async fn say_goodbye(mut self) -> std::io::Result<()> {
+        self.buffer.push_goodbye();
+        std::future::poll_fn(|cx| self.buffer.poll_write(cx, &mut self.write)).await?;
+        self.write.shutdown().await?;
+        if let Some(mut read) = self.read {
+            let mut scrap = vec![0; 16 * 1024];
+            while read.read(&mut scrap).await? > 0 {}
+        }
+        Ok(())
+    }
+}
+
+impl Signal {
+    pub(crate) fn set(&self) {
+        self.ready.store(true, Ordering::Release);
+        self.recv.wake();
+    }
+
+    /// Without waking: for `recv` itself.
+    pub(crate) fn keep(&self) {
+        self.ready.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn take(&self) -> bool {
+        self.ready.swap(false, Ordering::AcqRel)
+    }
+}
+
+impl Wake for Signal {
+    fn wake(self: Arc<Self>) {
+        self.set();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.set();
+    }
+}
+
+/// A panic of a codec must not spread to others who use the link.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
