@@ -24,7 +24,8 @@ fn short(more: &[&str]) -> Output {
 }
 
 fn said(output: &Output) -> String {
-    let [out, err] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    let [out, err] =
+        [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     format!("{}\n--- output\n{out}\n--- errors\n{err}", output.status)
 }
 
@@ -35,7 +36,9 @@ fn last_line(output: &Output) -> String {
 
 fn events(output: &Output) -> Vec<Value> {
     let text = String::from_utf8_lossy(&output.stdout);
-    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"))).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}")))
+        .collect()
 }
 
 fn of_kind<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
@@ -141,9 +144,11 @@ fn audited(folder: &Folder) -> Vec<Value> {
 fn every_topology_survives_a_kill_and_every_snapshot_adds_up() {
     for topology in ["mesh", "ring", "star"] {
         let folder = Folder::new();
-        let output = short(&["--nodes", "3", "--kills", "1", "--topology", topology, "--store", &folder.text()]);
+        let output =
+            short(&["--nodes", "3", "--kills", "1", "--topology", topology, "--store", &folder.text()]);
         assert!(output.status.success(), "{topology}: {}", said(&output));
-        let (snapshots, kills, total) = claim(&last_line(&output)).unwrap_or_else(|| panic!("{}", said(&output)));
+        let (snapshots, kills, total) =
+            claim(&last_line(&output)).unwrap_or_else(|| panic!("{}", said(&output)));
         assert_eq!((kills, total), (1, 3 * 20 * 1000), "{topology}");
         // One before the kill, one after it.
         assert!(snapshots >= 2, "{topology}: {snapshots}");
@@ -223,7 +228,10 @@ fn a_folder_is_used_by_one_run_at_a_time_and_never_by_accident() {
         refused(&["--resume", "--store", &store, flag, value], &[flag, "choose another folder"]);
     }
     let sound: Vec<String> = audited(&folder).iter().filter_map(name_of_sound).collect();
-    assert!(before.iter().all(|snapshot| sound.contains(snapshot)), "nothing is lost: {before:?} in {sound:?}");
+    assert!(
+        before.iter().all(|snapshot| sound.contains(snapshot)),
+        "nothing is lost: {before:?} in {sound:?}"
+    );
 }
 
 #[test]
@@ -246,7 +254,8 @@ fn a_damaged_snapshot_stops_the_bank_unless_it_may_fall_back() {
     let mut running = Running::start(&["--nodes", "2", "--store", &store]);
     running.until("snapshot", 3);
     running.kill();
-    let newest = audited(&folder).into_iter().rfind(|verdict| verdict["verdict"] == "sound").expect("a snapshot");
+    let newest =
+        audited(&folder).into_iter().rfind(|verdict| verdict["verdict"] == "sound").expect("a snapshot");
     let id = |part: &str| newest["snapshot"][part].as_u64().expect("a number");
     let part = folder.path().join("store").join(format!(
         "part/{:020}/{:020}-{:020}/{:020}",
@@ -268,7 +277,9 @@ fn a_damaged_snapshot_stops_the_bank_unless_it_may_fall_back() {
     let output = short(&["--resume", "--kills", "1", "--store", &store, "--fall-back"]);
     assert!(output.status.success(), "{}", said(&output));
     let name = format!("g{}/{}@n{}", id("generation"), id("sequence"), id("initiator"));
-    let loud = String::from_utf8_lossy(&output.stderr).lines().any(|line| line.contains("!!!") && line.contains(&name));
+    let loud = String::from_utf8_lossy(&output.stderr)
+        .lines()
+        .any(|line| line.contains("!!!") && line.contains(&name));
     assert!(loud, "{}", said(&output));
     assert!(claim(&last_line(&output)).is_some(), "{}", said(&output));
     let given_up = audited(&folder).iter().filter(|verdict| verdict["verdict"] == "given_up").count();

@@ -1,13 +1,19 @@
 //! Whole nodes on the in-memory network: what an application sees.
-#![cfg(feature = "postcard")]
 
 mod bank;
 
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use bank::{A, App, B, C, Group, START};
-use snapshot_core::{AbortReason, Bound, GlobalSnapshot, Graph, Key, NodeError, SnapshotError};
-use snapshot_store::MemoryStore;
+use bank::{A, App, B, C, Group, START, durable, on};
+use snapshot_core::{
+    AbortReason, Bound, GlobalSnapshot, Graph, Key, NodeBuilder, NodeError, Postcard, Retention,
+    SnapshotError,
+};
+use snapshot_store::{Fault, FaultyStore, MemoryStore, Operation};
+use snapshot_transport_mem::MemNetwork;
 
 fn all_rolled_back(apps: &[App]) -> bool {
     apps.iter().all(|app| app.saw("RolledBack") > 0)
@@ -41,7 +47,7 @@ fn without_a_store_a_handle_hears_when_all_have_taken_their_part() {
 
 #[test]
 fn a_committed_snapshot_is_announced_to_all_with_the_turn_that_it_covers() {
-    let mut group = Group::new(&Graph::ring([A, B, C]), Some(MemoryStore::new()));
+    let mut group = Group::new(&Graph::ring([A, B, C]), durable());
     group.app(A).pay(B, 5);
     let turn = group.app(A).node.turn();
     let report = group.snapshot(B).expect("it commits");
@@ -53,7 +59,7 @@ fn a_committed_snapshot_is_announced_to_all_with_the_turn_that_it_covers() {
 
 #[test]
 fn a_killed_process_resumes_and_the_group_goes_back_with_it() {
-    let mut group = Group::new(&Graph::mesh([A, B, C]), Some(MemoryStore::new()));
+    let mut group = Group::new(&Graph::mesh([A, B, C]), durable());
     group.until(|apps| apps.iter().all(|app| app.node.has_room()));
     group.network.hold(A, C);
     group.app(A).pay(C, 7); // in flight in the snapshot
@@ -75,7 +81,7 @@ fn a_killed_process_resumes_and_the_group_goes_back_with_it() {
 
 #[test]
 fn recorded_messages_come_before_anything_new() {
-    let mut group = Group::new(&Graph::mesh([A, B]), Some(MemoryStore::new()));
+    let mut group = Group::new(&Graph::mesh([A, B]), durable());
     group.until(|apps| apps.iter().all(|app| app.node.has_room()));
     group.app(B).idle = true; // arrived or not: B takes nothing
     for amount in 1..=3 {
@@ -98,14 +104,14 @@ fn recorded_messages_come_before_anything_new() {
 fn a_whole_group_that_was_killed_resumes_from_the_newest_commit() {
     let store = MemoryStore::new();
     {
-        let mut group = Group::new(&Graph::star([A, B, C]), Some(store.clone()));
+        let mut group = Group::new(&Graph::star([A, B, C]), on(&store));
         group.app(B).pay(A, 30);
         group.until(|apps| apps[0].ledger.received == [30]);
         group.snapshot(C).expect("it commits");
         group.app(A).pay(C, 99);
         group.until(|apps| apps[2].ledger.received == [99]);
     }
-    let mut group = Group::new(&Graph::star([A, B, C]), Some(store));
+    let mut group = Group::new(&Graph::star([A, B, C]), on(&store));
     group.until(all_rolled_back);
     let balances: Vec<u64> = group.apps.iter().map(|app| app.ledger.balance).collect();
     assert_eq!(balances, [130, 70, 100]);
@@ -120,7 +126,7 @@ fn a_whole_group_that_was_killed_resumes_from_the_newest_commit() {
 fn a_group_that_never_committed_resumes_from_where_its_applications_first_started() {
     let store = MemoryStore::new();
     let graph = Graph::mesh([A, B]);
-    let mut group = Group::new(&graph, Some(store));
+    let mut group = Group::new(&graph, on(&store));
     group.app(A).pay(B, 60);
     group.until(|apps| apps[1].ledger.balance == 160);
     group.kill(B);
@@ -131,7 +137,7 @@ fn a_group_that_never_committed_resumes_from_where_its_applications_first_starte
 
 #[test]
 fn a_connection_that_loses_frames_leads_to_the_next_generation_and_one_that_loses_none_does_not() {
-    let mut group = Group::new(&Graph::mesh([A, B]), Some(MemoryStore::new()));
+    let mut group = Group::new(&Graph::mesh([A, B]), durable());
     group.until(|apps| apps.iter().all(|app| app.node.has_room()));
     group.snapshot(A).expect("it commits");
     let quiet = group.network.cut(A, B);
@@ -154,8 +160,7 @@ fn a_connection_that_loses_frames_leads_to_the_next_generation_and_one_that_lose
 
 #[test]
 fn a_snapshot_with_a_silent_peer_is_aborted_at_its_deadline_and_says_what_it_waited_for() {
-    let mut group =
-        Group::tuned(&Graph::mesh([A, B]), Some(MemoryStore::new()), |b| b.deadline(Duration::from_secs(5)));
+    let mut group = Group::tuned(&Graph::mesh([A, B]), durable(), |b| b.deadline(Duration::from_secs(5)));
     group.app(B).idle = true;
     let error = group.snapshot(A).expect_err("nobody answers");
     let SnapshotError::Aborted { by, reason, .. } = error else { panic!("{error}") };
@@ -166,9 +171,7 @@ fn a_snapshot_with_a_silent_peer_is_aborted_at_its_deadline_and_says_what_it_wai
 
 #[test]
 fn snapshots_come_on_an_interval() {
-    let mut group = Group::tuned(&Graph::mesh([A, B, C]), Some(MemoryStore::new()), |b| {
-        b.interval(Duration::from_secs(60))
-    });
+    let mut group = Group::tuned(&Graph::mesh([A, B, C]), durable(), |b| b.interval(Duration::from_secs(60)));
     group.until(|apps| apps.iter().all(|app| app.committed.len() == 3));
     assert_eq!(group.network.now().as_secs(), 180);
 }
@@ -197,7 +200,7 @@ fn a_handle_outlives_its_node_and_says_so() {
 
 #[test]
 fn small_queues_and_a_flood_in_both_directions_come_to_an_end() {
-    let mut group = Group::tuned(&Graph::mesh([A, B]), Some(MemoryStore::new()), |b| {
+    let mut group = Group::tuned(&Graph::mesh([A, B]), durable(), |b| {
         b.inbox(Bound::new(1, 1 << 20)).outbox(Bound::new(4, 1 << 20), Bound::new(64, 1 << 20))
     });
     group.until(|apps| apps.iter().all(|app| app.node.has_room()));
@@ -214,7 +217,7 @@ fn small_queues_and_a_flood_in_both_directions_come_to_an_end() {
 
 #[test]
 fn a_node_of_one_works() {
-    let mut group = Group::new(&Graph::new([A]), Some(MemoryStore::new()));
+    let mut group = Group::new(&Graph::new([A]), durable());
     group.app(A).ledger.balance = 7;
     group.snapshot(A).expect("it commits");
     group.kill(A);
@@ -247,7 +250,7 @@ fn a_node_closes_though_a_neighbour_is_gone_before_it_could_be_told() {
 
 fn two_commits() -> (MemoryStore, Vec<Key>) {
     let store = MemoryStore::new();
-    let mut group = Group::new(&Graph::mesh([A, B]), Some(store.clone()));
+    let mut group = Group::new(&Graph::mesh([A, B]), on(&store));
     let mut keys = Vec::new();
     for amount in [10, 20] {
         group.app(A).pay(B, amount);
@@ -269,13 +272,13 @@ fn a_flipped_bit_is_found_at_the_start_and_the_error_names_the_part_and_the_reme
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
     });
-    let mut group = Group { network: group_network(), store: Some(store), apps: vec![], tune: |b| b };
+    let mut group = Group { network: group_network(), store: on(&store), apps: vec![], tune: |b| b };
     let error = group.boot(B).expect_err("the part is damaged");
     assert!(text(&error).contains(&keys[1].to_string()) && text(&error).contains("fall_back"), "{error}");
 }
 
-fn group_network() -> snapshot_transport_mem::MemNetwork<u64> {
-    snapshot_transport_mem::MemNetwork::new(&Graph::mesh([A, B])).expect("a good graph")
+fn group_network() -> MemNetwork<u64> {
+    MemNetwork::new(&Graph::mesh([A, B])).expect("a good graph")
 }
 
 #[test]
@@ -283,7 +286,7 @@ fn falling_back_happens_only_where_it_is_allowed_and_all_nodes_hear_what_was_giv
     let (store, keys) = two_commits();
     store.corrupt(keys[1], |bytes| bytes.truncate(bytes.len() - 3));
     let mut group =
-        Group { network: group_network(), store: Some(store), apps: vec![], tune: |b| b.fall_back(true) };
+        Group { network: group_network(), store: on(&store), apps: vec![], tune: |b| b.fall_back(true) };
     group.boot(A).expect("its own part is whole");
     group.boot(B).expect("it falls back");
     group.until(|apps| apps.iter().all(|app| app.saw("FellBack") == 1));
@@ -299,9 +302,75 @@ fn falling_back_happens_only_where_it_is_allowed_and_all_nodes_hear_what_was_giv
 fn a_store_of_another_group_or_of_other_members_is_refused() {
     let (store, _) = two_commits();
     for graph in [Graph::mesh([A, B]).named("other"), Graph::mesh([A, B, C])] {
-        let network = snapshot_transport_mem::MemNetwork::new(&graph).expect("a good graph");
-        let mut group = Group { network, store: Some(store.clone()), apps: vec![], tune: |b| b };
+        let network = MemNetwork::new(&graph).expect("a good graph");
+        let mut group = Group { network, store: on(&store), apps: vec![], tune: |b| b };
         let error = group.boot(A).expect_err("it is not ours");
         assert!(text(&error).contains("other") || text(&error).contains("n3"), "{error}");
     }
+}
+
+#[test]
+fn a_full_disk_aborts_the_snapshot_and_the_application_runs_on() {
+    let full = Arc::new(AtomicBool::new(false));
+    let is_full = Arc::clone(&full);
+    let store = FaultyStore::new(MemoryStore::new(), move |operation| match operation {
+        Operation::Create(Key::Part { .. }) if is_full.load(Ordering::Relaxed) => {
+            Fault::Fail(ErrorKind::StorageFull)
+        }
+        _ => Fault::None,
+    });
+    let mut group = Group::new(&Graph::mesh([A, B]), on(&store));
+    full.store(true, Ordering::Relaxed);
+    let error = group.snapshot(A).expect_err("there is no space").to_string();
+    assert!(error.contains("the store failed: cannot"), "{error}");
+    group.app(A).pay(B, 5);
+    group.until(|apps| apps[1].ledger.received == [5]);
+    full.store(false, Ordering::Relaxed);
+    group.snapshot(A).expect("there is space again");
+    assert!(group.apps.iter().all(|app| app.saw("RolledBack") == 0));
+}
+
+#[test]
+fn a_commit_whose_answer_was_lost_is_found_by_its_nonce() {
+    let store = FaultyStore::new(MemoryStore::new(), |operation| match operation {
+        Operation::Create(Key::Journal(_)) => Fault::LoseAnswer,
+        _ => Fault::None,
+    });
+    let mut group = Group::new(&Graph::mesh([A, B]), on(&store));
+    let report = group.snapshot(A).expect("it is there, and it is ours");
+    assert!(report.durable);
+    group.until(|apps| apps.iter().all(|app| app.committed.len() == 1));
+}
+
+#[test]
+fn a_commit_that_came_to_light_later_is_announced_then() {
+    // The record is written, its answer is lost, and so is the answer to the question whether it is there.
+    let trouble = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&trouble);
+    let store = FaultyStore::new(MemoryStore::new(), move |operation| {
+        match (operation, count.load(Ordering::Relaxed)) {
+            (Operation::Create(Key::Journal(2)), 0) => {
+                count.store(1, Ordering::Relaxed);
+                Fault::LoseAnswer
+            }
+            (Operation::Read(Key::Journal(2)), 1) => {
+                count.store(2, Ordering::Relaxed);
+                Fault::Fail(ErrorKind::TimedOut)
+            }
+            _ => Fault::None,
+        }
+    });
+    let mut group = Group::new(&Graph::mesh([A, B]), on(&store));
+    group.snapshot(A).expect_err("nobody knows whether it is committed");
+    group.until(|apps| apps[0].committed.len() == 1);
+    assert_eq!(trouble.load(Ordering::Relaxed), 2);
+    group.snapshot(B).expect("the next one goes on from there");
+}
+
+#[test]
+fn a_store_that_fails_at_the_start_ends_the_start_with_what_it_said() {
+    let store = FaultyStore::new(MemoryStore::new(), |_| Fault::Fail(ErrorKind::PermissionDenied));
+    let mut group = Group { network: group_network(), store: on(&store), apps: vec![], tune: |b| b };
+    let error = group.boot(A).expect_err("nothing can be read");
+    assert!(text(&error).starts_with("the store failed: cannot"), "{error}");
 }

@@ -5,7 +5,7 @@ mod objects;
 mod sync;
 mod unfinished;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_lock::Semaphore;
@@ -100,7 +100,7 @@ impl DirectoryStore {
         self.objects.root()
     }
 
-    fn of(root: std::path::PathBuf) -> Self {
+    fn of(root: PathBuf) -> Self {
         Self {
             objects: Objects::below(root),
             states: Arc::new(Semaphore::new(STATES_AT_ONCE)),

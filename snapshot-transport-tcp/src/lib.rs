@@ -1,1 +1,75 @@
-//! snapshot-core over TCP.
+//! snapshot-core over TCP, on tokio.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use snapshot_core::{Body, Frame, Frames, Generation, Graph, Inbox, Incoming, NodeId, RawBytes, Stamp, Transport};
+//! use snapshot_transport_tcp::TcpTransport;
+//! use std::time::Duration;
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! let group = Graph::mesh([NodeId(1), NodeId(2)]).named("greetings");
+//! // Each node, in its own process: the one with the larger id dials.
+//! let one = TcpTransport::builder(group.at(NodeId(1))?, RawBytes).listen("127.0.0.1:0".parse()?).bind().await?;
+//! let address = one.local_addr().unwrap().to_string();
+//! let two = TcpTransport::builder(group.at(NodeId(2))?, RawBytes).peer(NodeId(1), address).bind().await?;
+//! two.connected(Duration::from_secs(10)).await?;
+//!
+//! // A node does this.
+//! let mut frames = Frames::new();
+//! frames.push_back(Frame { stamp: Stamp::new(Generation(1), 1), body: Body::Message(Bytes::from("hello")) });
+//! two.send(two.topology().peer(NodeId(1)).unwrap(), &mut frames).await?;
+//!
+//! let mut inbox = Inbox::with_capacity(2);
+//! one.recv(&mut inbox).await?;
+//! assert!(matches!(inbox.pop(), Some(Incoming::Up(peer)) if peer.id() == NodeId(2)));
+//! one.recv(&mut inbox).await?;
+//! assert!(matches!(inbox.pop(), Some(Incoming::Frame { frame, .. }) if frame.body == Body::Message("hello".into())));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Connections
+//!
+//! There is one connection for each pair of neighbours; the node with the larger id dials. Nodes may start in any order. A
+//! handshake compares version, group, ids and graph, and a disagreement is reported on both sides: in the log, and by
+//! [`connected`](TcpTransport::connected). A lost connection is dialed again, at once and then ever more slowly, and a newer
+//! connection of a neighbour takes the place of the older one, so that a process that was restarted is taken at once.
+//!
+//! A neighbour that says goodbye has [`left`](snapshot_core::Inbox::left); every other end of a connection is a
+//! [loss](snapshot_core::Inbox::lost). Frames that were handed to the system may be gone with it, and are not sent again;
+//! whole frames that were not begun go out on the next connection.
+//!
+//! A machine that vanishes without a word is noticed by the system's keepalive within minutes, or by a snapshot's deadline.
+//!
+//! # Messages
+//!
+//! A [`MessageCodec`](snapshot_core::MessageCodec) turns them into bytes: `Postcard` of snapshot-core for types with serde's
+//! traits, `RawBytes` for `Bytes`, or one of your own. A message that the codec gives
+//! [in place](snapshot_core::MessageCodec::as_bytes) is sent from there when it is large. Received `Bytes` are slices of the
+//! read buffer: a small one that is kept for long keeps up to 256 KiB alive.
+//!
+//! # What it does not do
+//!
+//! It does not encrypt, and it believes a neighbour's word for its name: use it where only the group's machines can reach
+//! its ports. It does not resume a connection that was lost.
+
+mod clock;
+mod codec;
+mod config;
+mod dial;
+mod error;
+mod greeting;
+mod handshake;
+mod link;
+mod listen;
+mod receiving;
+mod sending;
+mod shared;
+mod transport;
+mod write_buffer;
+
+pub use clock::TokioClock;
+pub use config::{Listener, TcpBuilder};
+pub use error::{BindError, LastSeen, Missing, NotConnected};
+pub use transport::TcpTransport;

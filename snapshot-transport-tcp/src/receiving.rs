@@ -84,7 +84,7 @@ impl ReadSide {
 }
 
 impl Reading {
-    fn step<M>(&mut self, cx: &mut Context<'_>, codec: &dyn MessageCodec<M>, may_read: bool, replaced: bool) -> Step<M> {
+    fn step<M: 'static>(&mut self, cx: &mut Context<'_>, codec: &dyn MessageCodec<M>, may_read: bool, replaced: bool) -> Step<M> {
         match self.frames.next(codec) {
             Ok(Some(_)) if self.goodbye => return Step::End(News::Lost("it sent a frame after its goodbye".to_owned())),
             Ok(Some(Decoded::Frame(frame))) => return Step::Frame(frame),
@@ -152,7 +152,7 @@ impl Link {
     /// Pushes what has arrived, at most `budget` frames, which it counts down, and no more than the inbox has room for.
     ///
     /// Pending: there is nothing more, and the link's signal is set when there is. Ready: there may be more.
-    pub(crate) fn poll_recv<M>(
+    pub(crate) fn poll_recv<M: 'static>(
         &self,
         codec: &dyn MessageCodec<M>,
         into: &mut Inbox<M>,
@@ -189,7 +189,7 @@ impl Link {
                 Step::Nothing if may_read => return Poll::Pending,
                 Step::Nothing => return Poll::Ready(()),
                 Step::End(end) => {
-                    tracing::debug!(peer = %self.peer, ?end, "a connection has ended");
+                    tracing::info!(peer = %self.peer, ?end, "a connection has ended");
                     self.over(reading.number, end.last_seen());
                     side.current = None;
                     side.news.push_back(end);

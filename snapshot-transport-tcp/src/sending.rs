@@ -57,7 +57,7 @@ impl WriteSide {
 impl Link {
     /// Ready when all frames are handed to the system. Takes a frame from `frames` when it encodes it, and encodes only
     /// while a connection stands.
-    pub(crate) fn poll_send<M>(
+    pub(crate) fn poll_send<M: 'static>(
         &self,
         cx: &mut Context<'_>,
         frames: &mut Frames<M>,

@@ -51,7 +51,7 @@ impl WriteBuffer {
     }
 
     /// Adds a frame, which may be up to `limit` bytes long.
-    pub(crate) fn push<M>(
+    pub(crate) fn push<M: 'static>(
         &mut self,
         frame: &Frame<M>,
         codec: &dyn MessageCodec<M>,

@@ -91,6 +91,10 @@ fn j3_no_snapshot_is_committed_twice() {
     assert_eq!(record.commit(id(1, 1, A), parts(5, 5), A, 9), Err(Refusal::AlreadyCommitted));
     let later = commit(&record, id(1, 2, A), 6);
     assert_eq!(later.commit(id(1, 1, A), parts(7, 7), A, 9), Err(Refusal::AlreadyCommitted));
+    // Not even when retention has let it go.
+    let record = commit(&commit(&first(Retention::last(1)), id(1, 1, A), 5), id(1, 1, B), 6);
+    assert_eq!(record.kept, [(3, id(1, 1, B))]);
+    assert_eq!(record.commit(id(1, 1, A), parts(7, 7), A, 9), Err(Refusal::AlreadyCommitted));
 }
 
 #[test]

@@ -382,3 +382,22 @@ fn a_write_that_fails_is_not_overlooked_even_if_encode_does() {
         assert!(written.is_err(), "{room} bytes of room");
     }
 }
+
+#[test]
+fn a_write_that_fails_once_spoils_the_part_even_if_later_ones_would_work() {
+    struct Hiccup(usize);
+    impl Write for Hiccup {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += 1;
+            if self.0 == 3 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(bytes.len()) }
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut out = Hiccup(0);
+    let written =
+        write_part::<Odd<0>, Bytes>(&label(), &bytes_of(300 << 10), &BTreeMap::new(), None, &mut out);
+    assert!(written.is_err());
+    assert_eq!(out.0, 3, "nothing is written after the failure");
+}

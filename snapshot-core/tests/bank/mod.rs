@@ -5,11 +5,13 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use snapshot_core::{
-    Event, Graph, LocalSnapshot, NodeBuilder, NodeError, NodeId, Postcard, PostcardState, SnapshotNode, Turn,
+    Event, Graph, LocalSnapshot, NodeBuilder, NodeError, NodeId, Postcard, PostcardState, SnapshotNode,
+    SnapshotStore, Turn,
 };
 use snapshot_store::MemoryStore;
 use snapshot_transport_mem::MemNetwork;
@@ -87,9 +89,19 @@ impl App {
 
 pub struct Group {
     pub network: MemNetwork<u64>,
-    pub store: Option<MemoryStore>,
+    pub store: Option<Arc<dyn SnapshotStore>>,
     pub apps: Vec<App>,
     pub tune: fn(NodeBuilder<Ledger, u64>) -> NodeBuilder<Ledger, u64>,
+}
+
+/// A store of this test's own.
+pub fn durable() -> Option<Arc<dyn SnapshotStore>> {
+    on(&MemoryStore::new())
+}
+
+/// A store that others see too.
+pub fn on(store: &(impl SnapshotStore + Clone)) -> Option<Arc<dyn SnapshotStore>> {
+    Some(Arc::new(store.clone()))
 }
 
 /// No two processes may have the same seed.
@@ -98,13 +110,13 @@ static LIFE: AtomicU64 = AtomicU64::new(1);
 pub const START: u64 = 100;
 
 impl Group {
-    pub fn new(graph: &Graph, store: Option<MemoryStore>) -> Self {
+    pub fn new(graph: &Graph, store: Option<Arc<dyn SnapshotStore>>) -> Self {
         Self::tuned(graph, store, |builder| builder)
     }
 
     pub fn tuned(
         graph: &Graph,
-        store: Option<MemoryStore>,
+        store: Option<Arc<dyn SnapshotStore>>,
         tune: fn(NodeBuilder<Ledger, u64>) -> NodeBuilder<Ledger, u64>,
     ) -> Self {
         let network = MemNetwork::new(graph).expect("a good graph");
@@ -164,6 +176,21 @@ impl Group {
             let seen: Vec<_> = self.apps.iter().map(|a| (a.id(), &a.ledger, &a.events, &a.error)).collect();
             panic!("{stuck}\n{seen:#?}");
         }
+    }
+
+    /// Polls the applications in an order that `pick` chooses, this often or until nothing moves at this moment.
+    pub fn some(&mut self, polls: usize, mut pick: impl FnMut(usize) -> usize) {
+        let apps = &mut self.apps;
+        let run = poll_fn(|cx| {
+            for _ in 0..polls {
+                let chosen = pick(apps.len());
+                if let Some(app) = apps.get_mut(chosen) {
+                    app.poll(cx);
+                }
+            }
+            Poll::Ready(())
+        });
+        self.network.run(run).expect("it ends by itself");
     }
 
     /// Takes a snapshot by one node's handle, while all run, and returns the report.

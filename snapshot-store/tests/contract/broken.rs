@@ -98,15 +98,15 @@ fn fails(breach: Breach, check: impl Fn(&Broken)) {
 
 #[test]
 fn every_check_fails_on_a_store_that_breaks_its_clause() {
-    fails(Breach::EveryoneWins, |store| checks::one_of_many_creates_wins(store));
-    fails(Breach::LastOneWrites, |store| checks::who_comes_later_changes_nothing(store));
-    fails(Breach::CutsLargeObjects, |store| checks::an_object_is_what_was_written(store));
-    fails(Breach::NameFirst, |store| checks::a_half_written_object_is_not_there(store));
-    fails(Breach::Forgets, |store| checks::a_created_object_is_found(store));
-    fails(Breach::InventsObjects, |store| checks::an_empty_store_holds_nothing(store));
-    fails(Breach::ListsAllGenerations, |store| checks::listed_parts_are_those_that_are_there(store));
-    fails(Breach::ListsTheDeleted, |store| checks::listed_parts_are_those_that_are_there(store));
-    fails(Breach::KeepsTheDeleted, |store| checks::a_deleted_object_is_gone_and_may_come_again(store));
-    fails(Breach::KeepsTheFailed, |store| checks::failed_content_leaves_nothing(store));
-    fails(Breach::PassesOverTheSink, |store| checks::a_failed_sink_is_an_error(store));
+    fails(Breach::EveryoneWins, checks::one_of_many_creates_wins);
+    fails(Breach::LastOneWrites, checks::who_comes_later_changes_nothing);
+    fails(Breach::CutsLargeObjects, checks::an_object_is_what_was_written);
+    fails(Breach::NameFirst, checks::a_half_written_object_is_not_there);
+    fails(Breach::Forgets, checks::a_created_object_is_found);
+    fails(Breach::InventsObjects, checks::an_empty_store_holds_nothing);
+    fails(Breach::ListsAllGenerations, checks::listed_parts_are_those_that_are_there);
+    fails(Breach::ListsTheDeleted, checks::listed_parts_are_those_that_are_there);
+    fails(Breach::KeepsTheDeleted, checks::a_deleted_object_is_gone_and_may_come_again);
+    fails(Breach::KeepsTheFailed, checks::failed_content_leaves_nothing);
+    fails(Breach::PassesOverTheSink, checks::a_failed_sink_is_an_error);
 }

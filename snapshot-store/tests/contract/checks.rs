@@ -40,7 +40,7 @@ fn sorted(mut keys: Vec<Key>) -> Vec<Key> {
 }
 
 /// D1, D4: each thread reads what it was told is there, at once.
-pub fn one_of_many_creates_wins(store: &impl SnapshotStore) {
+pub(crate) fn one_of_many_creates_wins(store: &impl SnapshotStore) {
     let keys: Vec<Key> = keys().into_iter().chain((1..=30).map(|node| part(3, node / 4, node))).collect();
     let start = Barrier::new(THREADS);
     let won: Vec<Vec<Key>> = thread::scope(|scope| {
@@ -73,7 +73,7 @@ pub fn one_of_many_creates_wins(store: &impl SnapshotStore) {
 }
 
 /// D1
-pub fn who_comes_later_changes_nothing(store: &impl SnapshotStore) {
+pub(crate) fn who_comes_later_changes_nothing(store: &impl SnapshotStore) {
     for key in keys() {
         assert_eq!(create(store, key, b"first"), Created::New);
         assert_eq!(create(store, key, b"second, and longer"), Created::Exists);
@@ -82,7 +82,7 @@ pub fn who_comes_later_changes_nothing(store: &impl SnapshotStore) {
 }
 
 /// D3, for empty objects, for large ones, and for pieces of all sizes on both ways.
-pub fn an_object_is_what_was_written(store: &impl SnapshotStore) {
+pub(crate) fn an_object_is_what_was_written(store: &impl SnapshotStore) {
     for (index, size) in [0, 1, 4095, 256 * 1024 - 1, 256 * 1024, 1_000_003].into_iter().enumerate() {
         let key = part(1, 1, index as u64);
         let bytes: Arc<Vec<u8>> = Arc::new((0..size).map(|n| (n * 31 % 251) as u8).collect());
@@ -108,7 +108,7 @@ pub fn an_object_is_what_was_written(store: &impl SnapshotStore) {
 }
 
 /// D3, D5
-pub fn a_half_written_object_is_not_there(store: &impl SnapshotStore) {
+pub(crate) fn a_half_written_object_is_not_there(store: &impl SnapshotStore) {
     let key = part(1, 1, 1);
     let (half, is_half) = mpsc::channel();
     let (go_on, may_go_on) = mpsc::channel();
@@ -135,7 +135,7 @@ pub fn a_half_written_object_is_not_there(store: &impl SnapshotStore) {
 }
 
 /// D4
-pub fn a_created_object_is_found(store: &impl SnapshotStore) {
+pub(crate) fn a_created_object_is_found(store: &impl SnapshotStore) {
     for key in keys() {
         create(store, key, b"object");
         assert_eq!(read(store, key).as_deref(), Some(&b"object"[..]));
@@ -143,7 +143,7 @@ pub fn a_created_object_is_found(store: &impl SnapshotStore) {
 }
 
 /// D4, D5, and the sink is not called.
-pub fn an_empty_store_holds_nothing(store: &impl SnapshotStore) {
+pub(crate) fn an_empty_store_holds_nothing(store: &impl SnapshotStore) {
     for key in keys() {
         assert_eq!(read(store, key), None);
     }
@@ -152,7 +152,7 @@ pub fn an_empty_store_holds_nothing(store: &impl SnapshotStore) {
 }
 
 /// D5
-pub fn listed_parts_are_those_that_are_there(store: &impl SnapshotStore) {
+pub(crate) fn listed_parts_are_those_that_are_there(store: &impl SnapshotStore) {
     let (kept, deleted, other) = (part(1, 1, 1), part(1, 1, 2), part(2, 1, 1));
     for key in keys().into_iter().take(3).chain([kept, deleted, other, part(1, 2, u64::MAX)]) {
         create(store, key, b"object");
@@ -168,7 +168,7 @@ pub fn listed_parts_are_those_that_are_there(store: &impl SnapshotStore) {
 }
 
 /// D6
-pub fn a_deleted_object_is_gone_and_may_come_again(store: &impl SnapshotStore) {
+pub(crate) fn a_deleted_object_is_gone_and_may_come_again(store: &impl SnapshotStore) {
     let (key, neighbour) = (part(1, 1, 1), part(1, 1, 2));
     block_on(store.delete(key)).unwrap();
     create(store, neighbour, b"neighbour");
@@ -189,7 +189,7 @@ pub fn a_deleted_object_is_gone_and_may_come_again(store: &impl SnapshotStore) {
 }
 
 /// D8, for errors before and after large pieces, and for panics.
-pub fn failed_content_leaves_nothing(store: &impl SnapshotStore) {
+pub(crate) fn failed_content_leaves_nothing(store: &impl SnapshotStore) {
     type Writing = fn(&mut dyn Write) -> io::Result<()>;
     let failures: [Writing; 3] = [
         |_| Err(ErrorKind::StorageFull.into()),
@@ -214,7 +214,7 @@ pub fn failed_content_leaves_nothing(store: &impl SnapshotStore) {
 }
 
 /// D8
-pub fn a_failed_sink_is_an_error(store: &impl SnapshotStore) {
+pub(crate) fn a_failed_sink_is_an_error(store: &impl SnapshotStore) {
     let key = part(1, 1, 1);
     create(store, key, b"object");
     let refuses = Sink::new(|_: &mut dyn Read| Err(ErrorKind::InvalidData.into()));

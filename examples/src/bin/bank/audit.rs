@@ -58,7 +58,9 @@ pub(crate) enum Discrepancy {
     Accounts { branch: NodeId, found: usize, expected: u32 },
     #[error("there are {found} coins in the cut, not {expected}")]
     Coins { found: u128, expected: u64 },
-    #[error("{from} has sent {sent} transfers to {to}, which accounts for {received} and {in_flight} in flight")]
+    #[error(
+        "{from} has sent {sent} transfers to {to}, which accounts for {received} and {in_flight} in flight"
+    )]
     Transfers { from: NodeId, to: NodeId, sent: u64, received: u64, in_flight: usize },
     #[error("transfer {found} from {from} to {to} is in flight where {expected} should be")]
     OutOfOrder { from: NodeId, to: NodeId, found: u64, expected: u64 },
@@ -79,8 +81,12 @@ impl Books {
     /// The first thing that is wrong.
     pub(crate) fn audit(&self, cut: &Cut) -> Result<Holdings, Discrepancy> {
         self.check_branches(cut)?;
-        let channels: Vec<(NodeId, NodeId)> =
-            self.topology.links().filter(|link| link.2 == LinkUse::Messages).map(|(from, to, _)| (from, to)).collect();
+        let channels: Vec<(NodeId, NodeId)> = self
+            .topology
+            .links()
+            .filter(|link| link.2 == LinkUse::Messages)
+            .map(|(from, to, _)| (from, to))
+            .collect();
         for &(from, to) in &channels {
             check_channel(cut, from, to)?;
         }
@@ -103,7 +109,10 @@ impl Books {
     fn check_branches(&self, cut: &Cut) -> Result<(), Discrepancy> {
         let expected = self.topology.members();
         if cut.members() != expected {
-            return Err(Discrepancy::OtherBranches { found: cut.members().to_vec(), expected: expected.to_vec() });
+            return Err(Discrepancy::OtherBranches {
+                found: cut.members().to_vec(),
+                expected: expected.to_vec(),
+            });
         }
         match cut.states().find(|(_, ledger)| ledger.accounts() != self.accounts as usize) {
             Some((branch, ledger)) => {

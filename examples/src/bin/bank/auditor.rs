@@ -72,7 +72,8 @@ pub(crate) async fn run(flags: AuditFlags) -> Result<(), AuditError> {
             continue;
         }
         let cut = cuts.read(snapshot).await?;
-        let holdings = books.audit(&cut).map_err(|discrepancy| AuditError::Wrong { snapshot, discrepancy })?;
+        let holdings =
+            books.audit(&cut).map_err(|discrepancy| AuditError::Wrong { snapshot, discrepancy })?;
         say(&Verdict::Sound { snapshot, transfers_in_flight: holdings.transfers })?;
         snapshots += 1;
     }

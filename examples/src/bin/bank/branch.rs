@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use snapshot_core::{
-    Bound, Event, Failure, LinkUse, NodeError, NodeId, Postcard, Retention, SendError, SnapshotError, SnapshotNode,
-    SnapshotReport, TopologyError, TransportError,
+    Bound, Event, Failure, LinkUse, NodeError, NodeId, Postcard, Retention, SendError, SnapshotError,
+    SnapshotNode, SnapshotReport, TopologyError, TransportError,
 };
 use snapshot_examples::children::{self, Orders};
 use snapshot_store::{DirectoryStore, OpenError};
@@ -52,7 +52,9 @@ pub(crate) enum BranchError {
     Transport(#[from] TransportError),
     #[error(transparent)]
     Store(#[from] OpenError),
-    #[error("{0}: with --fall-back the bank goes back to an older snapshot, and what was committed since is lost")]
+    #[error(
+        "{0}: with --fall-back the bank goes back to an older snapshot, and what was committed since is lost"
+    )]
     Damaged(Failure),
     #[error(transparent)]
     Node(NodeError),
@@ -93,7 +95,8 @@ pub(crate) async fn run(flags: BranchFlags) -> Result<(), BranchError> {
         tcp = tcp.peer(peer.id(), address(peer.id())?);
     }
     let transport: TcpTransport<Transfer> = tcp.bind().await?;
-    let mut ledger = Ledger::opened(bank.accounts, bank.seed.wrapping_add(me.0.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+    let mut ledger =
+        Ledger::opened(bank.accounts, bank.seed.wrapping_add(me.0.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
     let mut node = SnapshotNode::builder(transport)
         .store(DirectoryStore::open_existing(Folder::store_in(&flags.store))?)
         .retention(Retention::All)
@@ -197,8 +200,11 @@ fn micros(duration: Duration) -> u64 {
 struct Snapshots {
     interval: Duration,
     due: Instant,
-    asked: Option<Pin<Box<dyn Future<Output = Result<SnapshotReport, SnapshotError>> + Send>>>,
+    asked: Option<Asked>,
 }
+
+type Asked = Pin<Box<dyn Future<Output = Answer> + Send>>;
+type Answer = Result<SnapshotReport, SnapshotError>;
 
 impl Snapshots {
     /// Later branches wait a little longer, so that they do not all ask at once, and one asks where others cannot.
@@ -223,7 +229,7 @@ impl Snapshots {
     }
 
     /// Waits for the answer to what was asked; cancel safe.
-    async fn answer(&mut self) -> Result<SnapshotReport, SnapshotError> {
+    async fn answer(&mut self) -> Answer {
         let Some(asked) = &mut self.asked else { return pending().await };
         let answer = asked.await;
         self.asked = None;

@@ -51,7 +51,9 @@ pub(crate) struct Back {
 /// The bank did not do what it must.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub(crate) enum Astray {
-    #[error("{one} and {other} are in {generation} and went back to different snapshots: {to_one} and {to_other}")]
+    #[error(
+        "{one} and {other} are in {generation} and went back to different snapshots: {to_one} and {to_other}"
+    )]
     Apart { one: NodeId, other: NodeId, generation: Generation, to_one: String, to_other: String },
     #[error("the bank went back to {found}, behind {newest}, which was committed before")]
     Behind { found: String, newest: SnapshotId },
@@ -63,7 +65,13 @@ pub(crate) enum Astray {
 
 impl Course {
     /// A run of so many seconds and kills.
-    pub(crate) fn new(branches: &[NodeId], seconds: Duration, kills: u32, interval: Duration, seed: u64) -> Self {
+    pub(crate) fn new(
+        branches: &[NodeId],
+        seconds: Duration,
+        kills: u32,
+        interval: Duration,
+        seed: u64,
+    ) -> Self {
         let mut dice = fastrand::Rng::with_seed(seed);
         let kill = |i: u32| Kill {
             victim: branches[dice.usize(..branches.len())],
@@ -87,7 +95,8 @@ impl Course {
     /// There are commits of earlier runs: the branches must begin by going back to the newest.
     pub(crate) fn resumed(mut self, commits: Vec<SnapshotId>) -> Self {
         if !commits.is_empty() {
-            self.return_to = Some(Return { began: Duration::ZERO, covered: commits.len(), back: BTreeMap::new() });
+            self.return_to =
+                Some(Return { began: Duration::ZERO, covered: commits.len(), back: BTreeMap::new() });
         }
         self.commits = commits;
         self
@@ -146,8 +155,11 @@ impl Course {
         start_of: impl Fn(Generation) -> Option<Option<SnapshotId>>,
     ) -> Result<Option<Back>, Astray> {
         let Some(way) = &self.return_to else { return Ok(None) };
-        let Some(generation) = way.back.values().map(|(generation, _)| *generation).max() else { return Ok(None) };
-        let mut there = way.back.iter().filter(|(_, back)| back.0 == generation).map(|(node, back)| (*node, back.1));
+        let Some(generation) = way.back.values().map(|(generation, _)| *generation).max() else {
+            return Ok(None);
+        };
+        let mut there =
+            way.back.iter().filter(|(_, back)| back.0 == generation).map(|(node, back)| (*node, back.1));
         let Some((one, snapshot)) = there.next() else { return Ok(None) };
         let mut count = 1;
         for (other, its) in there {
@@ -222,7 +234,8 @@ impl Course {
     /// What is being waited for, for people.
     pub(crate) fn waiting_for(&self) -> String {
         let missing = |there: &dyn Fn(&NodeId) -> bool| -> String {
-            let names: Vec<String> = self.branches.iter().filter(|b| !there(b)).map(ToString::to_string).collect();
+            let names: Vec<String> =
+                self.branches.iter().filter(|b| !there(b)).map(ToString::to_string).collect();
             names.join(", ")
         };
         if self.up.len() < self.branches.len() {

@@ -71,7 +71,8 @@ impl Cuts {
     /// Where the journal says that a generation begins, as of the last [`fresh`](Self::fresh); `None` where it does not
     /// know the generation.
     pub(crate) fn start_of(&self, generation: Generation) -> Option<Option<SnapshotId>> {
-        let opened = self.archive.as_ref()?.generations().iter().find(|opened| opened.generation == generation)?;
+        let opened =
+            self.archive.as_ref()?.generations().iter().find(|opened| opened.generation == generation)?;
         Some(opened.start)
     }
 

@@ -174,7 +174,10 @@ mod tests {
             store: "/some where/é".into(),
             interval: 250,
             fall_back: true,
-            addresses: vec!["127.0.0.1:7001".parse().expect("an address"), "127.0.0.1:7002".parse().expect("one")],
+            addresses: vec![
+                "127.0.0.1:7001".parse().expect("an address"),
+                "127.0.0.1:7002".parse().expect("one"),
+            ],
         };
         let line = std::iter::once("bank".into()).chain(flags.to_arguments());
         let Some(Role::Branch(read)) = CommandLine::parse_from(line).role else { panic!("not a branch") };
@@ -183,7 +186,13 @@ mod tests {
 
     #[test]
     fn numbers_that_make_no_bank_are_refused() {
-        for wrong in [&["--nodes", "0"][..], &["--accounts", "0"], &["--interval", "0"], &["--seconds", "0"], &["--resume"]] {
+        for wrong in [
+            &["--nodes", "0"][..],
+            &["--accounts", "0"],
+            &["--interval", "0"],
+            &["--seconds", "0"],
+            &["--resume"],
+        ] {
             let line = std::iter::once("bank").chain(wrong.iter().copied());
             assert!(CommandLine::try_parse_from(line).is_err(), "{wrong:?}");
         }

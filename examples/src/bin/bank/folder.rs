@@ -56,19 +56,31 @@ pub(crate) struct Folder {
 pub(crate) enum FolderError {
     #[error("{0} holds a run already: add --resume to go on with it, or choose another folder")]
     HoldsRun(PathBuf),
-    #[error("{0} is not empty and holds no run of bank: choose an empty folder, or one that does not exist yet")]
+    #[error(
+        "{0} is not empty and holds no run of bank: choose an empty folder, or one that does not exist yet"
+    )]
     NotEmpty(PathBuf),
-    #[error("there is no folder {0}: name the folder of an earlier run, or leave --resume out to begin a new one there")]
+    #[error(
+        "there is no folder {0}: name the folder of an earlier run, or leave --resume out to begin a new one there"
+    )]
     Absent(PathBuf),
-    #[error("{0} holds no run of bank (it has no bank.json): name the folder of an earlier run, or leave --resume out")]
+    #[error(
+        "{0} holds no run of bank (it has no bank.json): name the folder of an earlier run, or leave --resume out"
+    )]
     NoRun(PathBuf),
-    #[error("the snapshots of the run are missing: there is no {0}: restore it from a copy, or begin a new run elsewhere")]
+    #[error(
+        "the snapshots of the run are missing: there is no {0}: restore it from a copy, or begin a new run elsewhere"
+    )]
     NoStore(PathBuf),
-    #[error("{0} cannot be read as what bank remembers of a run ({1}): restore it from a copy, or choose another folder")]
+    #[error(
+        "{0} cannot be read as what bank remembers of a run ({1}): restore it from a copy, or choose another folder"
+    )]
     Unreadable(PathBuf, serde_json::Error),
     #[error("{0} is of format {1}, and this release reads {FORMAT}: use the release that wrote it")]
     OtherFormat(PathBuf, u32),
-    #[error("{path} is a run with --{flag} {remembered}, not {given}: leave --{flag} out, or choose another folder")]
+    #[error(
+        "{path} is a run with --{flag} {remembered}, not {given}: leave --{flag} out, or choose another folder"
+    )]
     Contradiction { path: PathBuf, flag: &'static str, remembered: String, given: String },
     #[error("another bank is running in {0}: wait until it has ended, or choose another folder")]
     InUse(PathBuf),
@@ -108,8 +120,8 @@ impl Folder {
         let file = memory_in(path);
         match fs::read(&file) {
             Ok(bytes) => {
-                let bank: Bank =
-                    serde_json::from_slice(&bytes).map_err(|error| FolderError::Unreadable(file.clone(), error))?;
+                let bank: Bank = serde_json::from_slice(&bytes)
+                    .map_err(|error| FolderError::Unreadable(file.clone(), error))?;
                 if bank.format != FORMAT {
                     return Err(FolderError::OtherFormat(file, bank.format));
                 }
@@ -118,7 +130,9 @@ impl Folder {
             Err(error) if error.kind() == io::ErrorKind::NotFound && path.is_dir() => {
                 Err(FolderError::NoRun(path.to_owned()))
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(FolderError::Absent(path.to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(FolderError::Absent(path.to_owned()))
+            }
             Err(error) => Err(failed("read", &file)(error)),
         }
     }
@@ -191,7 +205,9 @@ fn remember(path: &Path, bank: &Bank) -> Result<(), FolderError> {
         Ok(())
     };
     match write() {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(FolderError::HoldsRun(path.to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(FolderError::HoldsRun(path.to_owned()))
+        }
         other => other.map_err(failed("write", &file)),
     }
 }

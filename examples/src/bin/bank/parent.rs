@@ -22,7 +22,7 @@ use crate::report::{QUIET, Report, STOP};
 use crate::screen::{Outcome, Row, Screen, Standing};
 
 /// From one look at the clock to the next.
-const TICK: Duration = Duration::from_millis(50);
+const TICK: Duration = Duration::from_millis(10);
 
 /// How long nothing may happen that brings the run forward, beyond ten intervals.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -163,7 +163,8 @@ impl Run {
     }
 
     fn start(&mut self, name: &str) -> Result<(), RunError> {
-        let arguments = self.branches.get(name).and_then(|id| self.arguments.get(id)).map(BranchFlags::to_arguments);
+        let arguments =
+            self.branches.get(name).and_then(|id| self.arguments.get(id)).map(BranchFlags::to_arguments);
         self.children.start(name, arguments.unwrap_or_default()).map_err(RunError::Start)
     }
 

@@ -63,7 +63,13 @@ impl Screen {
         self.terminal
     }
 
-    pub(crate) fn begins(&mut self, path: &Path, bank: &Bank, flags: &RunFlags, earlier: usize) -> io::Result<()> {
+    pub(crate) fn begins(
+        &mut self,
+        path: &Path,
+        bank: &Bank,
+        flags: &RunFlags,
+        earlier: usize,
+    ) -> io::Result<()> {
         let Bank { nodes, accounts, topology, .. } = bank;
         if self.json {
             return self.object(&json!({
@@ -79,10 +85,10 @@ impl Screen {
             flags.kills,
             flags.seed,
         ))?;
-        match flags.resume {
-            true => self.line(&format!("going on with {}, snapshots of earlier runs: {earlier}", path.display()))?,
-            false => self.line(&format!("the snapshots are kept in {}", path.display()))?,
-        }
+        self.line(&match flags.resume {
+            true => format!("going on with {}, snapshots of earlier runs: {earlier}", path.display()),
+            false => format!("the snapshots are kept in {}", path.display()),
+        })?;
         let mut header = format!("{:>12}", "snapshot");
         for node in 1..=u64::from(*nodes) {
             let _ = write!(header, " {:>9}", NodeId(node).to_string());
@@ -147,7 +153,10 @@ impl Screen {
             }));
         }
         let took = millis(micros(*took));
-        self.line(&format!("        all branches are back at {}, as {generation}, after {took:.0} ms", place(*snapshot)))
+        self.line(&format!(
+            "        all branches are back at {}, as {generation}, after {took:.0} ms",
+            place(*snapshot)
+        ))
     }
 
     pub(crate) fn aborted(&mut self, snapshot: SnapshotId, by: &str, why: &str) -> io::Result<()> {
@@ -168,7 +177,9 @@ impl Screen {
             names.join(", ")
         );
         if self.json {
-            self.object(&json!({ "event": "fell_back", "to": to.map(|id| id.to_string()), "given_up": names }))?;
+            self.object(
+                &json!({ "event": "fell_back", "to": to.map(|id| id.to_string()), "given_up": names }),
+            )?;
         } else {
             self.line(&text)?;
         }

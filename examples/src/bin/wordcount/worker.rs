@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use snapshot_core::{Event, NodeId, Postcard, Retention, SnapshotNode, Turn};
@@ -12,10 +13,13 @@ use snapshot_store::DirectoryStore;
 use snapshot_transport_tcp::TcpTransport;
 
 use crate::input::Input;
-use crate::message::{self, Message};
+use crate::message;
 use crate::plan::{Plan, Role};
 use crate::report::Report;
 use crate::state::Worker;
+
+/// How long the goodbye may take.
+const PARTING: Duration = Duration::from_secs(10);
 
 /// What a worker needs to know. The parent gives it as JSON on the command line.
 #[derive(Clone, Serialize, Deserialize, Debug)]
@@ -25,7 +29,7 @@ pub(crate) struct Task {
     /// What all do.
     pub(crate) plan: Plan,
     /// Where each member listens.
-    pub(crate) addresses: BTreeMap<u64, SocketAddr>,
+    pub(crate) addresses: BTreeMap<NodeId, SocketAddr>,
     /// The folder of the snapshots.
     pub(crate) store: PathBuf,
     /// How many kills there have been.
@@ -43,16 +47,16 @@ pub(crate) async fn run(task: &str, files: &[PathBuf]) -> Result<(), Box<dyn Err
         return Err("the files have changed while their words were counted".into());
     }
 
-    let topology = plan.graph().at(me)?;
-    let mut transport = TcpTransport::builder(topology.clone(), Postcard).listen(task.addresses[&me.0]);
-    for peer in topology.peers() {
-        transport = transport.peer(peer.id(), task.addresses[&peer.id().0]);
-    }
+    let transport = TcpTransport::builder(plan.graph().at(me)?, Postcard)
+        .listen(*task.addresses.get(&me).ok_or("no address to listen on")?)
+        .peers(task.addresses.iter().map(|(id, address)| (*id, address.to_string())))
+        .bind()
+        .await?;
     let mut state = Worker::new(&plan, role);
-    let mut node = SnapshotNode::builder(transport.bind().await?)
+    let mut node = SnapshotNode::builder(transport)
         .store(DirectoryStore::open(&task.store)?)
         .interval(plan.interval())
-        .retention(Retention::Last(2))
+        .retention(Retention::last(2))
         .message_weight(message::weight)
         .start(&mut state)
         .await?;
@@ -100,7 +104,8 @@ pub(crate) async fn run(task: &str, files: &[PathBuf]) -> Result<(), Box<dyn Err
             }
         }
     }
-    node.close().await?;
+    // The result is safe already; a neighbour that stands still is not worth more than a moment.
+    tokio::time::timeout(PARTING, node.close()).await.unwrap_or(Ok(()))?;
     Ok(())
 }
 

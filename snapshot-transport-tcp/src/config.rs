@@ -1,0 +1,228 @@
+//! What a transport is told before it starts, with its limits, and the checks.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use snapshot_core::{MessageCodec, NodeId, Topology};
+use tokio::runtime::Handle;
+
+use crate::TcpTransport;
+use crate::error::BindError;
+use crate::handshake::{Identity, MAX_GROUP};
+use crate::shared::{Shared, Timing};
+
+/// Enough for control frames, whose size the application does not choose.
+const LEAST_MAX_FRAME: usize = 1024;
+/// So that a length fits its field and the sums with it fit in memory's arithmetic everywhere.
+const MOST_MAX_FRAME: usize = 1024 * 1024 * 1024;
+
+/// Builds a [`TcpTransport`]: addresses, limits, times.
+///
+/// All nodes may be given one and the same table of addresses: those that are not needed here are left aside.
+///
+/// ```
+/// use snapshot_core::{Graph, NodeId, RawBytes};
+/// use snapshot_transport_tcp::TcpTransport;
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let topology = Graph::mesh([NodeId(1), NodeId(2), NodeId(3)]).at(NodeId(2))?;
+/// let transport = TcpTransport::builder(topology, RawBytes)
+///     .listen("127.0.0.1:0".parse()?)
+///     .peer(NodeId(1), "localhost:7001") // dialed by this node
+///     .peer(NodeId(3), "localhost:7003") // dials this node
+///     .max_frame(1024 * 1024)
+///     .bind()
+///     .await?;
+/// assert!(transport.local_addr().is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct TcpBuilder<M> {
+    pub(crate) topology: Topology,
+    pub(crate) codec: Arc<dyn MessageCodec<M>>,
+    pub(crate) addresses: BTreeMap<NodeId, String>,
+    listen: Option<SocketAddr>,
+    max_frame: usize,
+    timing: Timing,
+}
+
+/// A bound listener, of tokio or of the standard library, for [`TcpBuilder::bind_on`].
+///
+/// ```
+/// use snapshot_transport_tcp::Listener;
+/// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+/// let listener = Listener::from(listener);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Listener(Inner);
+
+#[derive(Debug)]
+enum Inner {
+    Std(std::net::TcpListener),
+    Tokio(tokio::net::TcpListener),
+}
+
+impl<M: 'static> TcpBuilder<M> {
+    pub(crate) fn new(topology: Topology, codec: impl MessageCodec<M>) -> Self {
+        let timing = Timing {
+            handshake: Duration::from_secs(5),
+            first_redial: Duration::from_millis(10),
+            slowest_redial: Duration::from_secs(1),
+            close: Duration::from_secs(1),
+        };
+        Self {
+            topology,
+            codec: Arc::new(codec),
+            addresses: BTreeMap::new(),
+            listen: None,
+            max_frame: 16 * 1024 * 1024,
+            timing,
+        }
+    }
+
+    /// Where neighbours with larger ids reach this node. Port 0 lets the system choose.
+    #[must_use]
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = Some(address);
+        self
+    }
+
+    /// Where to dial `node`, as `"host:port"`; a name is resolved each time. Needed for neighbours with smaller ids, and
+    /// left aside for others.
+    #[must_use]
+    pub fn peer(mut self, node: NodeId, address: impl Into<String>) -> Self {
+        self.addresses.insert(node, address.into());
+        self
+    }
+
+    /// The same for many.
+    #[must_use]
+    pub fn peers<A: Into<String>>(mut self, addresses: impl IntoIterator<Item = (NodeId, A)>) -> Self {
+        self.addresses.extend(addresses.into_iter().map(|(node, address)| (node, address.into())));
+        self
+    }
+
+    /// The longest frame in bytes, stamp included: what this node takes, and with the other side's limit what may be sent.
+    /// 16 MiB unless told; 1 KiB to 1 GiB.
+    ///
+    /// Per neighbour, up to one such frame is held beside the read buffer, and one beside the write buffer, of 256 KiB each.
+    #[must_use]
+    pub fn max_frame(mut self, bytes: usize) -> Self {
+        self.max_frame = bytes;
+        self
+    }
+
+    /// How long to wait before the first redial, and at most; each wait is twice the one before. 10 ms and 1 s unless told.
+    #[must_use]
+    pub fn redial(mut self, first: Duration, slowest: Duration) -> Self {
+        self.timing.first_redial = first;
+        self.timing.slowest_redial = slowest.max(first);
+        self
+    }
+
+    /// How long a handshake may take, and before it the connection request. 5 s unless told.
+    #[must_use]
+    pub fn handshake_within(mut self, limit: Duration) -> Self {
+        self.timing.handshake = limit;
+        self
+    }
+
+    /// How long [`close`](snapshot_core::Transport::close) may wait for slow neighbours to take what is on its way to them,
+    /// the goodbye included. 1 s unless told.
+    #[must_use]
+    pub fn close_within(mut self, limit: Duration) -> Self {
+        self.timing.close = limit;
+        self
+    }
+
+    /// Listens, and begins to dial in the background. Does not wait for any neighbour: nodes may start in any order.
+    ///
+    /// # Errors
+    ///
+    /// See [`BindError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves nothing behind.
+    pub async fn bind(self) -> Result<TcpTransport<M>, BindError> {
+        let shared = self.check(self.listen.is_some())?;
+        let listener = match self.listen {
+            Some(address) => match tokio::net::TcpListener::bind(address).await {
+                Ok(listener) => Some(listener),
+                Err(source) => return Err(BindError::Listen { address, source }),
+            },
+            None => None,
+        };
+        TcpTransport::start(self, shared, listener)
+    }
+
+    /// As [`bind`](Self::bind), on a listener that is bound already; an address given with [`listen`](Self::listen) is left
+    /// aside.
+    ///
+    /// # Errors
+    ///
+    /// See [`BindError`].
+    pub fn bind_on(self, listener: impl Into<Listener>) -> Result<TcpTransport<M>, BindError> {
+        let shared = self.check(true)?;
+        let listener = match listener.into().0 {
+            Inner::Tokio(listener) => Ok(listener),
+            Inner::Std(listener) => {
+                listener.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(listener))
+            }
+        };
+        let listener = listener.map_err(|source| BindError::Listener { source })?;
+        TcpTransport::start(self, shared, Some(listener))
+    }
+
+    fn check(&self, listens: bool) -> Result<Shared, BindError> {
+        Handle::try_current().map_err(|_| BindError::NoRuntime)?;
+        let me = self.topology.me();
+        if let Some(node) = self.addresses.keys().find(|id| self.topology.members().binary_search(id).is_err()) {
+            return Err(BindError::NotAMember { node: *node });
+        }
+        for peer in self.topology.peers().map(NodeId::from) {
+            if peer < me && !self.addresses.contains_key(&peer) {
+                return Err(BindError::NoAddress { me, peer });
+            }
+            if peer > me && !listens {
+                return Err(BindError::NoListener { me, peer });
+            }
+        }
+        let len = self.topology.group().len();
+        if len > MAX_GROUP {
+            return Err(BindError::GroupName { len, most: MAX_GROUP });
+        }
+        let (given, least, most) = (self.max_frame, LEAST_MAX_FRAME, MOST_MAX_FRAME);
+        let max_frame = u32::try_from(given).ok().filter(|_| (least..=most).contains(&given));
+        let max_frame = max_frame.ok_or(BindError::MaxFrame { given, least, most })?;
+        Ok(Shared::new(Identity { topology: self.topology.clone(), max_frame }, self.timing))
+    }
+}
+
+impl<M> fmt::Debug for TcpBuilder<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TcpBuilder")
+            .field("topology", &self.topology)
+            .field("listen", &self.listen)
+            .field("addresses", &self.addresses)
+            .field("max_frame", &self.max_frame)
+            .finish_non_exhaustive()
+    }
+}
+
+impl From<std::net::TcpListener> for Listener {
+    fn from(listener: std::net::TcpListener) -> Self {
+        Self(Inner::Std(listener))
+    }
+}
+
+impl From<tokio::net::TcpListener> for Listener {
+    fn from(listener: tokio::net::TcpListener) -> Self {
+        Self(Inner::Tokio(listener))
+    }
+}
