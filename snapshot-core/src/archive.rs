@@ -21,23 +21,41 @@ const MAX_RECORD: u64 = 64 << 20;
 /// A group's store, read from outside, without taking part in the group: for reports, tests, analysis, and to see whether
 /// a restart would find what it needs. Writes nothing, and may be used while the group runs.
 ///
-/// It shows the journal as it was when it was opened or last [refreshed](Self::refresh). Memory: some 50 bytes a member for
+/// It shows the journal as it was when it was opened or last [refreshed](Self::refresh). Memory: some 100 bytes a member for
 /// each commit in the journal, which is never shortened.
 ///
 /// `S` is the application's state, needed only to [`read`](Self::read); `M` its messages. The codec is that of the group:
 /// [`RawBytes`](crate::RawBytes) where messages are `Bytes`. Whoever only lists and verifies can open any store as
 /// `Archive::<(), Bytes>` with `RawBytes`.
 ///
-/// ```no_run
-/// use bytes::Bytes;
-/// use snapshot_core::{Archive, RawBytes, SnapshotStore};
+/// ```
+/// use snapshot_core::{Archive, Event, Postcard, PostcardState, SnapshotNode};
+/// use snapshot_store::MemoryStore;
+/// use snapshot_transport_mem::MemNetwork;
 ///
-/// # async fn f(store: impl SnapshotStore) -> Result<(), snapshot_core::ArchiveError> {
-/// let archive = Archive::<(), Bytes>::open(store, RawBytes).await?;
-/// for commit in archive.commits().iter().filter(|commit| commit.kept) {
-///     archive.verify(commit.snapshot).await?;
-///     println!("{}: {} bytes, whole", commit.snapshot, commit.bytes());
+/// #[derive(Clone, serde::Serialize, serde::Deserialize)]
+/// struct Ledger { balance: u64 }
+/// impl PostcardState for Ledger {}
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = MemoryStore::new();
+/// let (_network, [one, two]) = MemNetwork::<u64>::mesh::<2>();
+/// let (mut here, mut there) = (Ledger { balance: 10 }, Ledger { balance: 0 });
+/// let mut one = SnapshotNode::builder(one).store(store.clone()).codec(Postcard).start(&mut here).await?;
+/// let mut two = SnapshotNode::builder(two).store(store.clone()).codec(Postcard).start(&mut there).await?;
+/// one.snapshot();
+/// loop {
+///     tokio::select! {
+///         event = one.next(&mut here) => if let Event::Committed { .. } = event? { break },
+///         event = two.next(&mut there) => { event?; }
+///     }
 /// }
+///
+/// let archive = Archive::<Ledger, u64>::open(store, Postcard).await?;
+/// let latest = archive.latest().expect("there is one");
+/// archive.verify(latest).await?;
+/// let cut = archive.read(latest).await?;
+/// assert_eq!(cut.states().map(|(_, ledger)| ledger.balance).sum::<u64>(), 10);
 /// # Ok(()) }
 /// ```
 pub struct Archive<S, M> {

@@ -8,10 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use bank::{A, App, B, C, Group, START, durable, on};
-use snapshot_core::{
-    AbortReason, Bound, GlobalSnapshot, Graph, Key, NodeBuilder, NodeError, Postcard, Retention,
-    SnapshotError,
-};
+use snapshot_core::{AbortReason, Bound, GlobalSnapshot, Graph, Key, NodeError, SnapshotError};
 use snapshot_store::{Fault, FaultyStore, MemoryStore, Operation};
 use snapshot_transport_mem::MemNetwork;
 
