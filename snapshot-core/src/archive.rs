@@ -1,5 +1,9 @@
 //! Reads a group's store from outside: which snapshots there are, whether they are whole, what they hold.
 
+mod history;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Read;
@@ -8,11 +12,13 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+pub use history::{Commit, CommittedPart, OpenedGeneration};
+
 use crate::journal::{CommittedSnapshot, Entry, PartRef, Record, Retention, Start};
 use crate::part::{Expected, read_part, verify_part};
 use crate::{
-    AssembleError, ForeignStore, Generation, GlobalSnapshot, Key, LocalSnapshot, MessageCodec, NodeId,
-    PartError, RecordError, Sink, SnapshotId, SnapshotStore, StateProvider, StoreError, Turn,
+    AssembleError, ForeignStore, GlobalSnapshot, Key, LocalSnapshot, MessageCodec, NodeId, PartError,
+    RecordError, Sink, SnapshotId, SnapshotStore, StateProvider, StoreError,
 };
 
 /// A record is far smaller; what is larger is none.
@@ -72,75 +78,6 @@ pub struct Archive<S, M> {
     parts: BTreeMap<SnapshotId, BTreeMap<NodeId, PartRef>>,
     generations: Vec<OpenedGeneration>,
     state: PhantomData<fn() -> S>,
-}
-
-/// A committed snapshot, as the journal describes it.
-///
-/// ```
-/// use snapshot_core::{Commit, CommittedPart, Generation, NodeId, SnapshotId, Turn};
-/// let commit = Commit {
-///     snapshot: SnapshotId { generation: Generation(1), sequence: 2, initiator: NodeId(1) },
-///     index: 3,
-///     parts: vec![CommittedPart { node: NodeId(1), turn: Turn(40), bytes: 512 }],
-///     in_lineage: true,
-///     kept: true,
-/// };
-/// assert_eq!(commit.bytes(), 512);
-/// ```
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Commit {
-    /// The snapshot.
-    pub snapshot: SnapshotId,
-    /// The index of its record in the journal.
-    pub index: u64,
-    /// Each member's part, ascending by member.
-    pub parts: Vec<CommittedPart>,
-    /// Whether the group's present state comes from it. `false`: the group fell back behind it.
-    pub in_lineage: bool,
-    /// Whether retention keeps it. `false`: its parts are deleted, or may be at any time.
-    pub kept: bool,
-}
-
-impl Commit {
-    /// The size of all parts together, in bytes.
-    pub fn bytes(&self) -> u64 {
-        self.parts.iter().fold(0, |sum, part| sum.saturating_add(part.bytes))
-    }
-
-    /// The last turn of a member that it covers; `None` for strangers.
-    pub fn turn(&self, node: NodeId) -> Option<Turn> {
-        self.parts.iter().find(|part| part.node == node).map(|part| part.turn)
-    }
-}
-
-/// One member's part of a [`Commit`].
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct CommittedPart {
-    /// The member.
-    pub node: NodeId,
-    /// The last turn that is in its state.
-    pub turn: Turn,
-    /// The size of the stored part, in bytes.
-    pub bytes: u64,
-}
-
-/// A generation, as the journal describes it.
-///
-/// ```
-/// use snapshot_core::{Generation, NodeId, OpenedGeneration};
-/// let first = OpenedGeneration { generation: Generation(1), index: 1, by: NodeId(2), start: None };
-/// assert!(first.start.is_none(), "the first one begins at the initial states");
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct OpenedGeneration {
-    /// Its number.
-    pub generation: Generation,
-    /// The index of its record in the journal.
-    pub index: u64,
-    /// The node that opened it.
-    pub by: NodeId,
-    /// Where it begins; `None`: at the states that the applications first started with.
-    pub start: Option<SnapshotId>,
 }
 
 impl<S, M: Send + 'static> Archive<S, M> {
@@ -412,6 +349,3 @@ pub enum ArchiveError {
     #[error(transparent)]
     Misfit(#[from] AssembleError),
 }
-
-#[cfg(test)]
-mod tests;

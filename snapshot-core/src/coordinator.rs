@@ -5,12 +5,17 @@ mod arrival;
 mod channel;
 mod commit;
 mod flow;
+mod journaling;
+mod lane;
 mod output;
+mod phase;
+mod random;
 mod recording;
 mod recovery;
 mod schedule;
+mod sets;
 mod snapshotting;
-mod store_lane;
+mod view;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -23,16 +28,18 @@ pub use recording::Capture;
 use crate::control::Control;
 use crate::wire::Malformed;
 use crate::{
-    AbortReason, Body, Event, Frame, Generation, NodeId, Peer, Settings, SnapshotId, SnapshotPhase,
-    SnapshotReport, SnapshotStatus, Topology, Turn, Violation,
+    AbortReason, Body, Event, Frame, Generation, NodeId, Peer, Settings, SnapshotId, SnapshotReport,
+    Topology, Turn, Violation,
 };
-use channel::{Channel, Link};
+use channel::Channel;
 use commit::{Commits, Tally};
 use flow::{Measure, Untaken};
+use lane::Lane;
+use phase::Phase;
+use random::SplitMix;
 use recording::Recordings;
-use recovery::{Phase, Recovery};
+use recovery::Recovery;
 use schedule::Schedule;
-use store_lane::Lane;
 
 /// Takes the state at the moment of the cut. The coordinator calls it, at most once a snapshot, from within the input that
 /// makes the capture due; so no message can slip between the rule and the state.
@@ -354,87 +361,6 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         self.schedule.moved(now);
     }
 
-    /// The neighbours whose connection is gone.
-    pub fn unreachable(&self) -> impl Iterator<Item = Peer> {
-        self.channels.iter().filter(|c| matches!(c.link, Link::Lost | Link::Left)).map(|c| c.peer)
-    }
-
-    /// The topology.
-    pub fn topology(&self) -> &Topology {
-        &self.topology
-    }
-
-    /// The settings.
-    pub fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
-    /// The generation in which the node lives.
-    pub fn generation(&self) -> Generation {
-        self.generation
-    }
-
-    /// The number of the turn that the application is in.
-    pub fn turn(&self) -> Turn {
-        self.ended.next()
-    }
-
-    /// Whether the node takes part in a generation: not starting, not rolling back, not ended.
-    pub fn is_running(&self) -> bool {
-        self.phase == Phase::Running
-    }
-
-    /// A number that changes whenever [`running`](Self::running) may show something else.
-    pub fn revision(&self) -> u64 {
-        self.revision
-    }
-
-    /// The snapshots under way, and what each waits for.
-    pub fn running(&self) -> Vec<SnapshotStatus> {
-        let members = self.topology.members();
-        let missing = |id| self.commits.tallies.get(&id).map_or(Vec::new(), |tally| tally.missing(members));
-        let status = |snapshot, phase| SnapshotStatus {
-            snapshot,
-            phase,
-            missing_markers: Vec::new(),
-            missing_receipts: missing(snapshot),
-            recorded_messages: 0,
-            recorded_bytes: 0,
-        };
-        let mut shown = BTreeMap::new();
-        for id in self.commits.awaited() {
-            shown.insert(id, status(id, SnapshotPhase::AwaitingOutcome));
-        }
-        for id in self.commits.tallies.keys() {
-            let phase = if self.is_committing(*id) {
-                SnapshotPhase::Committing
-            } else {
-                SnapshotPhase::AwaitingReceipts
-            };
-            shown.insert(*id, status(*id, phase));
-        }
-        for (id, writing) in self.commits.writing.iter().filter(|(_, writing)| !writing.given_up) {
-            let sizes = (writing.messages, writing.bytes as u64);
-            let status = status(*id, SnapshotPhase::Writing);
-            shown.insert(
-                *id,
-                SnapshotStatus { recorded_messages: sizes.0, recorded_bytes: sizes.1, ..status },
-            );
-        }
-        for (id, recording) in self.recordings.iter() {
-            shown.insert(
-                id,
-                SnapshotStatus {
-                    missing_markers: recording.open(),
-                    recorded_messages: recording.messages,
-                    recorded_bytes: recording.bytes as u64,
-                    ..status(id, SnapshotPhase::Recording)
-                },
-            );
-        }
-        shown.into_values().collect()
-    }
-
     // ---- helpers of all concerns ------------------------------------------------------------------------------------
 
     fn emit(&mut self, event: Event<M, C>) {
@@ -487,20 +413,6 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
 
     fn report(&mut self, report: SnapshotReport) {
         self.outputs.push_back(Output::Report(report));
-    }
-}
-
-/// SplitMix64 (Steele, Lea & Flood 2014): small, and one seed gives one sequence.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn draw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier, mpsc};
+use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -189,12 +189,38 @@ fn folders_go_with_their_last_object() {
 
 #[test]
 fn create_succeeds_while_others_remove_the_folder_it_needs() {
+    let (place, store) = fresh();
+    let file = place.path().join(part(1, 1).to_string());
+    let folders: Vec<&Path> = file.ancestors().skip(1).take(2).collect();
+    let (done, is_done) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        // Dropped when a check below fails, so that the other thread ends.
+        let done = done;
+        scope.spawn(move || {
+            while is_done.try_recv() == Err(mpsc::TryRecvError::Empty) {
+                for folder in &folders {
+                    let _ = fs::remove_dir(folder);
+                }
+            }
+        });
+        for _ in 0..100 {
+            assert_eq!(create(&store, part(1, 1)).unwrap(), Created::New);
+            assert!(has(&store, part(1, 1)).unwrap());
+            block_on(store.delete(part(1, 1))).unwrap();
+        }
+        drop(done);
+    });
+    assert_eq!(block_on(store.list_parts(None)).unwrap(), []);
+}
+
+#[test]
+fn parts_of_one_snapshot_come_and_go_at_the_same_time() {
     let (_place, store) = fresh();
     thread::scope(|scope| {
         for node in 0..4 {
             let store = &store;
             scope.spawn(move || {
-                for _ in 0..40 {
+                for _ in 0..20 {
                     assert_eq!(create(store, part(1, node)).unwrap(), Created::New);
                     assert!(has(store, part(1, node)).unwrap());
                     block_on(store.delete(part(1, node))).unwrap();
@@ -203,6 +229,24 @@ fn create_succeeds_while_others_remove_the_folder_it_needs() {
         }
     });
     assert_eq!(block_on(store.list_parts(None)).unwrap(), []);
+}
+
+#[test]
+fn fresh_folder_may_be_opened_by_many_at_once() {
+    for round in 0..20 {
+        let place = tempdir().unwrap();
+        let start = Barrier::new(8);
+        thread::scope(|scope| {
+            for node in 0..8 {
+                let (start, folder) = (&start, place.path().join("store"));
+                scope.spawn(move || {
+                    start.wait();
+                    let store = DirectoryStore::open(folder).unwrap();
+                    assert_eq!(create(&store, part(round, node)).unwrap(), Created::New);
+                });
+            }
+        });
+    }
 }
 
 #[test]
@@ -295,14 +339,17 @@ fn four_states_are_written_at_once_and_records_do_not_wait_for_them() {
     let (_place, store) = fresh();
     let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (begun, has_begun) = mpsc::channel();
-    let go_on = Arc::new(Barrier::new(5));
+    let (go_on, may_go_on) = mpsc::channel();
+    let may_go_on = Arc::new(Mutex::new(may_go_on));
     thread::scope(|scope| {
+        // Dropped when a check below fails, so that the writers end.
+        let go_on = go_on;
         for node in 0..8 {
-            let (now, most, begun, go_on) = (now.clone(), most.clone(), begun.clone(), go_on.clone());
+            let (now, most, begun, may_go_on) = (now.clone(), most.clone(), begun.clone(), may_go_on.clone());
             let content = Content::new(move |_| {
                 most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 begun.send(()).map_err(io::Error::other)?;
-                go_on.wait();
+                may_go_on.lock().unwrap().recv().map_err(io::Error::other)?;
                 now.fetch_sub(1, Ordering::SeqCst);
                 Ok(())
             });
@@ -310,11 +357,9 @@ fn four_states_are_written_at_once_and_records_do_not_wait_for_them() {
             scope.spawn(move || block_on(store.create(part(1, node), content)).unwrap());
         }
         for round in 1..=2 {
-            for _ in 0..4 {
-                has_begun.recv().unwrap();
-            }
+            (0..4).for_each(|_| has_begun.recv().unwrap());
             assert_eq!(create(&store, Key::Journal(round)).unwrap(), Created::New);
-            go_on.wait();
+            (0..4).for_each(|_| go_on.send(()).unwrap());
         }
     });
     assert_eq!(most.load(Ordering::SeqCst), 4);

@@ -1,1 +1,114 @@
+use snapshot_core::Graph;
 
+use super::*;
+
+fn group(name: &str, members: &[u64], me: u64) -> Identity {
+    let graph = Graph::mesh(members.iter().copied().map(NodeId)).named(name);
+    Identity { topology: graph.at(NodeId(me)).unwrap(), max_frame: 4096 }
+}
+
+fn parse(message: &[u8]) -> (Prefix, &[u8]) {
+    let (prefix, payload) = message.split_first_chunk().unwrap();
+    let prefix = Prefix::read(prefix).unwrap();
+    assert_eq!(prefix.len, payload.len());
+    (prefix, payload)
+}
+
+fn heard(reader: u64, message: &[u8]) -> Hello {
+    let (prefix, payload) = parse(message);
+    Hello::read(NodeId(reader), prefix.version, payload).unwrap()
+}
+
+#[test]
+fn two_nodes_of_one_group_agree_both_ways() {
+    let (one, two) = (group("a", &[1, 2], 1), group("a", &[1, 2], 2));
+    let hello = heard(1, &two.hello(NodeId(1)));
+    assert_eq!((hello.max_frame, &*hello.group), (4096, "a"));
+    assert_eq!(one.check_dialer(&hello).unwrap().id(), NodeId(2));
+    let welcome = heard(2, &one.welcome(NodeId(2)));
+    assert_eq!(two.check_listener(NodeId(1), &welcome).unwrap().id(), NodeId(1));
+}
+
+#[test]
+fn each_disagreement_is_found_by_the_side_that_was_dialed() {
+    let one = group("a", &[1, 2], 1);
+    let check = |dialer: Identity, to| one.check_dialer(&heard(1, &dialer.hello(NodeId(to)))).unwrap_err();
+    let (me, from) = (NodeId(1), NodeId(2));
+    assert!(matches!(check(group("b", &[1, 2], 2), 1), Disagreement::Group { .. }));
+    assert_eq!(check(group("a", &[1, 2], 2), 2), Disagreement::WrongNode { me, from, wanted: NodeId(2) });
+    assert_eq!(check(group("a", &[1, 2], 1), 1), Disagreement::SameNode { me });
+    assert_eq!(check(group("a", &[1, 9], 9), 1), Disagreement::Stranger { me, from: NodeId(9) });
+    assert_eq!(check(group("a", &[1, 2, 3], 2), 1), Disagreement::Topology { me, from, group: "a".to_owned() });
+    let two = group("a", &[1, 2], 2);
+    let wrong_way = two.check_dialer(&heard(2, &one.hello(NodeId(2)))).unwrap_err();
+    assert_eq!(wrong_way, Disagreement::Direction { me: NodeId(2), from: NodeId(1) });
+}
+
+#[test]
+fn each_disagreement_is_found_by_the_side_that_dials() {
+    let two = group("a", &[1, 2], 2);
+    let check = |listener: Identity, to| {
+        two.check_listener(NodeId(1), &heard(2, &listener.welcome(NodeId(to)))).unwrap_err()
+    };
+    assert!(matches!(check(group("b", &[1, 2], 1), 2), Disagreement::Group { .. }));
+    assert!(matches!(check(group("a", &[2, 3], 3), 2), Disagreement::WrongNode { .. }));
+    assert!(matches!(check(group("a", &[1, 2, 3], 1), 2), Disagreement::Topology { .. }));
+    assert!(matches!(check(group("a", &[1, 2], 1), 7), Disagreement::Protocol(_)));
+}
+
+#[test]
+fn another_version_is_told_before_anything_else_and_names_its_sender() {
+    let mut message = group("b", &[1, 2], 2).hello(NodeId(1));
+    message[4] = 9;
+    let (prefix, payload) = parse(&message);
+    let found = Hello::read(NodeId(1), prefix.version, &payload[..8]);
+    assert_eq!(found, Err(Disagreement::Version { me: NodeId(1), theirs: 9 }));
+    assert_eq!(Hello::sender(payload), Some(NodeId(2)));
+}
+
+#[test]
+fn a_greeting_that_is_cut_short_is_refused_at_every_byte() {
+    let message = group("a", &[1, 2], 2).hello(NodeId(1));
+    let (prefix, payload) = parse(&message);
+    for end in 0..28 {
+        assert!(Hello::read(NodeId(1), prefix.version, &payload[..end]).is_err());
+    }
+}
+
+#[test]
+fn a_start_that_is_none_is_refused() {
+    let good = accept();
+    let good: &[u8; PREFIX] = good.first_chunk().unwrap();
+    for (at, byte) in [(0, b'G'), (6, 0), (6, 5), (8, 0xff)] {
+        let mut bytes = *good;
+        bytes[at] = byte;
+        assert!(Prefix::read(&bytes).is_err(), "byte {at}");
+    }
+}
+
+#[test]
+fn random_bytes_are_refused_without_a_panic() {
+    for seed in 0..5000 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut message = group("a", &[1, 2], 2).hello(NodeId(1));
+        for _ in 0..random.usize(1..5) {
+            let at = random.usize(..message.len());
+            message[at] = random.u8(..);
+        }
+        let (prefix, payload) = message.split_first_chunk().unwrap();
+        if let Ok(prefix) = Prefix::read(prefix)
+            && let Ok(hello) = Hello::read(NodeId(1), prefix.version, payload)
+        {
+            let _ = group("a", &[1, 2], 1).check_dialer(&hello);
+        }
+    }
+}
+
+#[test]
+fn a_refusal_is_cut_to_its_limit_and_cleaned() {
+    let message = refusal(&"ö".repeat(5000));
+    let (prefix, payload) = parse(&message);
+    assert_eq!((prefix.step, payload.len()), (Step::Refusal, MAX_REFUSAL));
+    assert_eq!(refusal_text(payload), "ö".repeat(MAX_REFUSAL / 2));
+    assert_eq!(refusal_text(b"a\x1b[2Jb\xff"), "a\u{fffd}[2Jb\u{fffd}");
+}

@@ -104,7 +104,8 @@ impl Link {
 
     /// A connection has ended.
     pub(crate) fn over(&self, number: u64, last: LastSeen) {
-        lock(&self.write).disconnect(number);
+        let waiting = lock(&self.write).disconnect(number);
+        waiting.inspect(Waker::wake_by_ref);
         self.not_live(number, last);
     }
 

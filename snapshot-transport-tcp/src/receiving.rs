@@ -60,6 +60,9 @@ impl ReadSide {
         }
         let reading = Reading { socket, number, frames: FrameReader::new(limit), goodbye: false };
         self.skipped |= self.next.replace(reading).is_some();
+        if self.current.is_none() && self.news.is_empty() {
+            self.turn_over();
+        }
     }
 
     pub(crate) fn close(&mut self) -> Option<OwnedReadHalf> {

@@ -34,11 +34,14 @@ impl WriteSide {
         self.waiting.take()
     }
 
-    pub(crate) fn disconnect(&mut self, number: u64) {
-        // A sender that waits for this socket goes on waiting, now for the next one.
-        if self.number == number && self.socket.take().is_some() {
-            self.buffer.forget_begun();
+    pub(crate) fn disconnect(&mut self, number: u64) -> Option<Waker> {
+        if self.number != number {
+            return None;
         }
+        self.socket = None;
+        self.buffer.forget_begun();
+        // A sender that waited for this socket may have nothing left to wait for.
+        self.waiting.take()
     }
 
     pub(crate) fn close(&mut self) -> (Option<Waker>, Option<(OwnedWriteHalf, WriteBuffer)>) {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::part::{PartLabel, write_part};
-use crate::{Content, Created, Graph, RawBytes, Topology};
+use crate::{Content, Created, Generation, Graph, RawBytes, Topology, Turn};
 
 const A: NodeId = NodeId(1);
 const B: NodeId = NodeId(2);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::channel::{Arrival, Link};
-use super::recovery::{Phase, Why};
+use super::phase::{Phase, Why};
 use super::{CaptureFn, SnapshotCoordinator, is_message, unreadable};
 use crate::control::Control;
 use crate::{AbortReason, Body, Event, Frame, LinkUse, Peer, Violation};

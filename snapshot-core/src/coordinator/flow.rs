@@ -7,7 +7,7 @@ use std::hash::{Hash, Hasher};
 
 use bytes::Bytes;
 
-use super::recovery::Phase;
+use super::phase::Phase;
 use super::{Channel, SnapshotCoordinator};
 use crate::Peer;
 

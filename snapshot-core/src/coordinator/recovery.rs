@@ -8,39 +8,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::lane::{Asked, Purpose};
 use super::output::{Failure, Output, StoreAnswer, StoreRequest};
-use super::store_lane::{Asked, Goal, Purpose, Verification};
+use super::phase::{Phase, Step, Why};
 use super::{CaptureFn, SnapshotCoordinator};
-use crate::journal::{CommittedSnapshot, Entry, Record, Start, decode_seat};
+use crate::journal::{Entry, Record, Start, decode_seat};
 use crate::part::{PartError, StoredPart};
-use crate::{Created, Event, Frame, Generation, Key, NodeId, Peer, SnapshotId, Turn, Violation};
+use crate::{Created, Event, Frame, Generation, Key, NodeId, Peer, Turn, Violation};
 
 /// After the store has failed a node that rolls back, it tries again this much later.
 const RETRY: Duration = Duration::from_millis(500);
-
-/// What the node is doing.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) enum Phase {
-    /// Not started.
-    Idle,
-    /// Not taking part: frames are held, nothing is handed out.
-    Recovering(Why),
-    /// Taking part in its generation.
-    Running,
-    /// Ended.
-    Over,
-}
-
-/// Why a node recovers.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) enum Why {
-    /// It starts.
-    Start,
-    /// It has had news of a newer generation (F3).
-    Newer,
-    /// Its generation has lost frames (F2, F4).
-    Gap,
-}
 
 /// What is known on the way.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -51,13 +28,13 @@ pub(super) struct Recovery<M> {
     pub(super) retry_at: Option<Duration>,
     search: Search,
     /// The generation whose whole sets have been looked for.
-    looked: Option<Generation>,
+    pub(super) looked: Option<Generation>,
     /// The generation in which this node has its seat.
     seat: Option<Generation>,
     /// A generation whose seat another process of this node has: the next one must be opened.
     taken: Option<Generation>,
     /// What is wrong with the start of the generation in which this node sits.
-    damaged: Option<(Generation, PartError)>,
+    pub(super) damaged: Option<(Generation, PartError)>,
     /// What was loaded, while the driver installs the state.
     loaded: Option<Loaded<M>>,
 }
@@ -68,18 +45,6 @@ struct Loaded<M> {
     channels: BTreeMap<NodeId, Vec<M>>,
     /// Whether the state came from the store, and did not just begin.
     resumed: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) enum Step {
-    /// Looking for the end of the journal.
-    Find,
-    /// Reading record by record to its end.
-    ReadOn,
-    /// The end is known.
-    Decide,
-    /// The driver is installing the state.
-    Restoring,
 }
 
 /// The end of a sequence without holes, by doubling, then halving.
@@ -291,97 +256,6 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         } else {
             self.fail(Failure::Replaced { generation });
         }
-    }
-
-    fn verify_next_set(&mut self, mut rest: VecDeque<SnapshotId>) {
-        match rest.pop_front() {
-            None => {
-                self.recovery.looked = self.lane.last.as_ref().map(|last| last.generation);
-                self.recovery.step = Step::Decide;
-            }
-            Some(snapshot) => {
-                let key = |node| Key::Part { snapshot, node };
-                let todo = self.topology.members().iter().map(|node| (*node, key(*node), None)).collect();
-                self.ask(Asked::Verify(Verification {
-                    goal: Goal::Commit { snapshot, rest },
-                    todo,
-                    found: BTreeMap::new(),
-                }));
-            }
-        }
-    }
-
-    fn verified(&mut self, mut verification: Verification, part: Result<crate::journal::PartRef, PartError>) {
-        let checked = verification.todo.pop_front().zip(part.ok());
-        let Verification { goal, todo, mut found } = verification;
-        let Some(((node, ..), part)) = checked else { return self.not_whole(goal) };
-        found.insert(node, part);
-        if !todo.is_empty() {
-            return self.ask(Asked::Verify(Verification { goal, todo, found }));
-        }
-        let Some(last) = self.lane.last.clone() else { return };
-        let (me, nonce) = (self.topology.me(), self.random.draw());
-        match goal {
-            Goal::Commit { snapshot, rest } => match last.commit(snapshot, found, me, nonce) {
-                // The others are looked at after it: the journal has then changed.
-                Ok(record) => self.append(record, Purpose::Found),
-                Err(_) => self.verify_next_set(rest),
-            },
-            Goal::FallBack { to, .. } => {
-                let start = to.map_or(Start::Initial, Start::Snapshot);
-                self.append(last.open_from(start, me, nonce), Purpose::Open);
-            }
-        }
-    }
-
-    fn not_whole(&mut self, goal: Goal) {
-        match goal {
-            Goal::Commit { rest, .. } => self.verify_next_set(rest),
-            Goal::FallBack { to: Some(_), rest } => self.fall_back_to(rest),
-            Goal::FallBack { to: None, .. } => {
-                if let Some((_, error)) = self.recovery.damaged.clone() {
-                    self.fail(Failure::Damaged(error));
-                }
-            }
-        }
-    }
-
-    /// Looks for the newest commit before the start whose parts are all whole; the initial states come last.
-    fn fall_back(&mut self, last: &Record, error: PartError) {
-        match &last.start {
-            Start::Initial => self.fail(Failure::Damaged(error)),
-            Start::Snapshot(start) => {
-                let older = last.kept.iter().copied().filter(|(index, _)| *index < start.index).collect();
-                self.fall_back_to(older);
-            }
-        }
-    }
-
-    fn fall_back_to(&mut self, rest: Vec<(u64, SnapshotId)>) {
-        if !rest.is_empty() {
-            return self.ask(Asked::OlderCommit { rest });
-        }
-        let todo = self.topology.members().iter().map(|node| (*node, Key::Initial(*node), None)).collect();
-        let goal = Goal::FallBack { to: None, rest };
-        self.ask(Asked::Verify(Verification { goal, todo, found: BTreeMap::new() }));
-    }
-
-    fn older_commit(&mut self, mut rest: Vec<(u64, SnapshotId)>, bytes: &[u8]) {
-        let Some((index, snapshot)) = rest.pop() else { return };
-        let Some(record) = self.decode(index, bytes) else { return };
-        let Some(to) = record.last.filter(|commit| commit.snapshot == snapshot) else {
-            return self.fall_back_to(rest);
-        };
-        let CommittedSnapshot { parts, .. } = &to;
-        let todo = parts
-            .iter()
-            .map(|(node, part)| (*node, Key::Part { snapshot, node: *node }, Some(*part)))
-            .collect();
-        self.ask(Asked::Verify(Verification {
-            goal: Goal::FallBack { to: Some(to), rest },
-            todo,
-            found: BTreeMap::new(),
-        }));
     }
 
     fn loaded(&mut self, part: Result<StoredPart<C, M>, PartError>, capture: &mut CaptureFn<'_, C>) {

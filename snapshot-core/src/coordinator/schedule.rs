@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::recovery::Phase;
+use super::phase::Phase;
 use super::{CaptureFn, SnapshotCoordinator};
 use crate::{AbortReason, Event, SnapshotId};
 

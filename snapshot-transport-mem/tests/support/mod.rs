@@ -7,22 +7,22 @@ use snapshot_core::{
 };
 use snapshot_transport_mem::MemTransport;
 
-pub type Node = MemTransport<u32>;
+pub(crate) type Node = MemTransport<u32>;
 
-pub const A: NodeId = NodeId(1);
-pub const B: NodeId = NodeId(2);
-pub const C: NodeId = NodeId(3);
+pub(crate) const A: NodeId = NodeId(1);
+pub(crate) const B: NodeId = NodeId(2);
+pub(crate) const C: NodeId = NodeId(3);
 
 /// What a receiver was told.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Heard {
+pub(crate) enum Heard {
     Message(NodeId, u32),
     Up(NodeId),
     Lost(NodeId),
     Left(NodeId),
 }
 
-pub fn batch(messages: impl IntoIterator<Item = u32>) -> Frames<u32> {
+pub(crate) fn batch(messages: impl IntoIterator<Item = u32>) -> Frames<u32> {
     let mut frames = Frames::new();
     for message in messages {
         let stamp = Stamp::new(Generation(1), u64::from(message));
@@ -31,13 +31,17 @@ pub fn batch(messages: impl IntoIterator<Item = u32>) -> Frames<u32> {
     frames
 }
 
-pub async fn send_all(from: &Node, to: NodeId, frames: &mut Frames<u32>) -> Result<(), TransportError> {
+pub(crate) async fn send_all(
+    from: &Node,
+    to: NodeId,
+    frames: &mut Frames<u32>,
+) -> Result<(), TransportError> {
     let peer = from.topology().peer(to).expect("a neighbour");
     from.send(peer, frames).await
 }
 
 /// Polls a send once; the messages that did not go out.
-pub fn try_send(from: &Node, to: NodeId, messages: impl IntoIterator<Item = u32>) -> Vec<u32> {
+pub(crate) fn try_send(from: &Node, to: NodeId, messages: impl IntoIterator<Item = u32>) -> Vec<u32> {
     let mut frames = batch(messages);
     if let Some(result) = send_all(from, to, &mut frames).now_or_never() {
         result.expect("a send");
@@ -45,14 +49,14 @@ pub fn try_send(from: &Node, to: NodeId, messages: impl IntoIterator<Item = u32>
     frames.iter().map(message_of).collect()
 }
 
-pub fn message_of(frame: &Frame<u32>) -> u32 {
+pub(crate) fn message_of(frame: &Frame<u32>) -> u32 {
     match &frame.body {
         Body::Message(message) => *message,
         Body::Control(_) => panic!("a control frame"),
     }
 }
 
-pub fn empty(inbox: &mut Inbox<u32>) -> Vec<Heard> {
+pub(crate) fn empty(inbox: &mut Inbox<u32>) -> Vec<Heard> {
     std::iter::from_fn(|| inbox.pop())
         .map(|item| match item {
             Incoming::Frame { from, frame } => Heard::Message(from.id(), message_of(&frame)),
@@ -67,7 +71,7 @@ pub fn empty(inbox: &mut Inbox<u32>) -> Vec<Heard> {
 }
 
 /// All that has arrived.
-pub fn hear(node: &Node) -> Vec<Heard> {
+pub(crate) fn hear(node: &Node) -> Vec<Heard> {
     let mut heard = Vec::new();
     let mut inbox = Inbox::with_capacity(64);
     while let Some(result) = node.recv(&mut inbox).now_or_never() {
@@ -79,7 +83,7 @@ pub fn hear(node: &Node) -> Vec<Heard> {
 }
 
 /// The messages that have arrived; nothing else may have.
-pub fn messages(node: &Node) -> Vec<u32> {
+pub(crate) fn messages(node: &Node) -> Vec<u32> {
     let message = |heard| match heard {
         Heard::Message(_, message) => message,
         other => panic!("{other:?}"),
@@ -88,7 +92,7 @@ pub fn messages(node: &Node) -> Vec<u32> {
 }
 
 /// Takes all that has arrived, unheard.
-pub fn skip(nodes: &[&Node]) {
+pub(crate) fn skip(nodes: &[&Node]) {
     for node in nodes {
         hear(node);
     }

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use snapshot_core::{
     Bound, Event, Failure, LinkUse, NodeError, NodeId, Postcard, Retention, SendError, SnapshotError,
-    SnapshotNode, SnapshotReport, TopologyError, TransportError,
+    SnapshotNode, SnapshotReport, TopologyError,
 };
 use snapshot_examples::children::{self, Orders};
 use snapshot_store::{DirectoryStore, OpenError};
-use snapshot_transport_tcp::TcpTransport;
+use snapshot_transport_tcp::{BindError, TcpTransport};
 use thiserror::Error;
 use tokio::time::MissedTickBehavior;
 
@@ -49,7 +49,7 @@ pub(crate) enum BranchError {
     #[error("there is no address for {0}")]
     NoAddress(NodeId),
     #[error(transparent)]
-    Transport(#[from] TransportError),
+    Transport(#[from] BindError),
     #[error(transparent)]
     Store(#[from] OpenError),
     #[error(
@@ -92,7 +92,7 @@ pub(crate) async fn run(flags: BranchFlags) -> Result<(), BranchError> {
 
     let mut tcp = TcpTransport::builder(topology.clone(), Postcard).listen(address(me)?);
     for peer in topology.peers() {
-        tcp = tcp.peer(peer.id(), address(peer.id())?);
+        tcp = tcp.peer(peer.id(), address(peer.id())?.to_string());
     }
     let transport: TcpTransport<Transfer> = tcp.bind().await?;
     let mut ledger =

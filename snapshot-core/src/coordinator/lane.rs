@@ -4,14 +4,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use bytes::Bytes;
-
-use super::output::{Failure, Output, StoreAnswer, StoreRequest, Ticket};
-use super::recovery::{Phase, Step};
+use super::output::{Output, StoreAnswer, StoreRequest, Ticket};
+use super::phase::Phase;
 use super::{CaptureFn, SnapshotCoordinator};
-use crate::control::Control;
-use crate::journal::{CommittedSnapshot, Entry, PartRef, Record, Refusal};
-use crate::{AbortReason, Created, Generation, Key, NodeId, SnapshotId, StoreError};
+use crate::journal::{CommittedSnapshot, PartRef, Record};
+use crate::{Created, Generation, Key, NodeId, SnapshotId, StoreError};
 
 /// Where this node stands in the journal, and what it is doing there.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -19,7 +16,7 @@ pub(super) struct Lane {
     /// The newest record that was read; it sums up all before it (J1).
     pub(super) last: Option<Record>,
     asked: Option<(Ticket, Asked)>,
-    sweep: Option<Ticket>,
+    pub(super) sweep: Option<Ticket>,
     /// Read on, if only to see that there is nothing new.
     pub(super) look: bool,
     /// A commit of this node has been written: see what retention lets go.
@@ -187,31 +184,6 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         )
     }
 
-    /// Writes the commit record of the next snapshot whose receipts are all in, if the rules still allow it.
-    fn commit_next(&mut self) {
-        while let Some(id) = self.commits.queue.front().copied() {
-            let Some((last, tally)) = self.lane.last.as_ref().zip(self.commits.tallies.get(&id)) else {
-                self.commits.queue.pop_front();
-                continue;
-            };
-            let nonce = self.random.draw();
-            match last.commit(id, tally.parts(), self.topology.me(), nonce) {
-                Ok(record) => return self.append(record, Purpose::Receipts(id)),
-                // Whoever started meanwhile has found the set and committed it.
-                Err(Refusal::AlreadyCommitted) => {
-                    self.commits.queue.pop_front();
-                }
-                Err(Refusal::OtherGeneration) => {
-                    self.give_up(id, AbortReason::RolledBack);
-                }
-                Err(Refusal::LaterCommitted | Refusal::Superseded | Refusal::NotWhole) => {
-                    self.give_up(id, AbortReason::Superseded);
-                }
-            }
-        }
-        self.sweep();
-    }
-
     fn answered(
         &mut self,
         now: Duration,
@@ -240,131 +212,6 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
                 self.store_failed(now, error);
             }
             (asked, answer) => self.recovery_answered(now, asked, answer, capture),
-        }
-    }
-
-    fn read_next(&mut self, now: Duration, bytes: Option<Bytes>) {
-        let index = self.lane.next_index();
-        match bytes {
-            None => {
-                self.lane.look = false;
-                self.schedule.news(now);
-                if let Phase::Recovering(_) = self.phase {
-                    self.recovery.step = Step::Decide;
-                }
-            }
-            Some(bytes) => {
-                if let Some(record) = self.decode(index, &bytes) {
-                    self.learn(now, record);
-                }
-            }
-        }
-    }
-
-    /// Read the journal to its end before anything else.
-    pub(super) fn read_on(&mut self) {
-        self.lane.look = true;
-        self.recovery.step = Step::ReadOn;
-    }
-
-    pub(super) fn decode(&mut self, index: u64, bytes: &[u8]) -> Option<Record> {
-        let record = Record::decode(index, bytes).map_err(|error| {
-            self.fail(Failure::Record { key: Key::Journal(index), error });
-        });
-        let record = record.ok()?;
-        if let Err(error) = record.check(&self.topology) {
-            self.fail(Failure::Foreign(error));
-            return None;
-        }
-        Some(record)
-    }
-
-    /// The journal has this record after the last one.
-    pub(super) fn learn(&mut self, now: Duration, record: Record) {
-        let committed =
-            (record.entry == Entry::Commit).then(|| record.last.as_ref().map(|c| c.snapshot)).flatten();
-        let generation = record.generation;
-        let index = record.index;
-        self.lane.last = Some(record);
-        if let Some(id) = committed.filter(|id| id.generation == self.generation) {
-            self.learn_commit(now, id);
-            // Somebody else has written what this node was about to write.
-            if self.commits.tallies.contains_key(&id) {
-                self.announce(now, id, index);
-            }
-        }
-        if generation > self.generation
-            && !matches!(self.phase, Phase::Recovering(super::recovery::Why::Start))
-        {
-            self.leave_generation(now);
-        }
-    }
-
-    fn announce(&mut self, now: Duration, id: SnapshotId, index: u64) {
-        self.broadcast(self.topology.me(), &Control::Committed { snapshot: id, index });
-        self.ended_well(now, id, true);
-    }
-
-    fn appended(&mut self, now: Duration, record: Record, purpose: Purpose) {
-        self.lane.sweep_due |= matches!(purpose, Purpose::Receipts(_));
-        self.learn(now, record);
-        match purpose {
-            Purpose::Open | Purpose::Found => self.recovery.step = Step::Decide,
-            Purpose::Receipts(_) => {}
-        }
-    }
-
-    /// What became of a record whose creation had an ambiguous answer: ours is known by its nonce.
-    fn confirmed(
-        &mut self,
-        now: Duration,
-        record: Record,
-        purpose: Purpose,
-        error: String,
-        answer: StoreAnswer<M, C>,
-    ) {
-        match answer {
-            StoreAnswer::Read(Some(bytes)) => {
-                let Some(found) = self.decode(record.index, &bytes) else { return };
-                if found.nonce == record.nonce && found.author == record.author {
-                    self.appended(now, record, purpose);
-                } else {
-                    self.learn(now, found);
-                    self.read_on();
-                }
-            }
-            // Not there, or not to be known: what was to be committed is given up, though it may yet come to light.
-            _ => {
-                if let Purpose::Receipts(id) = purpose {
-                    self.give_up(id, AbortReason::StoreFailed { error: error.clone() });
-                    self.lane.look = true;
-                }
-                if self.phase != Phase::Running {
-                    self.store_failed(now, error);
-                }
-            }
-        }
-    }
-
-    /// Asks which parts there are, if a commit may have pushed others out.
-    fn sweep(&mut self) {
-        if self.lane.sweep_due && self.lane.sweep.is_none() {
-            self.lane.sweep_due = false;
-            if self.lane.last.as_ref().is_some_and(|record| record.retention != crate::Retention::All) {
-                let ticket = self.lane.ticket();
-                self.lane.sweep = Some(ticket);
-                self.outputs.push_back(Output::Store { ticket, request: StoreRequest::ListParts(None) });
-            }
-        }
-    }
-
-    fn swept(&mut self, answer: StoreAnswer<M, C>) {
-        let (StoreAnswer::Listed(keys), Some(last)) = (answer, &self.lane.last) else { return };
-        let doomed = last.doomed(&keys);
-        if !doomed.is_empty() {
-            let ticket = self.lane.ticket();
-            self.lane.sweep = Some(ticket);
-            self.outputs.push_back(Output::Store { ticket, request: StoreRequest::Delete(doomed) });
         }
     }
 }

@@ -1,0 +1,297 @@
+//! Moves data: what the transport, the store, the clock and the handles bring goes to the coordinator, and what it asks for
+//! goes to them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::stream::StreamExt;
+
+use super::{INBOX, SnapshotNode, TURNS_BETWEEN_POLLS};
+use crate::{
+    Capture, Event, Inbox, Incoming, InitiateError, NodeError, Output, Peer, SnapshotCoordinator,
+    SnapshotError, StateProvider,
+};
+
+type Rules<S, M> = SnapshotCoordinator<M, <S as StateProvider>::Captured>;
+type Capturing<'a, S> = crate::CaptureFn<'a, <S as StateProvider>::Captured>;
+
+impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
+    pub(super) fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        state: &mut S,
+    ) -> Poll<Result<Event<M, S::Captured>, NodeError>> {
+        let quick =
+            self.turns < TURNS_BETWEEN_POLLS && self.events.is_empty() && !self.desk.is_rung() && !self.asked;
+        if quick
+            && self.failed.is_none()
+            && let Some((from, message)) = self.coordinator.take_message()
+        {
+            self.turns += 1;
+            return Poll::Ready(Ok(Event::Message { from, message }));
+        }
+        self.turns = 0;
+        loop {
+            if let Some(error) = self.failed.take() {
+                return Poll::Ready(Err(self.end(error)));
+            }
+            if let Some(event) = self.events.pop_front() {
+                return Poll::Ready(Ok(event));
+            }
+            if self.ended {
+                return Poll::Ready(Err(NodeError::Ended));
+            }
+            let mut moved = self.serve_handles(cx, state);
+            moved |= self.poll_store(cx, state);
+            moved |= self.poll_lanes(cx);
+            moved |= self.poll_receive(cx, state);
+            moved |= self.poll_timer(cx, state);
+            self.show_running();
+            if self.failed.is_some() || !self.events.is_empty() {
+                continue;
+            }
+            if let Some((from, message)) = self.coordinator.take_message() {
+                return Poll::Ready(Ok(Event::Message { from, message }));
+            }
+            if !moved {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Receives only to see who is still there.
+    pub(super) fn poll_departures(&mut self, cx: &mut Context<'_>, gone: &mut BTreeSet<Peer>) -> bool {
+        if !self.poll_inbox(cx) {
+            return false;
+        }
+        while let Some(item) = self.inbox.pop() {
+            match item {
+                Incoming::Frame { .. } => {}
+                Incoming::Up(peer) => drop(gone.remove(&peer)),
+                Incoming::Lost { peer, .. } | Incoming::Left(peer) => drop(gone.insert(peer)),
+            }
+        }
+        true
+    }
+
+    /// Gives the coordinator one input, with the state to capture from, and does what it asks.
+    pub(super) fn feed<R>(
+        &mut self,
+        state: &mut S,
+        input: impl FnOnce(&mut Rules<S, M>, Duration, &mut Capturing<'_, S>) -> R,
+    ) {
+        self.input(state, input);
+        self.drain(state);
+    }
+
+    /// Gives the coordinator one input; [`drain`](Self::drain) must follow.
+    pub(super) fn input<R>(
+        &mut self,
+        state: &mut S,
+        input: impl FnOnce(&mut Rules<S, M>, Duration, &mut Capturing<'_, S>) -> R,
+    ) -> R {
+        let begun = self.clock.now();
+        let mut capture = || {
+            let begun = self.clock.now();
+            let state = state.capture();
+            Capture { state, took: self.clock.now().saturating_sub(begun) }
+        };
+        input(&mut self.coordinator, begun, &mut capture)
+    }
+
+    pub(super) fn drain(&mut self, state: &mut S) {
+        while let Some(output) = self.coordinator.poll_output() {
+            match output {
+                Output::Event(event) => self.take_event(event),
+                Output::Report(report) => {
+                    for waiting in self.waiting.remove(&report.snapshot).unwrap_or_default() {
+                        // Whoever asked may have gone.
+                        let _ = waiting.send(Ok(report.clone()));
+                    }
+                }
+                Output::Store { ticket, request } => {
+                    if let Some(persistence) = self.persistence.clone() {
+                        let perform = persistence.perform::<S>(request).map(move |answer| (ticket, answer));
+                        self.storing.push(perform.boxed());
+                    }
+                }
+                Output::Restore { state: restored } => {
+                    // Installing and handing out the event happen in one poll: a cancelled `next` does both or neither.
+                    if let Some(restored) = restored {
+                        state.install(restored);
+                    }
+                    self.feed(state, |coordinator, now, capture| coordinator.handle_restored(now, capture));
+                }
+                Output::Failed(failure) => {
+                    self.failed.get_or_insert(failure.into());
+                }
+            }
+        }
+    }
+
+    pub(super) fn take_event(&mut self, event: Event<M, S::Captured>) {
+        if let Event::SnapshotAborted { snapshot, by, reason } = &event {
+            for waiting in self.waiting.remove(snapshot).unwrap_or_default() {
+                let aborted = SnapshotError::Aborted { snapshot: *snapshot, by: *by, reason: reason.clone() };
+                let _ = waiting.send(Err(aborted));
+            }
+        }
+        self.events.push_back(event);
+    }
+
+    pub(super) fn serve_handles(&mut self, cx: &mut Context<'_>, state: &mut S) -> bool {
+        self.desk.listen(cx.waker());
+        if self.desk.is_rung() {
+            let wishes = self.desk.take();
+            self.requests.extend(wishes.waiting);
+            for snapshot in wishes.aborts {
+                self.feed(state, |coordinator, _, _| coordinator.abort(snapshot));
+            }
+        }
+        self.requests.retain(|request| !request.is_canceled());
+        if !self.coordinator.is_running() || !self.asked && self.requests.is_empty() {
+            return false;
+        }
+        self.asked = false;
+        // Those who wait must be known before the outputs are drained: a group of one may report at once.
+        let requests = std::mem::take(&mut self.requests);
+        match self.input(state, |coordinator, now, capture| coordinator.initiate(now, capture)) {
+            Ok(id) => {
+                self.waiting.entry(id).or_default().extend(requests);
+            }
+            Err(InitiateError::NotRunning) => self.requests = requests,
+            Err(InitiateError::Refused(reason)) => {
+                for request in requests {
+                    let _ = request.send(Err(SnapshotError::Refused { reason: reason.clone() }));
+                }
+            }
+        }
+        self.drain(state);
+        true
+    }
+
+    pub(super) fn poll_store(&mut self, cx: &mut Context<'_>, state: &mut S) -> bool {
+        let mut moved = false;
+        while let Poll::Ready(Some((ticket, answer))) = self.storing.poll_next_unpin(cx) {
+            moved = true;
+            self.feed(state, |coordinator, now, capture| {
+                coordinator.handle_store(now, ticket, answer, capture);
+            });
+        }
+        moved
+    }
+
+    pub(super) fn poll_lanes(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut moved = false;
+        for lane in &mut self.lanes {
+            loop {
+                if lane.flight.is_none() && self.coordinator.take_outgoing(lane.peer, &mut lane.spare) {
+                    let (transport, peer, mut frames) =
+                        (Arc::clone(&self.transport), lane.peer, std::mem::take(&mut lane.spare));
+                    lane.flight = Some(Box::pin(async move {
+                        let sent = transport.send(peer, &mut frames).await;
+                        (frames, sent)
+                    }));
+                }
+                let Some(flight) = &mut lane.flight else { break };
+                let Poll::Ready((frames, sent)) = flight.poll_unpin(cx) else { break };
+                moved = true;
+                lane.flight = None;
+                if let Err(error) = sent {
+                    self.failed.get_or_insert(error.into());
+                    return true;
+                }
+                if !frames.is_empty() {
+                    let seen =
+                        format!("`send` to {} was ready with {} frames not taken", lane.peer, frames.len());
+                    self.failed.get_or_insert(NodeError::Contract { clause: "T6", seen });
+                    return true;
+                }
+                lane.spare = frames;
+                self.coordinator.handle_sent(self.clock.now(), lane.peer);
+            }
+        }
+        moved
+    }
+
+    pub(super) fn poll_receive(&mut self, cx: &mut Context<'_>, state: &mut S) -> bool {
+        if self.receiving.is_none() && !self.coordinator.wants_frames() || !self.poll_inbox(cx) {
+            return false;
+        }
+        while let Some(item) = self.inbox.pop() {
+            self.feed(state, |coordinator, now, capture| match item {
+                Incoming::Frame { from, frame } => coordinator.handle_frame(now, from, frame, capture),
+                Incoming::Up(peer) => coordinator.handle_up(now, peer),
+                Incoming::Lost { peer, why } => coordinator.handle_lost(now, peer, why, capture),
+                Incoming::Left(peer) => coordinator.handle_left(now, peer, capture),
+            });
+        }
+        true
+    }
+
+    /// Moves the transport's `recv`; whether it has brought something, be it its end.
+    pub(super) fn poll_inbox(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.closed {
+            return false;
+        }
+        let receiving = self.receiving.get_or_insert_with(|| {
+            let transport = Arc::clone(&self.transport);
+            let mut inbox = std::mem::replace(&mut self.inbox, Inbox::with_capacity(0));
+            Box::pin(async move {
+                let received = transport.recv(&mut inbox).await;
+                (inbox, received)
+            })
+        });
+        let Poll::Ready((inbox, received)) = receiving.poll_unpin(cx) else {
+            return false;
+        };
+        self.receiving = None;
+        self.inbox = inbox;
+        if let Err(error) = received {
+            self.failed.get_or_insert(error.into());
+        } else if self.inbox.len() > INBOX {
+            let seen = format!("`recv` pushed {} items where there was room for {INBOX}", self.inbox.len());
+            self.failed.get_or_insert(NodeError::Contract { clause: "T3", seen });
+        } else if self.inbox.is_empty() {
+            self.closed = true;
+            self.events.push_back(Event::Closed);
+        }
+        true
+    }
+
+    pub(super) fn poll_timer(&mut self, cx: &mut Context<'_>, state: &mut S) -> bool {
+        let Some(at) = self.coordinator.poll_timeout() else {
+            self.timer = None;
+            return false;
+        };
+        if self.timer.as_ref().is_none_or(|(set, _)| *set != at) {
+            let clock = Arc::clone(&self.clock);
+            self.timer = Some((at, Box::pin(async move { clock.sleep_until(at).await })));
+        }
+        let Some((_, sleep)) = &mut self.timer else { return false };
+        if sleep.poll_unpin(cx).is_pending() {
+            return false;
+        }
+        self.timer = None;
+        self.feed(state, |coordinator, now, capture| coordinator.handle_timeout(now, capture));
+        true
+    }
+
+    pub(super) fn show_running(&mut self) {
+        if self.shown != self.coordinator.revision() {
+            self.shown = self.coordinator.revision();
+            self.desk.show(self.coordinator.running());
+        }
+    }
+
+    pub(super) fn end(&mut self, error: NodeError) -> NodeError {
+        self.ended = true;
+        self.desk.leave();
+        self.waiting.clear();
+        self.requests.clear();
+        error
+    }
+}
