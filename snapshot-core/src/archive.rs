@@ -6,7 +6,6 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::Read;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -20,9 +19,6 @@ use crate::{
     AssembleError, ForeignStore, GlobalSnapshot, Key, LocalSnapshot, MessageCodec, NodeId, PartError,
     RecordError, Sink, SnapshotId, SnapshotStore, StateProvider, StoreError,
 };
-
-/// A record is far smaller; what is larger is none.
-const MAX_RECORD: u64 = 64 << 20;
 
 /// A group's store, read from outside, without taking part in the group: for reports, tests, analysis, and to see whether
 /// a restart would find what it needs. Writes nothing, and may be used while the group runs.
@@ -289,11 +285,7 @@ impl<S, M: Send + 'static> Archive<S, M> {
 
 async fn record(store: &dyn SnapshotStore, index: u64) -> Result<Option<Record>, ArchiveError> {
     let key = Key::Journal(index);
-    let (sink, place) = Sink::collecting(|input| {
-        let mut bytes = Vec::new();
-        Read::take(input, MAX_RECORD).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    });
+    let (sink, place) = Sink::collect();
     store.read(key, sink).await?;
     let decode = |bytes: Vec<u8>| Record::decode(index, &bytes);
     place.take().map(decode).transpose().map_err(|error| ArchiveError::Record { key, error })

@@ -153,6 +153,12 @@ pub enum Violation {
         /// The snapshot.
         snapshot: SnapshotId,
     },
+    /// A snapshot whose sequence no node counts up to.
+    #[error("it named {snapshot}, whose sequence is out of range")]
+    OutOfRange {
+        /// The snapshot.
+        snapshot: SnapshotId,
+    },
     /// A frame on a channel that the topology does not have.
     #[error("it sent a frame where the topology has no channel: do all nodes have the same topology?")]
     NoChannel,

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
-use std::io;
+use std::io::{self, Read as _};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -213,11 +213,13 @@ impl Sink {
         Self(Box::new(read))
     }
 
-    /// A sink that keeps the bytes, for small objects, and the place where they are found afterwards.
+    /// A sink that keeps the bytes, for records and seats, and the place where they are found afterwards. Of an object over
+    /// 64 MiB, which can be neither, it keeps that much and no more.
     pub fn collect() -> (Self, Collected<Vec<u8>>) {
+        const LIMIT: u64 = 64 << 20;
         Self::collecting(|input| {
             let mut bytes = Vec::new();
-            input.read_to_end(&mut bytes)?;
+            input.take(LIMIT).read_to_end(&mut bytes)?;
             Ok(bytes)
         })
     }

@@ -6,6 +6,7 @@ use super::channel::{Arrival, Link};
 use super::phase::{Phase, Why};
 use super::{CaptureFn, SnapshotCoordinator, is_message, unreadable};
 use crate::control::Control;
+use crate::journal::LIMIT;
 use crate::{AbortReason, Body, Event, Frame, LinkUse, Peer, Violation};
 
 impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
@@ -204,6 +205,9 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         };
         if snapshot.generation != self.generation {
             return Some(Violation::OtherGeneration { snapshot: *snapshot });
+        }
+        if !(1..LIMIT).contains(&snapshot.sequence) {
+            return Some(Violation::OutOfRange { snapshot: *snapshot });
         }
         if !self.is_member(snapshot.initiator) {
             return Some(Violation::UnknownInitiator { node: snapshot.initiator });

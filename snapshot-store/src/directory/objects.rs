@@ -14,8 +14,9 @@ use crate::closure;
 /// Closures write and read in small pieces; the system shall see large ones.
 const BUFFER: usize = 256 * 1024;
 
-/// How often a `create` begins again because a `delete` elsewhere removed the folder, empty at that moment, that it was about to use.
-const ATTEMPTS: usize = 32;
+/// How often a `create` begins again because a `delete` elsewhere removed the folder, empty at that moment, that it was about
+/// to use. One attempt takes microseconds and two in a row seldom fail; the bound is there for a folder that never stays.
+const ATTEMPTS: usize = 1000;
 
 /// All objects below one folder.
 #[derive(Clone, Debug)]
