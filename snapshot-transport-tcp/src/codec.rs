@@ -86,7 +86,10 @@ impl FrameReader {
     }
 
     /// The next frame; `None` where more bytes are needed. After an error there is nothing more to be had.
-    pub(crate) fn next<M: 'static>(&mut self, codec: &dyn MessageCodec<M>) -> Result<Option<Decoded<M>>, FrameError> {
+    pub(crate) fn next<M: 'static>(
+        &mut self,
+        codec: &dyn MessageCodec<M>,
+    ) -> Result<Option<Decoded<M>>, FrameError> {
         if self.run.is_empty() {
             let end = self.complete()?;
             if end == 0 {

@@ -182,7 +182,9 @@ impl<M: 'static> TcpBuilder<M> {
     fn check(&self, listens: bool) -> Result<Shared, BindError> {
         Handle::try_current().map_err(|_| BindError::NoRuntime)?;
         let me = self.topology.me();
-        if let Some(node) = self.addresses.keys().find(|id| self.topology.members().binary_search(id).is_err()) {
+        if let Some(node) =
+            self.addresses.keys().find(|id| self.topology.members().binary_search(id).is_err())
+        {
             return Err(BindError::NotAMember { node: *node });
         }
         for peer in self.topology.peers().map(NodeId::from) {

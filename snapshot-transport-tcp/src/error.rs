@@ -48,7 +48,9 @@ pub enum BindError {
         peer: NodeId,
     },
     /// An address for a node outside the group.
-    #[error("there is an address for {node}, which is no member of the group: correct the id, or add it to the `Graph`")]
+    #[error(
+        "there is an address for {node}, which is no member of the group: correct the id, or add it to the `Graph`"
+    )]
     NotAMember {
         /// The stranger.
         node: NodeId,

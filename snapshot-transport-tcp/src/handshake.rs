@@ -58,11 +58,17 @@ pub(crate) struct Hello {
 /// Why two nodes do not connect. The text names both sides, so that it reads the same on both.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub(crate) enum Disagreement {
-    #[error("the other side does not speak this protocol ({0}): check the address, and that nothing else uses this port")]
+    #[error(
+        "the other side does not speak this protocol ({0}): check the address, and that nothing else uses this port"
+    )]
     Protocol(&'static str),
-    #[error("{me} speaks version {VERSION} and its counterpart version {theirs}: run the same release on both")]
+    #[error(
+        "{me} speaks version {VERSION} and its counterpart version {theirs}: run the same release on both"
+    )]
     Version { me: NodeId, theirs: u16 },
-    #[error("{me} is of group {ours:?} and {from} of group {theirs:?}: give both the same name with `Graph::named`")]
+    #[error(
+        "{me} is of group {ours:?} and {from} of group {theirs:?}: give both the same name with `Graph::named`"
+    )]
     Group { me: NodeId, from: NodeId, ours: String, theirs: String },
     #[error("{from} wants {wanted} at this address, where {me} is: correct the address of {wanted}")]
     WrongNode { me: NodeId, from: NodeId, wanted: NodeId },

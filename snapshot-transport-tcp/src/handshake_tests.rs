@@ -38,7 +38,10 @@ fn each_disagreement_is_found_by_the_side_that_was_dialed() {
     assert_eq!(check(group("a", &[1, 2], 2), 2), Disagreement::WrongNode { me, from, wanted: NodeId(2) });
     assert_eq!(check(group("a", &[1, 2], 1), 1), Disagreement::SameNode { me });
     assert_eq!(check(group("a", &[1, 9], 9), 1), Disagreement::Stranger { me, from: NodeId(9) });
-    assert_eq!(check(group("a", &[1, 2, 3], 2), 1), Disagreement::Topology { me, from, group: "a".to_owned() });
+    assert_eq!(
+        check(group("a", &[1, 2, 3], 2), 1),
+        Disagreement::Topology { me, from, group: "a".to_owned() }
+    );
     let two = group("a", &[1, 2], 2);
     let wrong_way = two.check_dialer(&heard(2, &one.hello(NodeId(2)))).unwrap_err();
     assert_eq!(wrong_way, Disagreement::Direction { me: NodeId(2), from: NodeId(1) });

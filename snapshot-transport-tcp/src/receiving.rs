@@ -87,9 +87,17 @@ impl ReadSide {
 }
 
 impl Reading {
-    fn step<M: 'static>(&mut self, cx: &mut Context<'_>, codec: &dyn MessageCodec<M>, may_read: bool, replaced: bool) -> Step<M> {
+    fn step<M: 'static>(
+        &mut self,
+        cx: &mut Context<'_>,
+        codec: &dyn MessageCodec<M>,
+        may_read: bool,
+        replaced: bool,
+    ) -> Step<M> {
         match self.frames.next(codec) {
-            Ok(Some(_)) if self.goodbye => return Step::End(News::Lost("it sent a frame after its goodbye".to_owned())),
+            Ok(Some(_)) if self.goodbye => {
+                return Step::End(News::Lost("it sent a frame after its goodbye".to_owned()));
+            }
             Ok(Some(Decoded::Frame(frame))) => return Step::Frame(frame),
             Ok(Some(Decoded::Goodbye)) => {
                 self.goodbye = true;
@@ -121,12 +129,12 @@ impl Reading {
 
     fn end_of_stream(&self) -> News {
         match self.frames.cut_short() {
-            Some((have, Some(need))) => {
-                News::Lost(format!("it closed the connection in the middle of a frame ({have} of {need} bytes had come)"))
-            }
-            Some((have, None)) => {
-                News::Lost(format!("it closed the connection in the middle of a frame ({have} bytes had come)"))
-            }
+            Some((have, Some(need))) => News::Lost(format!(
+                "it closed the connection in the middle of a frame ({have} of {need} bytes had come)"
+            )),
+            Some((have, None)) => News::Lost(format!(
+                "it closed the connection in the middle of a frame ({have} bytes had come)"
+            )),
             None if self.goodbye => News::Left,
             None => News::Lost("it closed the connection without a goodbye".to_owned()),
         }

@@ -70,7 +70,8 @@ impl Link {
         loop {
             let side = &mut *guard;
             if side.closed {
-                let error = TransportError::closed("the transport was closed on this side: nothing can be sent");
+                let error =
+                    TransportError::closed("the transport was closed on this side: nothing can be sent");
                 return Poll::Ready(Err(error.with_peer(self.peer.id())));
             }
             let Some(socket) = &mut side.socket else {

@@ -51,7 +51,8 @@ impl Shared {
     pub(crate) fn new(identity: Identity, timing: Timing) -> Self {
         let recv = Arc::new(AtomicWaker::new());
         let changes = Arc::new(watch::Sender::new(()));
-        let links = identity.topology.peers().map(|peer| Link::new(peer, Arc::clone(&recv), Arc::clone(&changes)));
+        let links =
+            identity.topology.peers().map(|peer| Link::new(peer, Arc::clone(&recv), Arc::clone(&changes)));
         Self {
             links: links.collect(),
             identity,
@@ -84,7 +85,8 @@ impl Shared {
     /// Keeps why a handshake failed, for [`connected`](crate::TcpTransport::connected), and logs it when it is news.
     pub(crate) fn note_failure(&self, peer: Option<NodeId>, at: &str, failed: &Failed) {
         let why = failed.why.to_string();
-        let link = peer.and_then(|id| self.identity.topology.peer(id)).and_then(|peer| self.links.get(peer.index()));
+        let link =
+            peer.and_then(|id| self.identity.topology.peer(id)).and_then(|peer| self.links.get(peer.index()));
         let news = match (link, failed.is_refusal()) {
             (Some(link), true) => link.note(LastSeen::Refused { why: why.clone() }),
             (Some(link), false) => link.note(LastSeen::Unreachable { why: why.clone() }),

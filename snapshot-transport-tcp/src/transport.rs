@@ -58,7 +58,8 @@ impl<M: 'static> TcpTransport<M> {
         let TcpBuilder { topology, codec, mut addresses, .. } = builder;
         let local = listener.as_ref().map(TcpListener::local_addr).transpose();
         let local = local.map_err(|source| BindError::Listener { source })?;
-        let dialed = topology.peers().map(|peer| addresses.remove(&peer.id()).filter(|_| peer.id() < topology.me()));
+        let dialed =
+            topology.peers().map(|peer| addresses.remove(&peer.id()).filter(|_| peer.id() < topology.me()));
         let addresses: Vec<Option<String>> = dialed.collect();
         let shared = Arc::new(shared);
         let mut tasks = JoinSet::new();
@@ -104,7 +105,13 @@ impl<M: 'static> TcpTransport<M> {
         if missing.is_empty() && !closed {
             return Ok(());
         }
-        Err(NotConnected { within, closed, listens: self.local, missing, stranger: self.shared.last_stranger() })
+        Err(NotConnected {
+            within,
+            closed,
+            listens: self.local,
+            missing,
+            stranger: self.shared.last_stranger(),
+        })
     }
 
     fn missing(&self) -> Vec<Missing> {
@@ -153,7 +160,8 @@ impl<M: 'static> TcpTransport<M> {
     fn link(&self, peer: Peer) -> Result<&Link, TransportError> {
         self.shared.links.get(peer.index()).filter(|link| link.peer == peer).ok_or_else(|| {
             let me = self.shared.identity.topology.me();
-            let text = format!("this is no neighbour of {me}: take peers from the transport's own `topology()`");
+            let text =
+                format!("this is no neighbour of {me}: take peers from the transport's own `topology()`");
             TransportError::other(text).with_peer(peer.id())
         })
     }
@@ -195,13 +203,17 @@ impl<M: Send + 'static> Transport for TcpTransport<M> {
         }
         self.shared.recv.wake();
         self.shared.changes.send_replace(());
+        // All links first: from here on a link takes no connection, whatever the tasks have under way.
+        let partings: Vec<_> =
+            self.shared.links.iter().filter_map(|link| Some((link.peer, link.close()?))).collect();
         let mut tasks = std::mem::take(&mut *lock(&self.tasks));
         tasks.shutdown().await;
-        let partings = self.shared.links.iter().filter_map(|link| Some((link.peer, link.close()?)));
-        let goodbyes = partings.map(|(peer, parting)| async move {
+        let goodbyes = partings.into_iter().map(|(peer, parting)| async move {
             match timeout(self.shared.timing.close, parting.say_goodbye()).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::debug!(%peer, %error, "a neighbour went before it took the goodbye"),
+                Ok(Err(error)) => {
+                    tracing::debug!(%peer, %error, "a neighbour went before it took the goodbye")
+                }
                 Err(_) => tracing::debug!(%peer, "a neighbour has not taken the goodbye in time"),
             }
         });

@@ -81,7 +81,9 @@ impl WriteBuffer {
                 length = self.tail.len() - start - HEAD + beyond;
                 if encoded.is_err() || beyond > 0 {
                     self.tail.truncate(start);
-                    return Err(encoded.map_or_else(EncodeError::Codec, |()| EncodeError::TooLarge { size: length }));
+                    return Err(
+                        encoded.map_or_else(EncodeError::Codec, |()| EncodeError::TooLarge { size: length })
+                    );
                 }
                 self.tail[start..start + HEAD].copy_from_slice(&(length as u32).to_le_bytes());
             }

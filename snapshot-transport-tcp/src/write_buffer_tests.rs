@@ -106,7 +106,13 @@ fn after_a_cut_only_the_frame_that_was_begun_is_missing() {
         buffer.forget_begun();
         let second = write(&mut buffer, usize::MAX);
         let mut end = 0;
-        let whole = frames.iter().take_while(|len| { end += **len; end <= first.len() }).count();
+        let whole = frames
+            .iter()
+            .take_while(|len| {
+                end += **len;
+                end <= first.len()
+            })
+            .count();
         let boundary = frames[..whole].iter().sum::<usize>() == first.len();
         let expected: Vec<u64> = (whole as u64 + if boundary { 1 } else { 2 }..=7).collect();
         assert_eq!(numbers(&second), expected, "cut at {cut}");

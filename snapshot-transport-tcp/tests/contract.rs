@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::*;
-use futures::future::join_all;
 use futures::FutureExt;
+use futures::future::join_all;
 use snapshot_core::{Body, Frame, Frames, Generation, Inbox, Incoming, NodeId, Postcard, Stamp, Transport};
 use snapshot_transport_tcp::TcpTransport;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -40,12 +40,18 @@ async fn a_hundred_thousand_frames_each_way_arrive_in_order_and_unchanged() {
                 ear.inbox = Inbox::with_capacity(random.usize(1..2000));
             }
             let (id, frame) = ear.frame().await;
-            let expected = if number % 10 == 0 { control(number) } else { message(number, (number % 50) as usize) };
+            let expected =
+                if number % 10 == 0 { control(number) } else { message(number, (number % 50) as usize) };
             assert_eq!((id, &frame), (NodeId(from), &expected), "seed {seed}");
         }
     };
     let both = async {
-        tokio::join!(sender(&one, 2, seed), sender(&two, 1, seed + 1), receiver(&one, 2, seed), receiver(&two, 1, seed))
+        tokio::join!(
+            sender(&one, 2, seed),
+            sender(&two, 1, seed + 1),
+            receiver(&one, 2, seed),
+            receiver(&two, 1, seed)
+        )
     };
     guarded(both).await;
 }
@@ -78,7 +84,8 @@ async fn messages_of_a_type_arrive_unchanged() {
     let listen = "127.0.0.1:0".parse().unwrap();
     let one = TcpTransport::<Order>::builder(mesh(&[1, 2], 1), Postcard).listen(listen).bind().await.unwrap();
     let at = one.local_addr().unwrap().to_string();
-    let two = TcpTransport::<Order>::builder(mesh(&[1, 2], 2), Postcard).peer(NodeId(1), at).bind().await.unwrap();
+    let two =
+        TcpTransport::<Order>::builder(mesh(&[1, 2], 2), Postcard).peer(NodeId(1), at).bind().await.unwrap();
     let orders = [Order::Move { amount: 5, note: "x".repeat(20_000) }, Order::Stop];
     let mut out = Frames::new();
     for (number, order) in (1..).zip(orders.clone()) {

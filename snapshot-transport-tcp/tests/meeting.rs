@@ -80,7 +80,8 @@ async fn a_listener_that_is_bound_already_is_taken() {
         assert_eq!(two.local_addr(), Some(at));
         let known = [(NodeId(1), address(&one)), (NodeId(2), address(&two))];
         // The largest of all is dialed by nobody, and needs no listener.
-        let three = TcpTransport::builder(mesh(&[1, 2, 3], 3), snapshot_core::RawBytes).peers(known).bind().await;
+        let three =
+            TcpTransport::builder(mesh(&[1, 2, 3], 3), snapshot_core::RawBytes).peers(known).bind().await;
         let three = three.unwrap();
         assert_eq!(three.local_addr(), None);
         three.connected(LONG).await.unwrap();
@@ -119,6 +120,7 @@ async fn a_listener_that_starts_again_at_its_address_is_dialed_again() {
         let two = builder(mesh(&[1, 2], 2)).peer(NodeId(1), at.to_string()).bind().await.unwrap();
         let mut ear = Ear::new(&two);
         ear.up(1).await;
+        one.connected(LONG).await.unwrap(); // the side that is dialed is done a little later
         let (closed, ()) = tokio::join!(one.close(), ear.left(1));
         closed.unwrap();
         drop(one);
@@ -163,7 +165,11 @@ async fn after_a_loss_only_frames_that_were_not_begun_are_sent() {
                 let mut frame = vec![0; u32::from_le_bytes(head) as usize];
                 second.read_exact(&mut frame).await.unwrap();
                 let stamp = snapshot_core::Stamp::from_bytes(&frame[1..=usize::from(frame[0] & 31)]).unwrap();
-                assert_eq!([&head[..], &frame].concat(), wire(&message(stamp.number(), 60_000)), "a whole frame");
+                assert_eq!(
+                    [&head[..], &frame].concat(),
+                    wire(&message(stamp.number(), 60_000)),
+                    "a whole frame"
+                );
                 numbers.push(stamp.number());
             }
             numbers
@@ -189,7 +195,11 @@ async fn a_wrong_group_is_told_on_both_sides() {
     let two = two.bind().await.unwrap();
     guarded(async {
         for node in [&one, &two] {
-            reason(node, r#"refused: n1 is of group "left" and n2 of group "right": give both the same name"#).await;
+            reason(
+                node,
+                r#"refused: n1 is of group "left" and n2 of group "right": give both the same name"#,
+            )
+            .await;
         }
         let error = two.connected(Duration::from_millis(1)).await.unwrap_err();
         assert!(matches!(&error.missing()[0].last, LastSeen::Refused { .. }));
@@ -273,7 +283,9 @@ async fn another_version_is_told_to_the_dialer_and_here() {
         socket.write_all(&handshake(9, HELLO, &hello)).await.unwrap();
         let (kind, text) = read_handshake(&mut socket).await;
         assert_eq!(kind, REFUSAL);
-        assert!(String::from_utf8(text).unwrap().contains("n1 speaks version 1 and its counterpart version 9"));
+        assert!(
+            String::from_utf8(text).unwrap().contains("n1 speaks version 1 and its counterpart version 9")
+        );
         reason(&one, "n2 was refused: n1 speaks version 1 and its counterpart version 9").await;
     })
     .await;
@@ -291,7 +303,9 @@ async fn another_version_is_told_to_the_listener_and_here() {
         socket.write_all(&handshake(9, WELCOME, &welcome)).await.unwrap();
         let (kind, text) = read_handshake(&mut socket).await;
         assert_eq!(kind, REFUSAL);
-        assert!(String::from_utf8(text).unwrap().contains("n2 speaks version 1 and its counterpart version 9"));
+        assert!(
+            String::from_utf8(text).unwrap().contains("n2 speaks version 1 and its counterpart version 9")
+        );
         reason(&two, "refused: n2 speaks version 1 and its counterpart version 9").await;
         // A refusal of any version can be read.
         let (mut socket, _) = listener.accept().await.unwrap();
@@ -307,7 +321,8 @@ async fn at_the_deadline_each_missing_neighbour_is_named() {
     guarded(async {
         let (at, silent) = (free_address().await, TcpListener::bind("127.0.0.1:0").await.unwrap());
         let silent_at = silent.local_addr().unwrap().to_string();
-        let three = builder(mesh(&[1, 2, 3, 4], 3)).peers([(NodeId(1), at.to_string()), (NodeId(2), silent_at)]);
+        let three =
+            builder(mesh(&[1, 2, 3, 4], 3)).peers([(NodeId(1), at.to_string()), (NodeId(2), silent_at)]);
         let three = three.bind().await.unwrap();
         let text = reason(&three, "refused").await;
         assert!(text.contains(&format!("n1 at {at} is out of reach: Connection refused")), "{text}");
@@ -353,7 +368,9 @@ async fn who_was_connected_and_is_gone_is_told_so() {
 async fn an_address_in_use_is_named() {
     let one = builder(mesh(&[1, 2], 1)).bind().await.unwrap();
     let error = builder(mesh(&[1, 2], 1)).listen(one.local_addr().unwrap()).bind().await.unwrap_err();
-    assert!(matches!(&error, BindError::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse));
+    assert!(
+        matches!(&error, BindError::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse)
+    );
     assert!(error.to_string().contains(&address(&one)), "{error}");
 }
 
@@ -377,7 +394,8 @@ async fn what_cannot_work_is_refused_before_it_starts() {
 #[test]
 fn without_a_runtime_there_is_an_error_and_no_panic() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let error = TcpTransport::builder(mesh(&[1, 2], 1), snapshot_core::RawBytes).bind_on(listener).unwrap_err();
+    let error =
+        TcpTransport::builder(mesh(&[1, 2], 1), snapshot_core::RawBytes).bind_on(listener).unwrap_err();
     assert!(matches!(error, BindError::NoRuntime));
 }
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use snapshot_core::{
-    Body, Frame, Frames, Generation, Graph, Inbox, Incoming, NodeId, Peer, RawBytes, Stamp, Topology, Transport,
+    Body, Frame, Frames, Generation, Graph, Inbox, Incoming, NodeId, Peer, RawBytes, Stamp, Topology,
+    Transport,
 };
 use snapshot_transport_tcp::{TcpBuilder, TcpTransport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
