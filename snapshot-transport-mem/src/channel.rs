@@ -131,8 +131,8 @@ impl<M> Channel<M> {
     /// A new connection stands.
     pub(crate) fn connect(&mut self, now: Duration) {
         self.open = true;
-        self.latest = self.latest.max(now);
-        self.before.push_back((self.latest, Item::Up));
+        // The order keeps it behind what is still under way from the connection before.
+        self.before.push_back((now, Item::Up));
     }
 
     /// The connection ends on the sender's side. What is under way arrives, and the end behind it, which travels like a
@@ -155,8 +155,6 @@ impl<M> Channel<M> {
         for (due, item) in mem::take(&mut self.before) {
             match item {
                 Item::Frame(frame) if due > now || passes == 0 => {
-                    // Nothing may arrive from behind a hole.
-                    passes = 0;
                     lost.push(frame);
                 }
                 Item::Frame(_) => {

@@ -327,3 +327,20 @@ impl<M> Fabric<M> {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mailbox_does_not_grow_with_the_processes_that_never_look_into_it() {
+        let graph = Graph::mesh([NodeId(1), NodeId(2)]);
+        let topology = graph.at(NodeId(1)).expect("a mesh");
+        let fabric = Fabric::<u32>::new(graph, topology, None, 0, 1, Delay::NONE);
+        fabric.start(0);
+        for _ in 0..10 {
+            fabric.start(1);
+        }
+        assert_eq!((fabric.mailbox(0).ready.len(), fabric.mailbox(1).ready.len()), (1, 1));
+    }
+}

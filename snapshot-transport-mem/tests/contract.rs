@@ -9,7 +9,6 @@ use snapshot_core::{
 };
 use snapshot_transport_mem::MemNetwork;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 use support::{A, B, C, Heard, batch, empty, hear, message_of, messages, send_all, skip, try_send};
 
@@ -188,23 +187,12 @@ fn t7_a_goodbye_comes_behind_all_that_was_sent() {
 
 #[test]
 fn t8_a_recv_under_way_when_its_transport_closes_is_the_clean_end() {
-    let (_network, [a, b]) = MemNetwork::mesh::<2>();
+    let (network, [a, b]) = MemNetwork::mesh::<2>();
     hear(&a);
     let mut inbox = Inbox::with_capacity(4);
-    let mut recv = Box::pin(a.recv(&mut inbox));
-    let mut polls = 0;
-    let ended = futures::executor::block_on(futures::future::poll_fn(|cx| {
-        polls += 1;
-        let ended = recv.as_mut().poll(cx);
-        if polls == 1 {
-            assert!(ended.is_pending());
-            a.close().now_or_never().unwrap().unwrap();
-            return Poll::Pending;
-        }
-        ended
-    }));
+    let (ended, closed) = network.run(async { futures::join!(a.recv(&mut inbox), a.close()) }).unwrap();
     ended.unwrap();
-    drop(recv);
+    closed.unwrap();
     assert!(inbox.is_empty());
     for _ in 0..2 {
         a.recv(&mut inbox).now_or_never().unwrap().unwrap();

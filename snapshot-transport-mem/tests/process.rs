@@ -69,6 +69,16 @@ fn a_send_and_a_recv_that_wait_are_woken_when_their_process_ends() {
 }
 
 #[test]
+fn a_send_that_waits_alone_is_woken_when_its_process_ends() {
+    let (network, [a, b]) = MemNetwork::mesh::<2>();
+    drop(b);
+    let mut frames = batch([1]);
+    let crash = async { network.crash(A) };
+    let (sent, _) = network.run(async { futures::join!(send_all(&a, B, &mut frames), crash) }).unwrap();
+    assert!(sent.is_err());
+}
+
+#[test]
 fn a_crash_loses_what_was_under_way_in_both_directions() {
     let (network, [a, b]) = MemNetwork::mesh::<2>();
     hear(&b);

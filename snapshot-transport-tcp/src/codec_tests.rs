@@ -30,7 +30,10 @@ fn encoded(frames: &[Frame<Bytes>], goodbye: bool) -> Vec<u8> {
     out
 }
 
-fn all(reader: &mut FrameReader) -> Result<Vec<Decoded<Bytes>>, (Vec<Decoded<Bytes>>, String)> {
+/// What there is, and with an error what came before it.
+type All = Result<Vec<Decoded<Bytes>>, (Vec<Decoded<Bytes>>, String)>;
+
+fn all(reader: &mut FrameReader) -> All {
     let mut out = Vec::new();
     loop {
         match reader.next(&RawBytes) {

@@ -11,6 +11,10 @@ use crate::link::Link;
 use crate::shared::{Shared, prepare};
 
 /// Dials whenever no connection stands, for as long as the transport lives. `address` is resolved each time.
+///
+/// # Cancel safety
+///
+/// Ends by being dropped: an attempt under way goes with it, a connection that stands does not.
 pub(crate) async fn keep_connected(shared: Arc<Shared>, index: usize, address: String) {
     let Some(link) = shared.links.get(index) else { return };
     let timing = shared.timing;

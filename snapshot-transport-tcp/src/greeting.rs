@@ -1,4 +1,8 @@
 //! The handshake over a socket: each side's steps, in order. What is right is decided by [`handshake`](crate::handshake).
+//!
+//! # Cancel safety
+//!
+//! None: where one of these futures is dropped before it is done, the socket is of no more use.
 
 use std::io;
 use std::time::Duration;

@@ -138,6 +138,10 @@ impl Link {
     }
 
     /// Waits until no connection stands.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future has no effect.
     pub(crate) async fn wait_until_down(&self) {
         while lock(&self.state).live.is_some() {
             self.down.notified().await;
@@ -157,6 +161,10 @@ impl Link {
 impl Parting {
     /// Writes what is left and the goodbye, and waits until the neighbour has closed its side too: to close before that
     /// may reset the connection and take the last frames with it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the connection, be it with half a frame.
     pub(crate) async fn say_goodbye(mut self) -> std::io::Result<()> {
         self.buffer.push_goodbye();
         std::future::poll_fn(|cx| self.buffer.poll_write(cx, &mut self.write)).await?;

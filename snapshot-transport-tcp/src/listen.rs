@@ -19,6 +19,10 @@ const HANDSHAKES: usize = 128;
 const SHORT_OF_SOCKETS: Duration = Duration::from_millis(100);
 
 /// Takes connections for as long as the transport lives.
+///
+/// # Cancel safety
+///
+/// Ends by being dropped: handshakes under way go with it, connections that stand do not.
 pub(crate) async fn take_connections(shared: Arc<Shared>, listener: TcpListener) {
     let mut handshakes = FuturesUnordered::new();
     loop {

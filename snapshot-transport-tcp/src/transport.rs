@@ -209,13 +209,12 @@ impl<M: Send + 'static> Transport for TcpTransport<M> {
         let mut tasks = std::mem::take(&mut *lock(&self.tasks));
         tasks.shutdown().await;
         let goodbyes = partings.into_iter().map(|(peer, parting)| async move {
-            match timeout(self.shared.timing.close, parting.say_goodbye()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => {
-                    tracing::debug!(%peer, %error, "a neighbour went before it took the goodbye")
-                }
-                Err(_) => tracing::debug!(%peer, "a neighbour has not taken the goodbye in time"),
-            }
+            let why = match timeout(self.shared.timing.close, parting.say_goodbye()).await {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "not in time".to_owned(),
+            };
+            tracing::debug!(%peer, why, "a neighbour has not taken the goodbye");
         });
         join_all(goodbyes).await;
         Ok(())

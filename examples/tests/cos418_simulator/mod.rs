@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// SplitMix64: small, and one seed gives one sequence.
-pub struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -23,13 +23,13 @@ impl Random {
 
 /// Servers with their starting tokens, and links, none of them twice or to oneself.
 #[derive(Clone)]
-pub struct World {
-    pub servers: Vec<(String, u64)>,
-    pub links: Vec<(String, String)>,
+pub(crate) struct World {
+    pub(crate) servers: Vec<(String, u64)>,
+    pub(crate) links: Vec<(String, String)>,
 }
 
 #[derive(Clone)]
-pub enum Step {
+pub(crate) enum Step {
     Send(String, String, u64),
     Snapshot(String),
     Tick(u64),
@@ -37,9 +37,9 @@ pub enum Step {
 
 /// What a snapshot records: tokens by server; messages by destination, in the order of arrival.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Snapshot {
-    pub tokens: BTreeMap<String, u64>,
-    pub messages: Vec<(String, String, u64)>,
+pub(crate) struct Snapshot {
+    pub(crate) tokens: BTreeMap<String, u64>,
+    pub(crate) messages: Vec<(String, String, u64)>,
 }
 
 #[derive(Clone, Copy)]
@@ -56,18 +56,21 @@ struct Recording {
     messages: Vec<(usize, u64)>,
 }
 
+/// Source, destination, and what is under way: (due, message), the next first.
+type Link = (usize, usize, Vec<(u64, Message)>);
+
 struct Run<'a> {
     names: Vec<&'a str>,
     tokens: Vec<u64>,
-    /// Source, destination, queue of (due, message); sorted by source, then destination.
-    links: Vec<(usize, usize, Vec<(u64, Message)>)>,
+    /// Sorted by source, then destination.
+    links: Vec<Link>,
     recordings: Vec<BTreeMap<usize, Recording>>,
     delays: std::slice::Iter<'a, u64>,
     time: u64,
 }
 
 impl World {
-    pub fn run(&self, steps: &[Step], delays: &[u64]) -> Vec<Snapshot> {
+    pub(crate) fn run(&self, steps: &[Step], delays: &[u64]) -> Vec<Snapshot> {
         let mut servers: Vec<(&str, u64)> =
             self.servers.iter().map(|(name, n)| (name.as_str(), *n)).collect();
         servers.sort_by_key(|(name, _)| name.as_bytes());
@@ -106,7 +109,7 @@ impl World {
     }
 
     /// A strongly connected world of two to seven servers, with names of several forms.
-    pub fn random(random: &mut Random) -> Self {
+    pub(crate) fn random(random: &mut Random) -> Self {
         let forms = ["N", "n", "server-", "x_", "é", "10", "Z.", "N1"];
         let count = 2 + random.below(6) as usize;
         let form = forms[random.below(forms.len() as u64) as usize];
@@ -125,7 +128,7 @@ impl World {
     }
 
     /// Steps that are possible in this world: sends, ticks, and one snapshot at least.
-    pub fn random_steps(&self, random: &mut Random) -> Vec<Step> {
+    pub(crate) fn random_steps(&self, random: &mut Random) -> Vec<Step> {
         // Only what a server had at the start is spent, so that every send is possible whatever has arrived.
         let mut left: BTreeMap<&str, u64> =
             self.servers.iter().map(|(name, n)| (name.as_str(), *n)).collect();
@@ -150,7 +153,7 @@ impl World {
         steps
     }
 
-    pub fn renamed(&self, rename: impl Fn(&str) -> String) -> Self {
+    pub(crate) fn renamed(&self, rename: impl Fn(&str) -> String) -> Self {
         Self {
             servers: self.servers.iter().map(|(name, tokens)| (rename(name), *tokens)).collect(),
             links: self.links.iter().map(|(from, to)| (rename(from), rename(to))).collect(),
@@ -158,7 +161,7 @@ impl World {
     }
 
     /// As a `.top` file.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut text = format!("{}\n", self.servers.len());
         for (name, tokens) in &self.servers {
             writeln!(text, "{name} {tokens}").expect("a string takes all");
@@ -171,7 +174,7 @@ impl World {
 }
 
 impl Step {
-    pub fn renamed(&self, rename: impl Fn(&str) -> String) -> Self {
+    pub(crate) fn renamed(&self, rename: impl Fn(&str) -> String) -> Self {
         match self {
             Self::Send(from, to, tokens) => Self::Send(rename(from), rename(to), *tokens),
             Self::Snapshot(server) => Self::Snapshot(rename(server)),
@@ -180,7 +183,7 @@ impl Step {
     }
 
     /// As an `.events` file.
-    pub fn texts(steps: &[Self]) -> String {
+    pub(crate) fn texts(steps: &[Self]) -> String {
         let text = |step: &Self| match step {
             Self::Send(from, to, tokens) => format!("send {from} {to} {tokens}\n"),
             Self::Snapshot(server) => format!("snapshot {server}\n"),
@@ -192,7 +195,7 @@ impl Step {
 }
 
 impl Snapshot {
-    pub fn renamed(&self, rename: impl Fn(&str) -> String) -> Self {
+    pub(crate) fn renamed(&self, rename: impl Fn(&str) -> String) -> Self {
         Self {
             tokens: self.tokens.iter().map(|(name, tokens)| (rename(name), *tokens)).collect(),
             messages: self.messages.iter().map(|(from, to, n)| (rename(from), rename(to), *n)).collect(),
@@ -200,7 +203,7 @@ impl Snapshot {
     }
 
     /// With one number one larger.
-    pub fn spoilt(&self, random: &mut Random) -> Self {
+    pub(crate) fn spoilt(&self, random: &mut Random) -> Self {
         let mut spoilt = self.clone();
         let choice = random.below((self.tokens.len() + self.messages.len()) as u64) as usize;
         match choice.checked_sub(self.tokens.len()) {
@@ -211,7 +214,7 @@ impl Snapshot {
     }
 
     /// As a `.snap` file.
-    pub fn text(&self, id: usize) -> String {
+    pub(crate) fn text(&self, id: usize) -> String {
         let mut text = format!("{id}\n");
         for (name, tokens) in &self.tokens {
             writeln!(text, "{name} {tokens}").expect("a string takes all");
@@ -245,7 +248,7 @@ impl Run<'_> {
     fn tick(&mut self) {
         self.time += 1;
         for server in 0..self.names.len() {
-            let due = |(from, _, queue): &&mut (usize, usize, Vec<(u64, Message)>)| {
+            let due = |(from, _, queue): &&mut Link| {
                 *from == server && queue.first().is_some_and(|(due, _)| *due <= self.time)
             };
             if let Some((from, to, queue)) = self.links.iter_mut().find(due) {

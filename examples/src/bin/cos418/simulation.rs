@@ -68,7 +68,7 @@ pub(crate) enum Trouble {
     Send(#[from] SendError),
     /// The coordinator ended.
     #[error(transparent)]
-    Ended(#[from] Failure),
+    Ended(Box<Failure>),
     /// The coordinator did not begin.
     #[error(transparent)]
     Initiate(#[from] InitiateError),
@@ -265,7 +265,7 @@ impl<'a> Simulation<'a> {
 
     /// After every input: ends the turn, takes the outputs, and puts what was sent on the links.
     fn pump(&mut self, index: usize) -> Result<(), Trouble> {
-        self.servers[index].coordinator.end_turn()?;
+        self.servers[index].coordinator.end_turn().map_err(|failure| Trouble::Ended(Box::new(failure)))?;
         while let Some(output) = self.servers[index].coordinator.poll_output() {
             self.take_output(index, output)?;
         }
@@ -293,7 +293,7 @@ impl<'a> Simulation<'a> {
                 self.collect(local);
                 return Ok(());
             }
-            Output::Failed(failure) => return Err(failure.into()),
+            Output::Failed(failure) => return Err(Trouble::Ended(Box::new(failure))),
             Output::Event(Event::SnapshotAborted { snapshot, reason, .. }) => {
                 format!("{snapshot} was given up: {reason}")
             }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-/// Counts the words of files with several processes, of which some are killed meanwhile. Prints 'count<TAB>word', sorted by
-/// the bytes of the word.
+/// Counts the words of files with several processes, of which some are killed meanwhile. Prints a line for each word, sorted
+/// by its bytes: the count, a tab, the word.
 #[derive(Parser, Debug)]
 #[command(name = "wordcount")]
 pub(crate) struct Arguments {

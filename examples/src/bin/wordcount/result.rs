@@ -182,7 +182,7 @@ mod tests {
         assert!(spoil(&recount(b"a", empty)).contains("two counters counted the same word"));
         assert!(spoil(&|states| drop(states.remove(&NodeId(5)))).contains("n5 is not in it"));
         let swap = |states: &mut BTreeMap<NodeId, Worker>| {
-            drop(states.insert(NodeId(5), states[&NodeId(1)].clone()))
+            states.insert(NodeId(5), states[&NodeId(1)].clone());
         };
         assert!(spoil(&swap).contains("n5 is not what it should be"));
         let fresh = Worker::Counter(Counter::default());
