@@ -7,8 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use bank::{A, App, B, C, Group, START, durable, on};
-use snapshot_core::{AbortReason, Bound, GlobalSnapshot, Graph, Key, NodeError, SnapshotError};
+use bank::{A, App, B, C, Group, Ledger, START, durable, on};
+use snapshot_core::{
+    AbortReason, Bound, GlobalSnapshot, Graph, Key, NodeError, Postcard, PostcardState, SnapshotError,
+    SnapshotNode,
+};
 use snapshot_store::{Fault, FaultyStore, MemoryStore, Operation};
 use snapshot_transport_mem::MemNetwork;
 
@@ -370,4 +373,30 @@ fn a_store_that_fails_at_the_start_ends_the_start_with_what_it_said() {
     let mut group = Group { network: group_network(), store: on(&store), apps: vec![], tune: |b| b };
     let error = group.boot(A).expect_err("nothing can be read");
     assert!(text(&error).starts_with("the store failed: cannot"), "{error}");
+}
+
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
+struct Later(u64);
+
+impl PostcardState for Later {
+    const VERSION: u32 = 2;
+}
+
+#[test]
+fn a_state_that_this_release_cannot_decode_ends_the_start_and_says_which_version_it_is_of() {
+    let (store, keys) = two_commits();
+    let builder = SnapshotNode::<Later, u64>::builder(group_network().transport(B)).codec(Postcard);
+    let start =
+        group_network().run(builder.store(store).fall_back(true).start(&mut Later(0))).expect("at once");
+    let error = text(&start.map(drop).expect_err("version 1 is not known"));
+    assert!(error.contains(&keys[1].to_string()) && error.contains("version 1"), "{error}");
+}
+
+#[test]
+fn a_store_without_a_byte_form_for_messages_is_refused_with_the_remedy() {
+    let builder =
+        SnapshotNode::<Ledger, u64>::builder(group_network().transport(B)).store(MemoryStore::new());
+    let start = group_network().run(builder.start(&mut Ledger::default())).expect("at once");
+    let error = text(&start.map(drop).expect_err("how shall messages be written?"));
+    assert!(error.contains("codec(Postcard)"), "{error}");
 }

@@ -228,6 +228,38 @@ fn an_interval_counts_from_the_last_snapshot_seen_from_anyone() {
     assert_eq!(group.processes[&A].reports.len(), 1, "the first member begins, the other only follows");
 }
 
+#[test]
+fn limits_may_be_as_large_as_one_likes() {
+    let endless = Duration::MAX;
+    let settings =
+        Settings { interval: Some(endless), deadline: endless, stall: endless, ..Settings::default() };
+    let mut group = Group::new(Graph::mesh([A, B]), settings, 1);
+    group.pass_time(Duration::from_secs(1));
+    group.boot_all();
+    group.initiate(A).unwrap();
+    assert_eq!(group.processes[&A].coordinator.poll_timeout(), Some(endless));
+    group.settle();
+    assert_eq!(group.check_cuts(), 1);
+}
+
+#[test]
+fn a_process_whose_node_was_taken_over_ends_with_an_error() {
+    // S1: "a running one has been replaced and ends with an error".
+    let settings = Settings { durable: true, deadline: Duration::from_secs(1), ..Settings::default() };
+    let mut group = Group::new(Graph::mesh([A, B]), settings, 1);
+    group.boot_all();
+    group.settle();
+    let paused = group.processes.remove(&A).unwrap();
+    group.boot(A); // a second process of A, while the first is only paused
+    group.settle();
+    let generation = group.processes[&A].coordinator.generation();
+    assert_eq!(generation, snapshot_core::Generation(2));
+    group.processes.insert(A, paused); // it wakes, and looks at the journal
+    group.pass_time(Duration::from_secs(2));
+    group.settle();
+    assert_eq!(group.processes[&A].failed, Some(Failure::Replaced { generation }));
+}
+
 // ---- what a peer may not do -----------------------------------------------------------------------------------------
 
 fn lone(settings: Settings) -> Coordinator {

@@ -43,7 +43,8 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
             Phase::Idle | Phase::Over => None,
             Phase::Recovering(_) => self.recovery.retry_at,
             Phase::Running => {
-                let stall = self.is_stuck().then(|| self.schedule.last_move + self.settings.stall);
+                let stall =
+                    self.is_stuck().then(|| self.schedule.last_move.saturating_add(self.settings.stall));
                 [self.next_deadline(), self.next_interval(), self.next_look(), stall]
                     .into_iter()
                     .flatten()
@@ -70,7 +71,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
                     self.schedule.news(now);
                     self.lane.look = true;
                 }
-                if self.is_stuck() && self.schedule.last_move + self.settings.stall <= now {
+                if self.is_stuck() && self.schedule.last_move.saturating_add(self.settings.stall) <= now {
                     self.schedule.moved(now);
                     let queued = self.channels.iter().filter(|c| c.load().0 > 0);
                     let waiting_for = queued.map(|c| c.peer.id()).collect();
@@ -87,7 +88,10 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         // Once the record is being written, only the store can say how it ends.
         let tallies = self.commits.tallies.iter().filter(|(id, _)| !self.is_committing(**id));
         let tallies = tallies.map(|(id, tally)| (*id, tally.begun));
-        recording.chain(writing).chain(tallies).map(|(id, begun)| (id, begun + self.settings.deadline))
+        recording
+            .chain(writing)
+            .chain(tallies)
+            .map(|(id, begun)| (id, begun.saturating_add(self.settings.deadline)))
     }
 
     fn next_deadline(&self) -> Option<Duration> {
@@ -110,14 +114,16 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         // Staggered, so that members who saw the last one together do not begin the next one together.
         let members = self.topology.members();
         let rank = members.binary_search(&self.topology.me()).unwrap_or(0);
-        let stagger = interval.mul_f64(rank as f64 / (4 * members.len()) as f64);
-        Some(self.schedule.last_snapshot + interval + stagger)
+        let share = u32::try_from(4 * members.len()).unwrap_or(u32::MAX);
+        let stagger = (interval / share).saturating_mul(u32::try_from(rank).unwrap_or(0));
+        Some(self.schedule.last_snapshot.saturating_add(interval).saturating_add(stagger))
     }
 
     /// The next look at the journal: where none commits, this node may have been left behind (F3a).
     fn next_look(&self) -> Option<Duration> {
-        let patience = self.settings.interval.map_or(self.settings.deadline, |interval| interval * 2);
+        let patience =
+            self.settings.interval.map_or(self.settings.deadline, |interval| interval.saturating_mul(2));
         let idle = self.settings.durable && !self.lane.look;
-        idle.then(|| self.schedule.last_news + patience.max(Duration::from_millis(10)))
+        idle.then(|| self.schedule.last_news.saturating_add(patience.max(Duration::from_millis(10))))
     }
 }

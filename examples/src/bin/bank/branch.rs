@@ -158,8 +158,9 @@ pub(crate) async fn run(flags: BranchFlags) -> Result<(), BranchError> {
                         sent += 1;
                     }
                 }
-                if open && snapshots.is_due() {
-                    let handle = node.handle();
+                let handle = node.handle();
+                // While one runs here another would only cross it.
+                if open && snapshots.is_due() && handle.running().is_empty() {
                     snapshots.asked = Some(Box::pin(async move { handle.snapshot().await }));
                 }
                 if !open && !quiet && snapshots.asked.is_none() {

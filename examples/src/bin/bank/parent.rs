@@ -101,6 +101,7 @@ struct Run {
     /// Committed snapshots whose row is not printed yet.
     rows: VecDeque<(Row, Instant)>,
     took: BTreeMap<SnapshotId, u64>,
+    aborted: BTreeSet<SnapshotId>,
     announced: BTreeSet<SnapshotId>,
     /// Those of which it was said that they are given up.
     mourned: BTreeSet<SnapshotId>,
@@ -147,6 +148,7 @@ impl Run {
             printed: now,
             rows: VecDeque::new(),
             took: BTreeMap::new(),
+            aborted: BTreeSet::new(),
             announced: BTreeSet::new(),
             mourned: BTreeSet::new(),
             gap: 0,
@@ -213,8 +215,8 @@ impl Run {
                 self.took.insert(*snapshot, *took);
             }
             Report::Aborted { snapshot, by, why } => {
-                // Every branch says so; the one that gave it up is enough.
-                if *by == branch.to_string() {
+                // Every branch says so, and once is enough.
+                if self.aborted.insert(*snapshot) {
                     self.screen.aborted(*snapshot, by, why).map_err(RunError::Print)?;
                 }
             }

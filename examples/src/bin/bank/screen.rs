@@ -95,8 +95,8 @@ impl Screen {
         }
         let _ = write!(
             header,
-            " {:>18} {:>11} {:>9} {:>9} {:>8}",
-            "in flight", "total", "took ms", "bytes", "gap ms"
+            " {:>21} {:>11} {:>9} {:>9} {:>8}",
+            "in flight (transfers)", "total", "took ms", "bytes", "gap ms"
         );
         self.line(&header)
     }
@@ -116,11 +116,11 @@ impl Screen {
         for (_, held) in &holdings.held {
             let _ = write!(line, " {held:>9}");
         }
-        let in_flight = format!("{} in {}", holdings.in_flight, holdings.transfers);
+        let in_flight = format!("{} ({})", holdings.in_flight, holdings.transfers);
         let took = took.map_or_else(|| "?".to_owned(), |took| format!("{:.1}", millis(took)));
         let _ = write!(
             line,
-            " {in_flight:>18} {:>11} {took:>9} {bytes:>9} {:>8.1}",
+            " {in_flight:>21} {:>11} {took:>9} {bytes:>9} {:>8.1}",
             holdings.total(),
             millis(*gap)
         );
