@@ -91,6 +91,8 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     pub(super) fn begin_recovery(&mut self, _now: Duration, why: Why) {
         if self.phase == Phase::Running {
             self.phase = Phase::Recovering(why);
+            // Sets may have become whole since the last look.
+            self.recovery.looked = None;
             self.read_on();
         }
     }
@@ -116,7 +118,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
             Phase::Recovering(Why::Start) => self.fail(Failure::Store { error }),
             Phase::Recovering(_) => {
                 self.emit(Event::StoreFailed { error });
-                self.recovery.retry_at = Some(now + RETRY);
+                self.recovery.retry_at = Some(now.saturating_add(RETRY));
             }
             _ => self.emit(Event::StoreFailed { error }),
         }

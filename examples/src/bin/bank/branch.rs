@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use snapshot_core::{
     Bound, Event, Failure, LinkUse, NodeError, NodeId, Postcard, Retention, SendError, SnapshotError,
-    SnapshotNode, SnapshotReport, TopologyError,
+    SnapshotHandle, SnapshotNode, SnapshotPhase, SnapshotReport, TopologyError,
 };
 use snapshot_examples::children::{self, Orders};
 use snapshot_store::{DirectoryStore, OpenError};
@@ -158,9 +158,8 @@ pub(crate) async fn run(flags: BranchFlags) -> Result<(), BranchError> {
                         sent += 1;
                     }
                 }
-                let handle = node.handle();
-                // While one runs here another would only cross it.
-                if open && snapshots.is_due() && handle.running().is_empty() {
+                if open && snapshots.is_due() && !is_taking_one(&node.handle()) {
+                    let handle = node.handle();
                     snapshots.asked = Some(Box::pin(async move { handle.snapshot().await }));
                 }
                 if !open && !quiet && snapshots.asked.is_none() {
@@ -186,6 +185,11 @@ pub(crate) async fn run(flags: BranchFlags) -> Result<(), BranchError> {
         // A neighbour that left a moment earlier takes nothing more.
         Err(_) => Ok(()),
     }
+}
+
+/// Whether this branch has work to do for a snapshot: another one would only cross it.
+fn is_taking_one(handle: &SnapshotHandle) -> bool {
+    handle.running().iter().any(|status| status.phase != SnapshotPhase::AwaitingOutcome)
 }
 
 fn tell(report: &Report) -> io::Result<()> {

@@ -246,7 +246,7 @@ impl Course {
             let back = |branch: &NodeId| way.back.get(branch).is_some_and(|back| Some(back.0) == newest);
             return format!("{} to go back to the newest committed snapshot", missing(&back));
         }
-        "a committed snapshot".to_owned()
+        "the next committed snapshot".to_owned()
     }
 
     /// All branches are there, and there was a commit since the last kill.
