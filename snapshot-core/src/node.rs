@@ -69,6 +69,8 @@ pub struct SnapshotNode<S: StateProvider, M> {
     inbox: Inbox<M>,
     storing: FuturesUnordered<Storing<M, S::Captured>>,
     events: VecDeque<Event<M, S::Captured>>,
+    /// A state to go back to, which waits until earlier events are handed out.
+    restored: Option<Option<S::Captured>>,
     timer: Option<(Duration, BoxFuture<'static, ()>)>,
     desk: Arc<Desk>,
     /// Requests without a handle that waits: `snapshot()`.
@@ -118,6 +120,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
             inbox: Inbox::with_capacity(INBOX),
             storing: FuturesUnordered::new(),
             events: VecDeque::new(),
+            restored: None,
             timer: None,
             desk: Arc::new(Desk::default()),
             asked: false,
@@ -135,9 +138,9 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
     pub(crate) async fn run_start(&mut self, state: &mut S) -> Result<(), NodeError> {
         let now = self.clock.now();
         self.coordinator.start(now);
-        self.drain(state);
+        self.drain();
         poll_fn(|cx| {
-            while self.poll_store(cx, state) {}
+            while self.poll_store(cx, state) || self.install(state) {}
             match self.failed.take() {
                 Some(error) => Poll::Ready(Err(self.end(error))),
                 None if self.coordinator.is_running() => Poll::Ready(Ok(())),
@@ -233,8 +236,11 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
     }
 
     /// Whether new work is welcome. Guard every source of new work with it: a `select!` arm's `if`.
+    ///
+    /// Also not before the application has been told that its state has gone back: what it began before that would look like
+    /// a part of what never happened.
     pub fn has_room(&self) -> bool {
-        self.coordinator.has_room()
+        self.coordinator.has_room() && !matches!(self.events.front(), Some(Event::RolledBack { .. }))
     }
 
     /// The number of the present turn: its effects are covered by the first [`Event::Committed`] whose turn is not less.

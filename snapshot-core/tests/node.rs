@@ -58,6 +58,18 @@ fn a_committed_snapshot_is_announced_to_all_with_the_turn_that_it_covers() {
 }
 
 #[test]
+fn a_process_that_resumed_has_no_room_for_new_work_before_it_was_told() {
+    let mut group = Group::new(&Graph::new([A]), durable());
+    assert!(group.app(A).node.has_room(), "the first start has nothing to tell");
+    group.snapshot(A).expect("it commits");
+    group.kill(A);
+    group.boot(A).expect("it resumes");
+    assert!(!group.app(A).node.has_room());
+    group.until(|apps| apps[0].saw("RolledBack") == 1);
+    assert!(group.app(A).node.has_room());
+}
+
+#[test]
 fn a_killed_process_resumes_and_the_group_goes_back_with_it() {
     let mut group = Group::new(&Graph::mesh([A, B, C]), durable());
     group.until(|apps| apps.iter().all(|app| app.node.has_room()));

@@ -24,8 +24,9 @@ pub enum Output<M, C> {
         /// What to do.
         request: StoreRequest<M, C>,
     },
-    /// Install this state, if there is one, and call
-    /// [`handle_restored`](crate::SnapshotCoordinator::handle_restored) before anything else.
+    /// Hand out all events before this one, then install this state, if there is one, call
+    /// [`handle_restored`](crate::SnapshotCoordinator::handle_restored), and hand out the event that follows before the
+    /// application does anything else. Until then nothing is handed out and there is no room for new work.
     Restore {
         /// The state; `None`: the one that the application started with stands.
         state: Option<C>,

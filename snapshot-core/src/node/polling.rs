@@ -41,6 +41,9 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
             if let Some(event) = self.events.pop_front() {
                 return Poll::Ready(Ok(event));
             }
+            if self.install(state) {
+                continue;
+            }
             if self.ended {
                 return Poll::Ready(Err(NodeError::Ended));
             }
@@ -77,32 +80,43 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
         true
     }
 
-    /// Gives the coordinator one input, with the state to capture from, and does what it asks.
-    pub(super) fn feed<R>(
+    /// Gives the coordinator one input of this moment, with the state to capture from, and does what it asks.
+    fn feed<R>(
         &mut self,
         state: &mut S,
         input: impl FnOnce(&mut Rules<S, M>, Duration, &mut Capturing<'_, S>) -> R,
     ) {
-        self.input(state, input);
-        self.drain(state);
+        self.input(self.clock.now(), state, input);
+        self.drain();
     }
 
     /// Gives the coordinator one input; [`drain`](Self::drain) must follow.
-    pub(super) fn input<R>(
+    fn input<R>(
         &mut self,
+        now: Duration,
         state: &mut S,
         input: impl FnOnce(&mut Rules<S, M>, Duration, &mut Capturing<'_, S>) -> R,
     ) -> R {
-        let begun = self.clock.now();
         let mut capture = || {
             let begun = self.clock.now();
             let state = state.capture();
             Capture { state, took: self.clock.now().saturating_sub(begun) }
         };
-        input(&mut self.coordinator, begun, &mut capture)
+        input(&mut self.coordinator, now, &mut capture)
     }
 
-    pub(super) fn drain(&mut self, state: &mut S) {
+    /// Installs a state that waits for it. Only when all earlier events are handed out: the next one is then the one that
+    /// tells of it, in the same poll, so that nobody sees the state gone back and has not been told.
+    pub(super) fn install(&mut self, state: &mut S) -> bool {
+        let Some(restored) = self.restored.take() else { return false };
+        if let Some(restored) = restored {
+            state.install(restored);
+        }
+        self.feed(state, |coordinator, now, capture| coordinator.handle_restored(now, capture));
+        true
+    }
+
+    pub(super) fn drain(&mut self) {
         while let Some(output) = self.coordinator.poll_output() {
             match output {
                 Output::Event(event) => self.take_event(event),
@@ -118,13 +132,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
                         self.storing.push(perform.boxed());
                     }
                 }
-                Output::Restore { state: restored } => {
-                    // Installing and handing out the event happen in one poll: a cancelled `next` does both or neither.
-                    if let Some(restored) = restored {
-                        state.install(restored);
-                    }
-                    self.feed(state, |coordinator, now, capture| coordinator.handle_restored(now, capture));
-                }
+                Output::Restore { state } => self.restored = Some(state),
                 Output::Failed(failure) => {
                     self.failed.get_or_insert(failure.into());
                 }
@@ -158,7 +166,9 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
         self.asked = false;
         // Those who wait must be known before the outputs are drained: a group of one may report at once.
         let requests = std::mem::take(&mut self.requests);
-        match self.input(state, |coordinator, now, capture| coordinator.initiate(now, capture)) {
+        match self
+            .input(self.clock.now(), state, |coordinator, now, capture| coordinator.initiate(now, capture))
+        {
             Ok(id) => {
                 self.waiting.entry(id).or_default().extend(requests);
             }
@@ -169,7 +179,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
                 }
             }
         }
-        self.drain(state);
+        self.drain();
         true
     }
 
@@ -221,13 +231,16 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
         if self.receiving.is_none() && !self.coordinator.wants_frames() || !self.poll_inbox(cx) {
             return false;
         }
+        // One look at the clock for all that has come at once.
+        let now = self.clock.now();
         while let Some(item) = self.inbox.pop() {
-            self.feed(state, |coordinator, now, capture| match item {
+            self.input(now, state, |coordinator, now, capture| match item {
                 Incoming::Frame { from, frame } => coordinator.handle_frame(now, from, frame, capture),
                 Incoming::Up(peer) => coordinator.handle_up(now, peer),
                 Incoming::Lost { peer, why } => coordinator.handle_lost(now, peer, why, capture),
                 Incoming::Left(peer) => coordinator.handle_left(now, peer, capture),
             });
+            self.drain();
         }
         true
     }

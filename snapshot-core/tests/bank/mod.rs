@@ -61,13 +61,14 @@ impl App {
         if self.error.is_some() {
             return false;
         }
-        let event = {
-            let next = pin!(self.node.next(&mut self.ledger));
-            match next.poll(cx) {
-                Poll::Pending => return false,
-                Poll::Ready(event) => event,
-            }
-        };
+        let generation = self.node.generation();
+        let event = pin!(self.node.next(&mut self.ledger)).poll(cx);
+        let told = matches!(event, Poll::Ready(Ok(Event::RolledBack { .. }) | Err(_)));
+        assert!(
+            told || self.node.generation() == generation,
+            "the state went back, and all it said was {event:?}"
+        );
+        let Poll::Ready(event) = event else { return false };
         match event {
             Ok(Event::Message { message, .. }) => {
                 self.ledger.balance += message;

@@ -180,6 +180,7 @@ pub(crate) const GOODBYE: [u8; 5] = [1, 0, 0, 0, 0x40];
 /// A neighbour made of a bare socket: node `me` of the mesh dials node 1, and the handshake is done.
 pub(crate) async fn bare_neighbour(members: &[u64], me: u64, at: SocketAddr, max_frame: u32) -> TcpStream {
     let mut socket = TcpStream::connect(at).await.unwrap();
+    socket.set_nodelay(true).unwrap(); // what is written has then arrived, here on the loopback
     let hello = account(&mesh(members, me), 1, max_frame);
     socket.write_all(&handshake(1, HELLO, &hello)).await.unwrap();
     assert_eq!(read_handshake(&mut socket).await.0, WELCOME);
