@@ -1,6 +1,6 @@
 //! What a node hands to its application.
 
-use crate::{AbortReason, Generation, LocalSnapshot, NodeId, Peer, SnapshotId, Turn};
+use crate::{AbortReason, Generation, LocalSnapshot, NodeId, Peer, SnapshotId, SnapshotReport, Turn};
 
 /// What [`SnapshotNode::next`](crate::SnapshotNode::next) hands out, one at a time.
 ///
@@ -34,6 +34,8 @@ pub enum Event<M, C> {
         snapshot: SnapshotId,
         /// The last turn of this node that it covers.
         turn: Turn,
+        /// At the node that began it, be it on the interval: what it was like. Elsewhere `None`.
+        report: Option<SnapshotReport>,
     },
     /// The group has gone back, and the state stands where the snapshot was. Also the first event of a process that has
     /// resumed.

@@ -186,6 +186,8 @@ fn snapshots_come_on_an_interval() {
     let mut group = Group::tuned(&Graph::mesh([A, B, C]), durable(), |b| b.interval(Duration::from_secs(60)));
     group.until(|apps| apps.iter().all(|app| app.committed.len() == 3));
     assert_eq!(group.network.now().as_secs(), 180);
+    let reported: Vec<_> = group.apps.iter().map(|app| app.saw("report: Some(SnapshotReport")).collect();
+    assert_eq!(reported, [3, 0, 0], "the node that began them says what they were like");
 }
 
 #[test]

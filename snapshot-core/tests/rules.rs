@@ -260,6 +260,65 @@ fn a_process_whose_node_was_taken_over_ends_with_an_error() {
     assert_eq!(group.processes[&A].failed, Some(Failure::Replaced { generation }));
 }
 
+/// A has gone on to generation 2, and B has not heard of it.
+fn left_behind() -> Group {
+    let settings = Settings { durable: true, ..Settings::default() };
+    let mut group = Group::new(Graph::mesh([A, B]), settings, 1);
+    group.boot_all();
+    group.settle();
+    group.crash(A);
+    group.boot(A);
+    while group.serve(A) {}
+    group.channels.get_mut(&(A, B)).unwrap().clear();
+    assert_eq!(group.processes[&A].coordinator.generation().0, 2);
+    group
+}
+
+#[test]
+fn a_frame_of_an_older_generation_is_dropped_and_answered_once() {
+    // F3a: "a dropped older frame is answered with the dropper's `Hello`, number 0".
+    let mut group = left_behind();
+    pay(&mut group, B, A);
+    pay(&mut group, B, A);
+    while group.deliver((B, A)) {}
+    assert_eq!(kinds(&group, A, B), [FrameKind::Hello], "one answer, however many frames");
+    assert_eq!(group.channels[&(A, B)][0].stamp.number(), 0);
+    group.settle();
+    assert_eq!(group.processes[&B].coordinator.generation().0, 2);
+    assert_eq!(group.balance(), group.total);
+}
+
+#[test]
+fn a_node_that_was_left_behind_in_silence_learns_it_from_the_journal() {
+    // F3a: "a node reads its end whenever a snapshot aborts or none commits within an interval".
+    let mut group = left_behind();
+    group.pass_time(Duration::from_secs(31));
+    group.settle();
+    assert_eq!(group.processes[&B].coordinator.generation().0, 2);
+}
+
+#[test]
+fn a_set_that_is_whole_is_committed_by_whoever_starts_next() {
+    // Recovery, "Start": "for a set of parts of the newest generation that is whole and may be committed: write `Commit`".
+    let settings = Settings { durable: true, ..Settings::default() };
+    let mut group = Group::new(Graph::mesh([A, B]), settings, 1);
+    group.boot_all();
+    group.settle();
+    let id = group.initiate(A).unwrap();
+    while group.deliver((A, B)) || group.deliver((B, A)) {}
+    assert!(group.serve(A) && group.serve(B), "both parts are durable");
+    while group.deliver((B, A)) {}
+    assert_eq!(group.processes[&A].asked.len(), 1, "the commit record is asked for, and not yet written");
+    group.crash(A);
+    group.boot(A);
+    group.settle();
+    for process in group.processes.values() {
+        let back =
+            process.events.iter().find(|event| event.starts_with("RolledBack")).expect("all have gone back");
+        assert!(back.contains(&format!("snapshot: Some({id:?})")), "{back}");
+    }
+}
+
 // ---- what a peer may not do -----------------------------------------------------------------------------------------
 
 fn lone(settings: Settings) -> Coordinator {

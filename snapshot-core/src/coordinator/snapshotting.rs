@@ -181,7 +181,8 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         self.schedule.news(now);
         if let Some(turn) = self.commits.committed(id) {
             self.revision += 1;
-            self.emit(Event::Committed { snapshot: id, turn });
+            let report = self.commits.tallies.get(&id).map(|tally| tally.report(id, now, true));
+            self.emit(Event::Committed { snapshot: id, turn, report });
         }
     }
 
