@@ -298,6 +298,26 @@ fn a_node_that_was_left_behind_in_silence_learns_it_from_the_journal() {
 }
 
 #[test]
+fn a_tail_that_was_lost_shows_as_soon_as_the_connection_is_back() {
+    // F4: nothing else is sent, no snapshot is taken, no time passes.
+    let settings = Settings { durable: true, ..Settings::default() };
+    let mut group = Group::new(Graph::ring([A, B, C]), settings, 1);
+    group.boot_all();
+    group.settle();
+    pay(&mut group, A, B);
+    group.channels.get_mut(&(A, B)).unwrap().clear();
+    for (id, peer) in [(A, B), (B, A)] {
+        group.lost(id, peer);
+    }
+    for (id, peer) in [(A, B), (B, A)] {
+        group.up(id, peer);
+    }
+    group.settle();
+    assert!(group.processes.values().all(|p| p.coordinator.generation().0 == 2));
+    assert_eq!(group.balance(), group.total);
+}
+
+#[test]
 fn a_set_that_is_whole_is_committed_by_whoever_starts_next() {
     // Recovery, "Start": "for a set of parts of the newest generation that is whole and may be committed: write `Commit`".
     let settings = Settings { durable: true, ..Settings::default() };

@@ -304,7 +304,6 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         self.schedule.heard(now);
         self.channels.iter_mut().for_each(super::Channel::reset);
         self.weigh_outbox();
-        self.untaken.clear();
         for (sender, messages) in loaded.channels {
             let Some(from) = self.topology.peer(sender) else { continue };
             for message in messages {

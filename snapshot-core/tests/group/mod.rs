@@ -152,7 +152,7 @@ impl Group {
         self.graph.at(id).unwrap().peers().map(|p| p.id()).collect()
     }
 
-    fn up(&mut self, id: NodeId, peer: NodeId) {
+    pub fn up(&mut self, id: NodeId, peer: NodeId) {
         let now = self.now;
         if let Some(process) = self.processes.get_mut(&id) {
             let peer = process.coordinator.topology().peer(peer).unwrap();
@@ -161,7 +161,7 @@ impl Group {
         }
     }
 
-    fn lost(&mut self, id: NodeId, peer: NodeId) {
+    pub fn lost(&mut self, id: NodeId, peer: NodeId) {
         self.input(id, |c, now, capture| {
             let peer = c.topology().peer(peer).unwrap();
             c.handle_lost(now, peer, "gone".to_owned(), capture);
