@@ -35,7 +35,7 @@ pub enum Event<M, C> {
         /// The last turn of this node that it covers.
         turn: Turn,
         /// At the node that began it, be it on the interval: what it was like. Elsewhere `None`.
-        report: Option<SnapshotReport>,
+        report: Option<Box<SnapshotReport>>,
     },
     /// The group has gone back, and the state stands where the snapshot was. Also the first event of a process that has
     /// resumed.
@@ -71,7 +71,7 @@ pub enum Event<M, C> {
     },
     /// Without a store: this node's part of a snapshot. The group's parts make a
     /// [`GlobalSnapshot`](crate::GlobalSnapshot).
-    LocalSnapshot(LocalSnapshot<C, M>),
+    LocalSnapshot(Box<LocalSnapshot<C, M>>),
     /// A neighbour cannot be reached. Sends to it wait. Without a store it stays lost.
     PeerLost {
         /// The neighbour.

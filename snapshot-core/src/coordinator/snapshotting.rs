@@ -106,7 +106,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
                 .push_back(Output::Store { ticket: writing.ticket, request: StoreRequest::WritePart(local) });
             self.commits.writing.insert(id, writing);
         } else {
-            self.emit(Event::LocalSnapshot(local));
+            self.emit(Event::LocalSnapshot(Box::new(local)));
             let nothing = PartRef { turn: writing.turn, size: 0, checksum: 0 };
             self.give_receipt(now, id, &writing, nothing);
         }
@@ -181,7 +181,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         self.schedule.news(now);
         if let Some(turn) = self.commits.committed(id) {
             self.revision += 1;
-            let report = self.commits.tallies.get(&id).map(|tally| tally.report(id, now, true));
+            let report = self.commits.tallies.get(&id).map(|tally| Box::new(tally.report(id, now, true)));
             self.emit(Event::Committed { snapshot: id, turn, report });
         }
     }

@@ -77,7 +77,7 @@ impl App {
             Ok(event) => {
                 self.events.push(format!("{event:?}"));
                 match event {
-                    Event::LocalSnapshot(local) => self.locals.push(local),
+                    Event::LocalSnapshot(local) => self.locals.push(*local),
                     Event::Committed { turn, .. } => self.committed.push(turn),
                     _ => {}
                 }

@@ -264,7 +264,7 @@ impl Group {
                 let promised = self.promised.get(&id).copied().unwrap_or_default();
                 assert!(turn >= promised, "{id} went back to {turn}, but {promised} had been covered");
             }
-            Event::LocalSnapshot(local) => process.locals.push(local),
+            Event::LocalSnapshot(local) => process.locals.push(*local),
             Event::SnapshotAborted { snapshot, .. } => process.aborted.push(snapshot),
             Event::Violation { peer, what } => panic!("{id} accuses {peer}: {what}"),
             _ => {}

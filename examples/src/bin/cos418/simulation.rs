@@ -290,7 +290,7 @@ impl<'a> Simulation<'a> {
     fn take_output(&mut self, index: usize, output: Output<Tokens, Tokens>) -> Result<(), Trouble> {
         let what = match output {
             Output::Event(Event::LocalSnapshot(local)) => {
-                self.collect(local);
+                self.collect(*local);
                 return Ok(());
             }
             Output::Failed(failure) => return Err(Trouble::Ended(Box::new(failure))),
