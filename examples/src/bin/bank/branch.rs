@@ -1,13 +1,11 @@
 //! A branch: one process, one node of the group. This is the program that uses the library; all else in `bank` watches it.
 
-use std::future::{Future, pending};
 use std::io;
-use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use snapshot_core::{
-    Bound, Event, Failure, LinkUse, NodeError, NodeId, Postcard, Retention, SendError, SnapshotError,
-    SnapshotHandle, SnapshotNode, SnapshotPhase, SnapshotReport, TopologyError,
+    Bound, Event, Failure, LinkUse, NodeError, NodeId, Postcard, Retention, SendError, SnapshotHandle,
+    SnapshotNode, SnapshotPhase, TopologyError,
 };
 use snapshot_examples::children::{self, Orders};
 use snapshot_store::{DirectoryStore, OpenError};
@@ -101,6 +99,7 @@ pub(crate) async fn run(flags: BranchFlags) -> Result<(), BranchError> {
         .store(DirectoryStore::open_existing(Folder::store_in(&flags.store))?)
         .retention(Retention::All)
         .fall_back(flags.fall_back)
+        .interval(Duration::from_millis(flags.interval))
         .outbox(LOW, HIGH)
         .start(&mut ledger)
         .await?;
@@ -109,7 +108,6 @@ pub(crate) async fn run(flags: BranchFlags) -> Result<(), BranchError> {
     let outgoing = topology.outgoing().filter(|peer| topology.outgoing_use(*peer) == Some(LinkUse::Messages));
     let neighbours: Vec<NodeId> = outgoing.map(|peer| peer.id()).collect();
     let batch = (TRANSFERS / bank.nodes).max(4);
-    let mut snapshots = Snapshots::every(Duration::from_millis(flags.interval), me, bank.nodes);
     let mut work = tokio::time::interval(WORK_EVERY);
     work.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut pulse = tokio::time::interval(PULSE_EVERY);
@@ -123,13 +121,14 @@ pub(crate) async fn run(flags: BranchFlags) -> Result<(), BranchError> {
         tokio::select! {
             event = node.next(&mut ledger) => match event? {
                 Event::Message { from, message } => ledger.take_in(from.id(), message)?,
-                Event::Committed { snapshot, .. } => {
-                    snapshots.seen();
+                Event::Committed { snapshot, report, .. } => {
+                    if let Some(report) = report {
+                        tell(&Report::Taken { snapshot, took: micros(report.took) })?;
+                    }
                     tell(&Report::Pulse { sent: std::mem::take(&mut sent), gap: gap.take() })?;
                     tell(&Report::Committed { snapshot })?;
                 }
                 Event::RolledBack { generation, snapshot, .. } => {
-                    snapshots.forget();
                     tell(&Report::RolledBack { generation, snapshot })?;
                 }
                 Event::FellBack { generation, to, given_up } => {
@@ -158,20 +157,11 @@ pub(crate) async fn run(flags: BranchFlags) -> Result<(), BranchError> {
                         sent += 1;
                     }
                 }
-                if open && snapshots.is_due() && !is_taking_one(&node.handle()) {
-                    let handle = node.handle();
-                    snapshots.asked = Some(Box::pin(async move { handle.snapshot().await }));
-                }
-                if !open && !quiet && snapshots.asked.is_none() {
+                if !open && !quiet && !is_taking_a_snapshot(&node.handle()) {
                     quiet = true;
                     tell(&Report::Quiet)?;
                 }
             }
-            answer = snapshots.answer() => match answer {
-                Ok(report) => tell(&Report::Taken { snapshot: report.snapshot, took: micros(report.took) })?,
-                // It is reported as an event where it had begun, and is tried again in any case.
-                Err(_) => snapshots.seen(),
-            },
             _ = pulse.tick() => tell(&Report::Pulse { sent: std::mem::take(&mut sent), gap: gap.take() })?,
             order = orders.next() => match order.as_str() {
                 QUIET => open = false,
@@ -187,8 +177,8 @@ pub(crate) async fn run(flags: BranchFlags) -> Result<(), BranchError> {
     }
 }
 
-/// Whether this branch has work to do for a snapshot: another one would only cross it.
-fn is_taking_one(handle: &SnapshotHandle) -> bool {
+/// Whether this branch has work to do for a snapshot.
+fn is_taking_a_snapshot(handle: &SnapshotHandle) -> bool {
     handle.running().iter().any(|status| status.phase != SnapshotPhase::AwaitingOutcome)
 }
 
@@ -198,48 +188,6 @@ fn tell(report: &Report) -> io::Result<()> {
 
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// When this branch asks for snapshots: an interval after the last commit that anybody has made. It asks by a handle, and
-/// not by the builder's `interval`, to learn how long each one took.
-struct Snapshots {
-    interval: Duration,
-    due: Instant,
-    asked: Option<Asked>,
-}
-
-type Asked = Pin<Box<dyn Future<Output = Answer> + Send>>;
-type Answer = Result<SnapshotReport, SnapshotError>;
-
-impl Snapshots {
-    /// Later branches wait a little longer, so that they do not all ask at once, and one asks where others cannot.
-    fn every(interval: Duration, me: NodeId, nodes: u32) -> Self {
-        let rank = u32::try_from(me.0.saturating_sub(1)).unwrap_or(nodes);
-        let interval = interval + interval * rank / (4 * nodes);
-        Self { interval, due: Instant::now() + interval, asked: None }
-    }
-
-    fn seen(&mut self) {
-        self.due = Instant::now() + self.interval;
-    }
-
-    /// The group has gone back, and what was asked for with it.
-    fn forget(&mut self) {
-        self.asked = None;
-        self.seen();
-    }
-
-    fn is_due(&self) -> bool {
-        self.asked.is_none() && Instant::now() >= self.due
-    }
-
-    /// Waits for the answer to what was asked; cancel safe.
-    async fn answer(&mut self) -> Answer {
-        let Some(asked) = &mut self.asked else { return pending().await };
-        let answer = asked.await;
-        self.asked = None;
-        answer
-    }
 }
 
 /// The longest time between two passes of the message loop.
