@@ -260,6 +260,17 @@ fn a_node_closes_though_a_neighbour_is_gone_before_it_could_be_told() {
     group.network.run(second.node.close()).expect("it does not wait for ever").expect("in good order");
 }
 
+#[test]
+fn a_node_and_what_it_does_can_move_between_threads() {
+    fn moves<T: Send>(_: &T) {}
+    let mut group = Group::new(&Graph::mesh([A, B]), durable());
+    let app = group.app(A);
+    moves(&app.node);
+    moves(&app.node.handle());
+    moves(&app.node.flush());
+    moves(&app.node.next(&mut app.ledger));
+}
+
 // ---- what is wrong with a store ------------------------------------------------------------------------------------
 
 fn two_commits() -> (MemoryStore, Vec<Key>) {
