@@ -108,11 +108,12 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
 
     /// Whether there is room for what the transport may have. While a snapshot records, the node reads ahead, so that the
     /// snapshot depends on the links and not on how fast the application takes messages; while it rolls back, it reads
-    /// nothing (F3).
+    /// nothing (F3). Nor at the hard bound of the outbox, since frames that are passed on or answered fill it too.
     pub fn wants_frames(&self) -> bool {
         let bound = self.settings.inbox;
         let (messages, bytes) = (self.untaken.queue.len(), self.untaken.bytes);
         self.phase == Phase::Running
+            && !self.settings.outbox_hard.is_reached(self.load.0, self.load.1)
             && (!bound.is_reached(messages, bytes)
                 || !self.recordings.is_empty()
                     && bytes < bound.bytes.saturating_add(self.settings.max_recorded_bytes))

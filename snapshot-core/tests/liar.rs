@@ -1,0 +1,93 @@
+//! A peer that says anything at all: no panic, nothing without a bound, and the channel to an honest peer goes on.
+
+mod group;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use group::{Branch, Coordinator, Random, Transfer};
+use snapshot_core::{
+    Body, Bound, Capture, Event, Frame, Frames, Generation, Graph, NodeId, Output, Settings, Stamp,
+};
+
+const ME: NodeId = NodeId(1);
+const LIAR: NodeId = NodeId(2);
+const HONEST: NodeId = NodeId(3);
+
+/// Control frames that a node sends in the course of its life, to be bent.
+fn samples() -> Vec<Bytes> {
+    let graph = Graph::mesh([ME, LIAR, HONEST]);
+    let mut group = group::Group::new(graph, Settings::default(), 1);
+    group.boot_all();
+    group.initiate(LIAR);
+    group.initiate(ME);
+    group.deliver((ME, HONEST));
+    group.pass_time(Duration::from_secs(31));
+    let frames = group.channels.values().flatten();
+    frames
+        .filter_map(|frame| if let Body::Control(bytes) = &frame.body { Some(bytes.clone()) } else { None })
+        .collect()
+}
+
+fn bent(random: &mut Random, samples: &[Bytes]) -> Bytes {
+    let mut bytes = samples[random.below(samples.len())].to_vec();
+    match random.below(4) {
+        0 => {}
+        1 => {
+            let at = random.below(bytes.len());
+            bytes[at] = random.draw() as u8;
+        }
+        2 => bytes.truncate(random.below(bytes.len() + 1)),
+        _ => bytes.extend((0..random.below(30)).map(|_| random.draw() as u8).collect::<Vec<_>>()),
+    }
+    bytes.into()
+}
+
+#[test]
+fn nothing_that_a_peer_says_can_cause_a_panic_or_break_a_bound() {
+    let samples = samples();
+    assert!(samples.len() > 8, "there is something to bend");
+    let (mut accused, mut begun) = (0, 0);
+    for seed in 0..100 {
+        let mut random = Random::new(seed);
+        let graph = Graph::mesh([ME, LIAR, HONEST]);
+        let (outbox_low, outbox_high) = (Bound::new(10, 1 << 10), Bound::new(20, 1 << 11));
+        let outbox_hard = Bound::new(2000, 1 << 20);
+        let settings =
+            Settings { max_running: 5, outbox_low, outbox_high, outbox_hard, ..Settings::default() };
+        let mut coordinator = Coordinator::new(graph.at(ME).unwrap(), settings, seed);
+        coordinator.start(Duration::ZERO);
+        let peers = [LIAR, HONEST].map(|id| coordinator.topology().peer(id).unwrap());
+        let mut capture = || Capture::new(Branch::default());
+        let mut number = 0;
+        for round in 0..3000_u64 {
+            if !coordinator.wants_frames() {
+                // The driver would wait until the queues are emptied.
+                for peer in peers {
+                    coordinator.take_outgoing(peer, &mut Frames::new());
+                    coordinator.handle_sent(Duration::ZERO, peer);
+                }
+                while coordinator.take_message().is_some() {}
+            }
+            // In order, for else the channel is closed at once: the liar keeps to the count.
+            let generation = if random.chance(97) { 1 } else { random.draw().max(1) };
+            number += u64::from(generation == 1);
+            let body = match random.below(6) {
+                0 => Body::Message(Transfer { amount: random.draw(), number: 0 }),
+                _ => Body::Control(bent(&mut random, &samples)),
+            };
+            let frame = Frame { stamp: Stamp::new(Generation(generation), number), body };
+            let now = Duration::from_millis(round * 20);
+            coordinator.handle_frame(now, peers[0], frame, &mut capture);
+            coordinator.handle_timeout(now, &mut capture);
+            while let Some(output) = coordinator.poll_output() {
+                assert!(!matches!(output, Output::Failed(_)), "seed {seed}: a peer must not end this node");
+                accused += usize::from(matches!(output, Output::Event(Event::Violation { .. })));
+            }
+            let running = coordinator.running().len();
+            begun += usize::from(running > 0);
+            assert!(running <= 5, "seed {seed}: {running} snapshots at a time");
+        }
+    }
+    assert!(accused > 10_000 && begun > 10_000, "these seeds try too little: {accused}, {begun}");
+}
