@@ -132,6 +132,18 @@ pub struct SnapshotCoordinator<M, C> {
 const MAX_FORESTALLED: usize = 256;
 
 /// A message was not sent.
+///
+/// ```
+/// use snapshot_core::{Graph, NodeId, SendError, SnapshotNode};
+/// # use snapshot_core::PostcardState;
+/// # #[derive(Clone, serde::Serialize, serde::Deserialize)] struct State;
+/// # impl PostcardState for State {}
+/// use snapshot_transport_mem::MemNetwork;
+/// let (network, [one, _two]) = MemNetwork::<u64>::mesh::<2>();
+/// let mut node = network.run(SnapshotNode::builder(one).start(&mut State))??;
+/// assert_eq!(node.send(NodeId(9), 5), Err(SendError::UnknownPeer { me: NodeId(1), to: NodeId(9) }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Error)]
 #[non_exhaustive]
 pub enum SendError {
@@ -160,6 +172,15 @@ pub enum SendError {
 }
 
 /// A snapshot was not begun.
+///
+/// ```
+/// use snapshot_core::{Capture, Graph, InitiateError, NodeId, Settings, SnapshotCoordinator};
+/// let topology = Graph::new([NodeId(1)]).at(NodeId(1))?;
+/// let mut node = SnapshotCoordinator::<u64, u64>::new(topology, Settings::default(), 1);
+/// let refused = node.initiate(std::time::Duration::ZERO, &mut || Capture::new(0));
+/// assert_eq!(refused, Err(InitiateError::NotRunning), "it was not started");
+/// # Ok::<(), snapshot_core::TopologyError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Error)]
 #[non_exhaustive]
 pub enum InitiateError {

@@ -46,6 +46,17 @@ impl NodeError {
 
 /// A snapshot that was asked for by a [`SnapshotHandle`](crate::SnapshotHandle) did not come to a good end. The application
 /// runs on, and the next one may.
+///
+/// ```
+/// use snapshot_core::{SnapshotError, SnapshotHandle};
+/// async fn try_twice(handle: SnapshotHandle) -> Result<(), SnapshotError> {
+///     match handle.snapshot().await {
+///         Err(SnapshotError::Aborted { reason, .. }) => println!("once more: {reason}"),
+///         other => return other.map(drop),
+///     }
+///     handle.snapshot().await.map(drop)
+/// }
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Error)]
 #[non_exhaustive]
 pub enum SnapshotError {

@@ -31,6 +31,12 @@ pub struct Stamp {
 }
 
 /// The bytes of a [`Stamp`], inline.
+///
+/// ```
+/// use snapshot_core::{Generation, Stamp};
+/// let bytes = Stamp::new(Generation(1), 1).to_bytes();
+/// assert_eq!(&bytes[..], [0, 1, 1]);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StampBytes {
     bytes: [u8; Stamp::MAX_LEN],
@@ -115,6 +121,12 @@ impl<'de> Deserialize<'de> for Stamp {
 }
 
 /// What a frame carries.
+///
+/// ```
+/// use snapshot_core::Body;
+/// let body = Body::Message("hello");
+/// assert!(matches!(body, Body::Message(text) if text.len() == 5));
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum Body<M> {
     /// A message of the application.
@@ -139,6 +151,20 @@ pub struct Frame<M> {
 }
 
 /// What a frame is, for those who watch channels: tracing, tests, simulations.
+///
+/// ```
+/// use snapshot_core::{FrameKind, Frames, Graph, NodeId, Settings, SnapshotCoordinator};
+/// let topology = Graph::mesh([NodeId(1), NodeId(2)]).at(NodeId(1))?;
+/// let peer = topology.peer(NodeId(2)).unwrap();
+/// let mut node = SnapshotCoordinator::<&str, ()>::new(topology, Settings::default(), 1);
+/// node.start(std::time::Duration::ZERO);
+/// node.send(peer, "hello")?;
+/// let mut frames = Frames::new();
+/// node.take_outgoing(peer, &mut frames);
+/// let kinds: Vec<_> = frames.iter().map(|frame| frame.kind().unwrap()).collect();
+/// assert_eq!(kinds, [FrameKind::Hello, FrameKind::Message]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum FrameKind {

@@ -103,6 +103,8 @@ mod transport;
 mod wire;
 
 pub use archive::{Archive, ArchiveError, Commit, CommittedPart, OpenedGeneration};
+/// The attribute for implementations of the traits here that have `async fn`s, from the crate of that name.
+pub use async_trait::async_trait;
 pub use builder::NodeBuilder;
 pub use clock::{Clock, SystemClock};
 pub use codec::{MessageCodec, RawBytes};

@@ -71,6 +71,13 @@ pub struct SnapshotReport {
 }
 
 /// One node's part of a snapshot.
+///
+/// ```
+/// use snapshot_core::SnapshotReport;
+/// fn longest_pause(report: &SnapshotReport) -> Option<std::time::Duration> {
+///     report.parts.iter().map(|part| part.capture).max()
+/// }
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct PartReport {
     /// The node.
@@ -100,6 +107,20 @@ impl SnapshotReport {
 }
 
 /// A snapshot that runs, as this node sees it: how far it is and what it waits for.
+///
+/// ```
+/// use snapshot_core::{Graph, NodeId, Settings, SnapshotCoordinator, SnapshotPhase};
+/// # use snapshot_core::Capture;
+/// let topology = Graph::mesh([NodeId(1), NodeId(2)]).at(NodeId(1))?;
+/// let mut node = SnapshotCoordinator::<u64, u64>::new(topology, Settings::default(), 1);
+/// node.start(std::time::Duration::ZERO);
+/// node.initiate(std::time::Duration::ZERO, &mut || Capture::new(7))?;
+/// let status = &node.running()[0];
+/// assert_eq!(status.phase, SnapshotPhase::Recording);
+/// assert_eq!(status.missing_markers, [NodeId(2)]);
+/// assert_eq!(status.missing_receipts, [NodeId(1), NodeId(2)]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct SnapshotStatus {
     /// Its name.
@@ -117,6 +138,13 @@ pub struct SnapshotStatus {
 }
 
 /// How far a node is with a snapshot.
+///
+/// ```
+/// use snapshot_core::{SnapshotPhase, SnapshotStatus};
+/// fn is_slow_store(status: &SnapshotStatus) -> bool {
+///     status.phase == SnapshotPhase::Writing
+/// }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum SnapshotPhase {

@@ -5,6 +5,12 @@ use std::time::Duration;
 use crate::Retention;
 
 /// A bound on something that is queued: whichever of the two is reached first.
+///
+/// ```
+/// use snapshot_core::{Bound, Settings};
+/// let settings = Settings { inbox: Bound::new(100, 1 << 20), ..Settings::default() };
+/// assert_eq!(settings.inbox.frames, 100);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Bound {
     /// In frames or messages.

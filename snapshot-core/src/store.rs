@@ -66,6 +66,16 @@ impl<T: SnapshotStore + ?Sized> SnapshotStore for Arc<T> {
 }
 
 /// What became of a `create`.
+///
+/// ```
+/// use snapshot_core::{Created, Key, SnapshotStore};
+/// use snapshot_store::MemoryStore;
+/// # futures::executor::block_on(async {
+/// let store = MemoryStore::new();
+/// assert_eq!(store.create(Key::Journal(1), bytes::Bytes::from("one").into()).await?, Created::New);
+/// assert_eq!(store.create(Key::Journal(1), bytes::Bytes::from("two").into()).await?, Created::Exists);
+/// # Ok::<(), snapshot_core::StoreError>(()) }).unwrap();
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Created {
     /// The object was written by this call, and is durable.
@@ -255,6 +265,14 @@ impl fmt::Debug for Sink {
 }
 
 /// The place where a [`Sink`] leaves what it read.
+///
+/// ```
+/// use snapshot_core::Sink;
+/// let (sink, count) = Sink::collecting(|input| std::io::copy(input, &mut std::io::sink()));
+/// sink.read_from(&mut &b"five!"[..])?;
+/// assert_eq!(count.take(), Some(5));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Collected<T>(Arc<std::sync::Mutex<Option<T>>>);
 

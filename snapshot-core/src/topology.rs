@@ -9,6 +9,14 @@ use thiserror::Error;
 use crate::{NodeId, Peer};
 
 /// What a channel may carry.
+///
+/// ```
+/// use snapshot_core::{Graph, LinkUse, NodeId};
+/// let topology = Graph::new([NodeId(1), NodeId(2)]).link(NodeId(1), NodeId(2)).with_way_back().at(NodeId(1))?;
+/// assert_eq!(topology.link_use(NodeId(1), NodeId(2)), Some(LinkUse::Messages));
+/// assert_eq!(topology.link_use(NodeId(2), NodeId(1)), Some(LinkUse::ControlOnly));
+/// # Ok::<(), snapshot_core::TopologyError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum LinkUse {
     /// Messages of the application, markers and control.
@@ -139,6 +147,12 @@ impl Graph {
 }
 
 /// Why a [`Graph`] is no [`Topology`]. Each says what to do.
+///
+/// ```
+/// use snapshot_core::{Graph, NodeId, TopologyError};
+/// let error = Graph::mesh([NodeId(1), NodeId(1)]).at(NodeId(1)).unwrap_err();
+/// assert_eq!(error, TopologyError::DuplicateMember { node: NodeId(1) });
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
 pub enum TopologyError {

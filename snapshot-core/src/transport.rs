@@ -30,6 +30,55 @@ use crate::{Clock, Frame, Frames, MessageCodec, NodeId, Peer, SystemClock, Topol
 /// * **T8** `recv` that is ready with nothing pushed is the clean end: nothing will ever arrive again.
 ///
 /// An error from any method is the end of the transport, and of the node that uses it.
+///
+/// ```
+/// use snapshot_core::{Frame, Frames, Graph, Inbox, NodeId, Peer, Topology, Transport, TransportError, async_trait};
+/// use tokio::sync::{Mutex, mpsc};
+///
+/// /// One bounded queue to the only neighbour, and one from it.
+/// struct Pipe {
+///     topology: Topology,
+///     to: mpsc::Sender<Frame<String>>,
+///     from: Mutex<mpsc::Receiver<Frame<String>>>,
+/// }
+///
+/// #[async_trait]
+/// impl Transport for Pipe {
+///     type Message = String;
+///
+///     fn topology(&self) -> &Topology { &self.topology }
+///
+///     async fn send(&self, _to: Peer, frames: &mut Frames<String>) -> Result<(), TransportError> {
+///         while let Some(frame) = frames.pop_front() {
+///             self.to.send(frame).await.map_err(|_| TransportError::closed("the other end is gone"))?;
+///         }
+///         Ok(())
+///     }
+///
+///     async fn recv(&self, into: &mut Inbox<String>) -> Result<(), TransportError> {
+///         let neighbour = self.topology.peers().next().expect("there is one");
+///         // Nothing pushed at the end is the clean end (T8).
+///         if let Some(frame) = self.from.lock().await.recv().await { into.push(neighbour, frame); }
+///         Ok(())
+///     }
+/// }
+///
+/// # use snapshot_core::{Event, PostcardState, SnapshotNode};
+/// # #[derive(Clone, serde::Serialize, serde::Deserialize)] struct Nothing;
+/// # impl PostcardState for Nothing {}
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let graph = Graph::mesh([NodeId(1), NodeId(2)]);
+/// let ((to_two, from_one), (to_one, from_two)) = (mpsc::channel(64), mpsc::channel(64));
+/// let one = Pipe { topology: graph.at(NodeId(1))?, to: to_two, from: from_two.into() };
+/// let two = Pipe { topology: graph.at(NodeId(2))?, to: to_one, from: from_one.into() };
+/// let mut one = SnapshotNode::builder(one).start(&mut Nothing).await?;
+/// let mut two = SnapshotNode::builder(two).start(&mut Nothing).await?;
+/// one.send(NodeId(2), "hello".to_owned())?;
+/// one.flush().await?;
+/// let Event::Message { message, .. } = two.next(&mut Nothing).await? else { panic!() };
+/// assert_eq!(message, "hello");
+/// # Ok(()) }
+/// ```
 #[async_trait]
 pub trait Transport: Send + Sync + 'static {
     /// What the application sends.
@@ -78,6 +127,18 @@ pub struct Inbox<M> {
 }
 
 /// What a transport can say of a neighbour.
+///
+/// ```
+/// use snapshot_core::{Graph, Inbox, Incoming, NodeId};
+/// let topology = Graph::mesh([NodeId(1), NodeId(2)]).at(NodeId(1))?;
+/// let peer = topology.peer(NodeId(2)).unwrap();
+/// let mut inbox = Inbox::<u64>::with_capacity(8);
+/// inbox.up(peer);
+/// inbox.lost(peer, "the cable was cut");
+/// assert_eq!(inbox.pop(), Some(Incoming::Up(peer)));
+/// assert!(matches!(inbox.pop(), Some(Incoming::Lost { why, .. }) if why.contains("cable")));
+/// # Ok::<(), snapshot_core::TopologyError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Incoming<M> {
     /// A frame has arrived.

@@ -9,6 +9,20 @@ use crate::{Created, Event, Generation, Key, LocalSnapshot, SnapshotReport};
 
 /// What a coordinator asks of its driver, in order. Drain [`poll_output`](crate::SnapshotCoordinator::poll_output) after
 /// every input.
+///
+/// ```
+/// use snapshot_core::{Graph, Key, NodeId, Output, Settings, SnapshotCoordinator, StoreAnswer, StoreRequest};
+/// use std::time::Duration;
+/// let topology = Graph::new([NodeId(1)]).at(NodeId(1))?;
+/// let settings = Settings { durable: true, ..Settings::default() };
+/// let mut node = SnapshotCoordinator::<u64, u64>::new(topology, settings, 1);
+/// node.start(Duration::ZERO);
+/// // The first thing that a node wants to know: is there a journal?
+/// let Some(Output::Store { ticket, request }) = node.poll_output() else { panic!() };
+/// assert_eq!(request, StoreRequest::Read(Key::Journal(1)));
+/// node.handle_store(Duration::ZERO, ticket, StoreAnswer::Read(None), &mut || unreachable!());
+/// # Ok::<(), snapshot_core::TopologyError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Output<M, C> {
     /// Hand this to the application. Messages are not among these: see
@@ -35,11 +49,11 @@ pub enum Output<M, C> {
     Failed(Failure),
 }
 
-/// Names a request to the store.
+/// Names a request to the store, so that its answer finds its way. See [`Output`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Ticket(pub(super) u64);
 
-/// Something to do with the store.
+/// Something to do with the store. See [`Output`] for an example.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum StoreRequest<M, C> {
     /// Read a small object.
@@ -70,7 +84,7 @@ pub enum StoreRequest<M, C> {
     Delete(Vec<Key>),
 }
 
-/// What became of a [`StoreRequest`].
+/// What became of a [`StoreRequest`]. See [`Output`] for an example.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum StoreAnswer<M, C> {
     /// Of `Read`: the bytes, if there is such an object.
@@ -92,6 +106,12 @@ pub enum StoreAnswer<M, C> {
 }
 
 /// Why a node has come to its end.
+///
+/// ```
+/// use snapshot_core::{Failure, Generation};
+/// let failure = Failure::Replaced { generation: Generation(4) };
+/// assert!(failure.to_string().contains("do not start it again"));
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Error)]
 #[non_exhaustive]
 pub enum Failure {

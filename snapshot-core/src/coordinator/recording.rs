@@ -48,6 +48,13 @@ pub(super) enum Closed {
 }
 
 /// A capture, and how long it took.
+///
+/// ```
+/// use snapshot_core::Capture;
+/// let balances = vec![1, 2, 3];
+/// let capture = Capture::new(balances.clone());
+/// assert_eq!(capture.state, balances);
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Capture<C> {
     /// The captured state.

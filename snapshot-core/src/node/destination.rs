@@ -3,6 +3,15 @@
 use crate::{NodeId, Peer, SendError, Topology};
 
 /// Where a message can go: a [`Peer`], which costs an array access, or a [`NodeId`], which is looked up.
+///
+/// ```
+/// use snapshot_core::{NodeId, SendError, SnapshotNode, StateProvider};
+/// fn greet<S: StateProvider>(node: &mut SnapshotNode<S, String>) -> Result<(), SendError> {
+///     let peer = node.topology().peer(NodeId(2)).unwrap();    // resolved once
+///     node.send(peer, "hello".to_owned())?;
+///     node.send(NodeId(2), "hello again".to_owned())
+/// }
+/// ```
 pub trait Destination: sealed::Sealed {
     #[doc(hidden)]
     fn resolve(self, topology: &Topology) -> Result<Peer, SendError>;
