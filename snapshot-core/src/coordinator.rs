@@ -310,14 +310,15 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     /// is over its high mark, and while the node is not running.
     #[must_use]
     pub fn take_message(&mut self) -> Option<(Peer, M)> {
-        if self.phase != Phase::Running {
-            return None;
-        }
+        if self.has_message() { self.untaken.pop() } else { None }
+    }
+
+    /// Whether [`take_message`](Self::take_message) would give one.
+    pub fn has_message(&self) -> bool {
         let (frames, bytes) = self.load;
-        if self.settings.outbox_high.is_reached(frames, bytes) {
-            return None;
-        }
-        self.untaken.pop()
+        self.phase == Phase::Running
+            && !self.untaken.is_empty()
+            && !self.settings.outbox_high.is_reached(frames, bytes)
     }
 
     /// Whether new work is welcome: the node runs, and the outbox is under its low mark.

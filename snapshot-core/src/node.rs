@@ -28,8 +28,17 @@ use crate::{
 /// The most items that one `recv` of the transport may bring.
 const INBOX: usize = 1024;
 
-/// The most messages handed out between two looks at the network.
-const TURNS_BETWEEN_POLLS: u32 = 64;
+/// Between two looks at the network: at most this many messages are handed out …
+const TURNS_BETWEEN_POLLS: u32 = 512;
+
+/// … and, looked at every so many turns, at most this much time passes. So a quick handler has its messages in large
+/// batches, and what a slow one sends does not wait.
+const TURNS_BETWEEN_GLANCES: u32 = 16;
+const TIME_BETWEEN_POLLS: Duration = Duration::from_micros(50);
+
+/// While messages wait to be taken, the node reads ahead this often, so that a marker behind them is acted on when it
+/// arrives. More often would only move them from the transport's buffers, which are warm, into a queue.
+const TIME_BETWEEN_READS: Duration = Duration::from_millis(1);
 
 /// One node of the group: stands between an application with a message loop and its transport.
 ///
@@ -78,7 +87,11 @@ pub struct SnapshotNode<S: StateProvider, M> {
     requests: Vec<Waiting>,
     waiting: BTreeMap<SnapshotId, Vec<Waiting>>,
     shown: u64,
+    /// Messages handed out since the last look at the network, and when that was.
     turns: u32,
+    polled: Duration,
+    /// When the transport was last asked for more.
+    read: Duration,
     closed: bool,
     failed: Option<NodeError>,
     ended: bool,
@@ -128,6 +141,8 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
             waiting: BTreeMap::new(),
             shown: 0,
             turns: 0,
+            polled: Duration::ZERO,
+            read: Duration::ZERO,
             closed: false,
             failed: None,
             ended: false,

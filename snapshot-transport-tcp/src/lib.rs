@@ -40,7 +40,8 @@
 //! [loss](snapshot_core::Inbox::lost). Frames that were handed to the system may be gone with it, and are not sent again;
 //! whole frames that were not begun go out on the next connection.
 //!
-//! A machine that vanishes without a word is noticed by the system's keepalive within minutes, or by a snapshot's deadline.
+//! A machine that vanishes without a word is noticed by the system's keepalive within minutes; while something is on its way
+//! to it, only when the system gives up sending (on Linux after some 15 minutes). Until then a snapshot's deadline says so.
 //!
 //! # Messages
 //!

@@ -35,6 +35,10 @@ impl<M> Untaken<M> {
         Some((from, message))
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     pub(super) fn clear(&mut self) {
         self.queue.clear();
         self.bytes = 0;

@@ -9,7 +9,9 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::stream::StreamExt;
 
-use super::{INBOX, SnapshotNode, TURNS_BETWEEN_POLLS};
+use super::{
+    INBOX, SnapshotNode, TIME_BETWEEN_POLLS, TIME_BETWEEN_READS, TURNS_BETWEEN_GLANCES, TURNS_BETWEEN_POLLS,
+};
 use crate::{
     Capture, Event, Inbox, Incoming, InitiateError, NodeError, Output, Peer, SnapshotCoordinator,
     SnapshotError, StateProvider,
@@ -24,16 +26,14 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
         cx: &mut Context<'_>,
         state: &mut S,
     ) -> Poll<Result<Event<M, S::Captured>, NodeError>> {
-        let quick =
-            self.turns < TURNS_BETWEEN_POLLS && self.events.is_empty() && !self.desk.is_rung() && !self.asked;
-        if quick
-            && self.failed.is_none()
+        if self.may_wait_to_poll()
             && let Some((from, message)) = self.coordinator.take_message()
         {
             self.turns += 1;
             return Poll::Ready(Ok(Event::Message { from, message }));
         }
         self.turns = 0;
+        self.polled = self.clock.now();
         loop {
             if let Some(error) = self.failed.take() {
                 return Poll::Ready(Err(self.end(error)));
@@ -63,6 +63,15 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Whether the next message may be handed out without a look at anything else.
+    fn may_wait_to_poll(&self) -> bool {
+        // A slow handler is found out at its first turn, and a quick one is seldom asked.
+        let glance = self.turns.is_power_of_two() || self.turns.is_multiple_of(TURNS_BETWEEN_GLANCES);
+        let due = self.turns >= TURNS_BETWEEN_POLLS
+            || glance && self.clock.now().saturating_sub(self.polled) >= TIME_BETWEEN_POLLS;
+        !due && self.events.is_empty() && !self.desk.is_rung() && !self.asked && self.failed.is_none()
     }
 
     /// Receives only to see who is still there.
@@ -228,7 +237,15 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
     }
 
     pub(super) fn poll_receive(&mut self, cx: &mut Context<'_>, state: &mut S) -> bool {
-        if self.receiving.is_none() && !self.coordinator.wants_frames() || !self.poll_inbox(cx) {
+        if self.receiving.is_none() && !self.coordinator.wants_frames() {
+            return false;
+        }
+        if self.coordinator.has_message() && self.clock.now().saturating_sub(self.read) < TIME_BETWEEN_READS {
+            // The message is handed out now, and the next call asks again.
+            return false;
+        }
+        self.read = self.clock.now();
+        if !self.poll_inbox(cx) {
             return false;
         }
         // One look at the clock for all that has come at once.
