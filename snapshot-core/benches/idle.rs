@@ -11,29 +11,13 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use snapshot_core::{
-    Body, Event, Frame, Frames, Generation, Inbox, Incoming, SnapshotNode, Stamp, StateProvider, Transport,
+    Body, Event, Frame, Frames, Generation, Inbox, Incoming, SnapshotNode, Stamp, Transport,
 };
 use snapshot_transport_mem::MemNetwork;
 
 const MESSAGES: u64 = 200_000;
 const BATCH: u64 = 256;
 const ROUNDS: usize = 9;
-
-/// A state that costs nothing to capture.
-#[derive(Debug)]
-struct Nothing;
-
-impl StateProvider for Nothing {
-    type Captured = ();
-    fn capture(&mut self) {}
-    fn install(&mut self, (): ()) {}
-    fn encode((): &(), _: &mut dyn std::io::Write) -> std::io::Result<()> {
-        Ok(())
-    }
-    fn decode(_: u32, _: &mut dyn std::io::Read) -> std::io::Result<()> {
-        Ok(())
-    }
-}
 
 fn main() {
     let message = Bytes::from_static(&[7; 128]);
@@ -94,8 +78,8 @@ fn node(message: &Bytes, snapshots: bool) -> f64 {
     let (_network, [one, two]) = MemNetwork::<Bytes>::mesh::<2>();
     run(async {
         let to = one.topology().peer(two.id()).expect("a neighbour");
-        let mut one = SnapshotNode::builder(one).start(&mut Nothing).await.expect("it starts");
-        let mut two = SnapshotNode::builder(two).start(&mut Nothing).await.expect("it starts");
+        let mut one = SnapshotNode::builder(one).start(&mut ()).await.expect("it starts");
+        let mut two = SnapshotNode::builder(two).start(&mut ()).await.expect("it starts");
         let mut received = 0;
         let begun = Instant::now();
         while received < MESSAGES {
@@ -107,8 +91,8 @@ fn node(message: &Bytes, snapshots: bool) -> f64 {
             }
             // Both ends run until neither has anything left to do.
             poll_fn(|cx| {
-                while pin!(one.next(&mut Nothing)).poll(cx).map(|event| event.expect("it runs")).is_ready() {}
-                while let Poll::Ready(event) = pin!(two.next(&mut Nothing)).poll(cx) {
+                while pin!(one.next(&mut ())).poll(cx).map(|event| event.expect("it runs")).is_ready() {}
+                while let Poll::Ready(event) = pin!(two.next(&mut ())).poll(cx) {
                     received += u64::from(matches!(event.expect("it runs"), Event::Message { .. }));
                 }
                 Poll::Ready(())

@@ -17,7 +17,7 @@ mod sets;
 mod snapshotting;
 mod view;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -26,10 +26,9 @@ pub use output::{Failure, Output, StoreAnswer, StoreRequest, Ticket};
 pub use recording::Capture;
 
 use crate::control::Control;
-use crate::wire::Malformed;
 use crate::{
-    AbortReason, Body, Event, Frame, Generation, NodeId, Peer, Settings, SnapshotId, SnapshotReport,
-    Topology, Turn, Violation,
+    AbortReason, Body, Event, Generation, NodeId, Peer, Settings, SnapshotId, SnapshotReport, Topology, Turn,
+    Violation,
 };
 use channel::Channel;
 use commit::{Commits, Tally};
@@ -56,7 +55,8 @@ pub type CaptureFn<'a, C> = dyn FnMut() -> Capture<C> + 'a;
 /// 1. brings what the transport says to [`handle_frame`](Self::handle_frame), [`handle_up`](Self::handle_up),
 ///    [`handle_lost`](Self::handle_lost), [`handle_left`](Self::handle_left), while [`wants_frames`](Self::wants_frames);
 /// 2. sends what [`take_outgoing`](Self::take_outgoing) gives, and says so with [`handle_sent`](Self::handle_sent);
-/// 3. does what [`Output::Store`] asks, and answers with [`handle_store`](Self::handle_store);
+/// 3. does what [`Output::Store`] asks, and answers with [`handle_store`](Self::handle_store); installs what
+///    [`Output::Restore`] brings, and says so with [`handle_restored`](Self::handle_restored);
 /// 4. calls [`handle_timeout`](Self::handle_timeout) when [`poll_timeout`](Self::poll_timeout) is due;
 /// 5. hands [`take_message`](Self::take_message) and [`Output::Event`] to the application, and calls
 ///    [`end_turn`](Self::end_turn) when the application comes back for more.
@@ -119,7 +119,7 @@ pub struct SnapshotCoordinator<M, C> {
     /// The largest sequence of each initiator that was begun or given up here: a marker up to it is a late one.
     begun: BTreeMap<NodeId, u64>,
     /// Snapshots that were given up before their first marker came. Bounded by `MAX_FORESTALLED`.
-    forestalled: std::collections::BTreeSet<SnapshotId>,
+    forestalled: BTreeSet<SnapshotId>,
     schedule: Schedule,
     lane: Lane,
     recovery: Recovery<M>,
@@ -218,7 +218,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
             commits: Commits::default(),
             largest: 0,
             begun: BTreeMap::new(),
-            forestalled: std::collections::BTreeSet::new(),
+            forestalled: BTreeSet::new(),
             schedule: Schedule::default(),
             lane: Lane::new(),
             recovery: Recovery::new(),
@@ -436,13 +436,4 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     fn report(&mut self, report: SnapshotReport) {
         self.outputs.push_back(Output::Report(report));
     }
-}
-
-/// Why a control frame cannot be taken.
-fn unreadable(error: Malformed) -> Violation {
-    Violation::Unreadable { error }
-}
-
-fn is_message<M>(frame: &Frame<M>) -> bool {
-    matches!(frame.body, Body::Message(_))
 }

@@ -84,7 +84,6 @@ pub struct SnapshotNode<S: StateProvider, M> {
     desk: Arc<Desk>,
     /// Requests without a handle that waits: `snapshot()`.
     asked: bool,
-    requests: Vec<Waiting>,
     waiting: BTreeMap<SnapshotId, Vec<Waiting>>,
     shown: u64,
     /// Messages handed out since the last look at the network, and when that was.
@@ -137,7 +136,6 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
             timer: None,
             desk: Arc::new(Desk::default()),
             asked: false,
-            requests: Vec::new(),
             waiting: BTreeMap::new(),
             shown: 0,
             turns: 0,

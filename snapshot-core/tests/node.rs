@@ -2,6 +2,7 @@
 
 mod bank;
 
+use std::future::Future;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -424,4 +425,41 @@ fn a_store_without_a_byte_form_for_messages_is_refused_with_the_remedy() {
     let start = group_network().run(builder.start(&mut Ledger::default())).expect("at once");
     let error = text(&start.map(drop).expect_err("how shall messages be written?"));
     assert!(error.contains("codec(Postcard)"), "{error}");
+}
+
+#[test]
+fn requests_that_come_while_a_node_goes_back_wait_for_it_and_their_number_has_a_bound() {
+    let held = Arc::new(AtomicBool::new(false));
+    let fails = Arc::clone(&held);
+    let store = FaultyStore::new(MemoryStore::new(), move |_| match fails.load(Ordering::Relaxed) {
+        true => Fault::Fail(ErrorKind::TimedOut),
+        false => Fault::None,
+    });
+    let mut group = Group::new(&Graph::mesh([A, B]), on(&store));
+    group.until(|apps| apps.iter().all(|app| app.node.has_room()));
+    group.network.hold(A, B);
+    group.app(A).pay(B, 5);
+    let network = group.network.clone();
+    group.until(|_| network.in_flight(A, B) > 0);
+    held.store(true, Ordering::Relaxed);
+    group.network.cut(A, B); // B will miss the frame, and cannot go back while the store fails
+    group.network.release(A, B);
+    group.network.heal(A, B);
+    group.until(|apps| apps[1].saw("StoreFailed") > 2);
+    let handle = group.app(B).node.handle();
+    let mut requests: Vec<_> = (0..1024).map(|_| Box::pin(handle.snapshot())).collect();
+    let context = &mut std::task::Context::from_waker(std::task::Waker::noop());
+    for request in &mut requests {
+        assert!(request.as_mut().poll(context).is_pending());
+    }
+    let failures = group.app(B).saw("StoreFailed");
+    group.until(|apps| apps[1].saw("StoreFailed") > failures);
+    let one_more = group.network.run(handle.snapshot()).expect("at once");
+    assert_eq!(one_more, Err(SnapshotError::TooManyRequests));
+    held.store(false, Ordering::Relaxed);
+    group.until(|apps| apps[1].committed.len() == 1);
+    for request in &mut requests {
+        let answered = request.as_mut().poll(context);
+        assert!(matches!(answered, std::task::Poll::Ready(Ok(_))), "all share one snapshot: {answered:?}");
+    }
 }

@@ -11,7 +11,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use snapshot_core::{
     Body, Event, Frame, Frames, Generation, Graph, Inbox, Incoming, NodeId, RawBytes, SnapshotNode, Stamp,
-    StateProvider, Transport,
+    Transport,
 };
 use snapshot_transport_tcp::TcpTransport;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader, BufWriter};
@@ -21,22 +21,6 @@ const ROUNDS: usize = 7;
 const BATCH: u64 = 512;
 const BUFFER: usize = 256 << 10;
 const SIZES: [(usize, u64); 3] = [(16, 400_000), (128, 400_000), (1024, 200_000)];
-
-/// A state that costs nothing to capture.
-#[derive(Debug)]
-struct Nothing;
-
-impl StateProvider for Nothing {
-    type Captured = ();
-    fn capture(&mut self) {}
-    fn install(&mut self, (): ()) {}
-    fn encode((): &(), _: &mut dyn std::io::Write) -> std::io::Result<()> {
-        Ok(())
-    }
-    fn decode(_: u32, _: &mut dyn std::io::Read) -> std::io::Result<()> {
-        Ok(())
-    }
-}
 
 fn main() {
     println!(
@@ -174,12 +158,12 @@ fn gone(inbox: &mut Inbox<Bytes>) -> bool {
 fn node(end: End, size: usize, count: u64, tell: mpsc::SyncSender<SocketAddr>) {
     run(async {
         let transport = bind(&end, tell).await;
-        let mut node = SnapshotNode::builder(transport).start(&mut Nothing).await.expect("it starts");
+        let mut node = SnapshotNode::builder(transport).start(&mut ()).await.expect("it starts");
         match end {
             End::Receive => {
                 let mut received = 0;
                 while received < count {
-                    let event = node.next(&mut Nothing).await.expect("it stands");
+                    let event = node.next(&mut ()).await.expect("it stands");
                     received += u64::from(matches!(event, Event::Message { .. }));
                 }
             }
@@ -194,7 +178,7 @@ fn node(end: End, size: usize, count: u64, tell: mpsc::SyncSender<SocketAddr>) {
                 }
                 node.flush().await.expect("it stands");
                 while !matches!(
-                    node.next(&mut Nothing).await,
+                    node.next(&mut ()).await,
                     Ok(Event::PeerLost { .. } | Event::PeerLeft { .. }) | Err(_)
                 ) {}
             }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::channel::{Arrival, Link};
 use super::phase::{Phase, Why};
-use super::{CaptureFn, SnapshotCoordinator, is_message, unreadable};
+use super::{CaptureFn, SnapshotCoordinator};
 use crate::control::Control;
 use crate::journal::LIMIT;
+use crate::wire::Malformed;
 use crate::{AbortReason, Body, Event, Frame, LinkUse, Peer, Violation};
 
 impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
@@ -215,4 +216,13 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         let node = named.filter(|node| !self.is_member(*node))?;
         Some(Violation::UnknownMember { node })
     }
+}
+
+/// Why a control frame cannot be taken.
+fn unreadable(error: Malformed) -> Violation {
+    Violation::Unreadable { error }
+}
+
+fn is_message<M>(frame: &Frame<M>) -> bool {
+    matches!(frame.body, Body::Message(_))
 }

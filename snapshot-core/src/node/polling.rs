@@ -12,6 +12,7 @@ use futures::stream::StreamExt;
 use super::{
     INBOX, SnapshotNode, TIME_BETWEEN_POLLS, TIME_BETWEEN_READS, TURNS_BETWEEN_GLANCES, TURNS_BETWEEN_POLLS,
 };
+use crate::handle::Wishes;
 use crate::{
     Capture, Event, Inbox, Incoming, InitiateError, NodeError, Output, Peer, SnapshotCoordinator,
     SnapshotError, StateProvider,
@@ -161,32 +162,33 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
 
     pub(super) fn serve_handles(&mut self, cx: &mut Context<'_>, state: &mut S) -> bool {
         self.desk.listen(cx.waker());
-        if self.desk.is_rung() {
-            let wishes = self.desk.take();
-            self.requests.extend(wishes.waiting);
-            for snapshot in wishes.aborts {
-                self.feed(state, |coordinator, _, _| coordinator.abort(snapshot));
-            }
-        }
-        self.requests.retain(|request| !request.is_canceled());
-        if !self.coordinator.is_running() || !self.asked && self.requests.is_empty() {
+        // Until the node runs, wishes stay where their number is bounded.
+        if !self.coordinator.is_running() {
             return false;
         }
-        self.asked = false;
+        let wishes = if self.desk.is_rung() { self.desk.take() } else { Wishes::default() };
+        for snapshot in wishes.aborts {
+            self.feed(state, |coordinator, _, _| coordinator.abort(snapshot));
+        }
+        let mut requests = wishes.waiting;
+        requests.retain(|request| !request.is_canceled());
+        if !std::mem::take(&mut self.asked) && requests.is_empty() {
+            return false;
+        }
         // Those who wait must be known before the outputs are drained: a group of one may report at once.
-        let requests = std::mem::take(&mut self.requests);
         match self
             .input(self.clock.now(), state, |coordinator, now, capture| coordinator.initiate(now, capture))
         {
             Ok(id) => {
                 self.waiting.entry(id).or_default().extend(requests);
             }
-            Err(InitiateError::NotRunning) => self.requests = requests,
             Err(InitiateError::Refused(reason)) => {
                 for request in requests {
                     let _ = request.send(Err(SnapshotError::Refused { reason: reason.clone() }));
                 }
             }
+            // It was seen to run a moment ago, and an abort does not change that.
+            Err(InitiateError::NotRunning) => {}
         }
         self.drain();
         true
@@ -321,7 +323,6 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
         self.ended = true;
         self.desk.leave();
         self.waiting.clear();
-        self.requests.clear();
         error
     }
 }
