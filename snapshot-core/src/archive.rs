@@ -22,7 +22,8 @@ use crate::{
 };
 
 /// A group's store, read from outside, without taking part in the group: for reports, tests, analysis, and to see whether
-/// a restart would find what it needs. Writes nothing, and may be used while the group runs.
+/// a restart would find what it needs. It may be used while the group runs, and changes nothing, but for
+/// [`discard`](Self::discard).
 ///
 /// It shows the journal as it was when it was opened or last [refreshed](Self::refresh). Memory: some 100 bytes a member for
 /// each commit in the journal, which is never shortened.
@@ -155,7 +156,50 @@ impl<S, M: Send + 'static> Archive<S, M> {
         self.commits.iter().rev().find(|commit| commit.in_lineage).map(|commit| commit.snapshot)
     }
 
-    /// Reads and decodes a committed snapshot. Memory: all of it, at once.
+    /// The commits of which a copy is held because they failed a [check](crate::NodeBuilder::check), oldest first. They can
+    /// be [read](Self::read) whatever retention keeps, until they are [discarded](Self::discard).
+    ///
+    /// Looks for a copy of each commit in the journal, one read of the store each.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future has no effect.
+    pub async fn evidence(&self) -> Result<Vec<SnapshotId>, ArchiveError> {
+        let mut held = Vec::new();
+        // The copy of the last member's part is made last.
+        let Some(node) = self.members.last().copied() else { return Ok(held) };
+        for Commit { snapshot, .. } in &self.commits {
+            let snapshot = *snapshot;
+            if self.store.read(Key::Evidence { snapshot, node }, Sink::new(|_| Ok(()))).await? {
+                held.push(snapshot);
+            }
+        }
+        Ok(held)
+    }
+
+    /// Removes the copy that is held of a snapshot, if there is one: nobody else ever does. What retention keeps of it stays.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails, or the snapshot is not committed. Then try again: some of it may be left.
+    ///
+    /// # Cancel safety
+    ///
+    /// Some of the copy may be left, which [`evidence`](Self::evidence) may not show; the next call removes it.
+    pub async fn discard(&self, snapshot: SnapshotId) -> Result<(), ArchiveError> {
+        // The last first: what is half gone is not shown as held.
+        for node in self.parts(snapshot)?.keys().rev() {
+            self.store.delete(Key::Evidence { snapshot, node: *node }).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads and decodes a committed snapshot, from its parts or from a copy held as [evidence](Self::evidence). Memory: all
+    /// of it, at once.
     ///
     /// # Errors
     ///
@@ -174,7 +218,7 @@ impl<S, M: Send + 'static> Archive<S, M> {
             let read = move |expected: &Expected<'_>, input: &mut dyn Read| {
                 read_part::<S, M>(expected, Some(&*codec), input)
             };
-            let stored = self.open_part(snapshot, *node, *part, read).await?;
+            let stored = self.open_part(snapshot, *node, *part, true, read).await?;
             locals.push(LocalSnapshot {
                 snapshot,
                 node: *node,
@@ -187,7 +231,8 @@ impl<S, M: Send + 'static> Archive<S, M> {
         Ok(GlobalSnapshot::assemble(locals)?)
     }
 
-    /// Reads all parts of a committed snapshot and checks them, without decoding any. Memory: 64 KiB.
+    /// Reads all parts of a committed snapshot and checks them, without decoding any; those of one that retention has let go
+    /// of, where they are held as [evidence](Self::evidence). Memory: 64 KiB.
     ///
     /// # Errors
     ///
@@ -197,10 +242,17 @@ impl<S, M: Send + 'static> Archive<S, M> {
     ///
     /// Dropping the future has no effect; the store may finish a read of its own.
     pub async fn verify(&self, snapshot: SnapshotId) -> Result<(), ArchiveError> {
-        for (node, part) in self.parts(snapshot)? {
-            self.open_part(snapshot, *node, *part, |expected: &_, input: &mut _| {
-                verify_part(expected, input)
-            })
+        let parts = self.parts(snapshot)?;
+        // A restart knows nothing of copies: what it may begin from must be there itself.
+        let is_kept = self.commits.iter().any(|commit| commit.snapshot == snapshot && commit.kept);
+        for (node, part) in parts {
+            self.open_part(
+                snapshot,
+                *node,
+                *part,
+                !is_kept,
+                |expected: &Expected<'_>, input: &mut dyn Read| verify_part(expected, input),
+            )
             .await?;
         }
         Ok(())
@@ -215,15 +267,21 @@ impl<S, M: Send + 'static> Archive<S, M> {
         snapshot: SnapshotId,
         node: NodeId,
         part: PartRef,
-        read: impl FnOnce(&Expected<'_>, &mut dyn Read) -> Result<T, PartError> + Send + 'static,
+        or_its_copy: bool,
+        read: impl Fn(&Expected<'_>, &mut dyn Read) -> Result<T, PartError> + Clone + Send + 'static,
     ) -> Result<T, ArchiveError> {
-        let key = Key::Part { snapshot, node };
-        let (group, members) = (self.group.clone(), self.members.clone());
-        let (sink, place) = Sink::collecting(move |input| {
-            Ok(read(&Expected { group: &group, members: &members, key, part: Some(&part) }, input))
-        });
-        self.store.read(key, sink).await?;
-        Ok(place.take().unwrap_or(Err(PartError::Missing { key }))?)
+        let (key, copy) = (Key::Part { snapshot, node }, Key::Evidence { snapshot, node });
+        for key in std::iter::once(key).chain(or_its_copy.then_some(copy)) {
+            let (group, members, read) = (self.group.clone(), self.members.clone(), read.clone());
+            let (sink, place) = Sink::collecting(move |input| {
+                Ok(read(&Expected { group: &group, members: &members, key, part: Some(&part) }, input))
+            });
+            self.store.read(key, sink).await?;
+            if let Some(found) = place.take() {
+                return Ok(found?);
+            }
+        }
+        Err(PartError::Missing { key }.into())
     }
 
     fn learn(&mut self, record: Record) -> Result<(), ArchiveError> {

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::check::{Check, Checks};
 use crate::persist::Persistence;
 use crate::{
-    Bound, Clock, MessageCodec, NodeError, RawBytes, Retention, Settings, SnapshotCoordinator, SnapshotNode,
-    SnapshotStore, StateProvider, Transport,
+    Bound, Clock, GlobalSnapshot, MessageCodec, NodeError, RawBytes, Retention, Settings,
+    SnapshotCoordinator, SnapshotNode, SnapshotStore, StateProvider, Transport,
 };
 
 /// Puts a [`SnapshotNode`] together. Only the transport is needed; all else has defaults, see [`Settings`].
@@ -28,10 +29,11 @@ use crate::{
 ///     .await?;
 /// # Ok(()) }
 /// ```
-pub struct NodeBuilder<S, M> {
+pub struct NodeBuilder<S: StateProvider, M> {
     transport: Arc<dyn Transport<Message = M>>,
     store: Option<Arc<dyn SnapshotStore>>,
     codec: Option<Arc<dyn MessageCodec<M>>>,
+    checks: Vec<Check<M, S::Captured>>,
     clock: Arc<dyn Clock>,
     settings: Settings,
     weight: Option<fn(&M) -> usize>,
@@ -48,6 +50,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> NodeBuilder<S, M> {
             transport: Arc::new(transport),
             store: None,
             codec,
+            checks: Vec::new(),
             settings: Settings::default(),
             weight: None,
             copy: None,
@@ -150,6 +153,84 @@ impl<S: StateProvider, M: Clone + Send + 'static> NodeBuilder<S, M> {
         self
     }
 
+    /// Checks every committed snapshot that this node began, while the application runs: an invariant over the whole group,
+    /// messages in flight included. Any number of checks, with names that say in an event which one failed; every member of
+    /// the group names them, since any may begin a snapshot.
+    ///
+    /// The node reads the snapshot back from the store and hands it to each check. One that returns an error, or panics, is
+    /// told as [`Event::CheckFailed`](crate::Event::CheckFailed); by then the snapshot is copied to where retention does not
+    /// reach, so that it can be looked into with [`Archive`](crate::Archive). A snapshot that could not be checked is told as
+    /// [`Event::CheckSkipped`](crate::Event::CheckSkipped). Neither undoes the snapshot or stops the application.
+    ///
+    /// ```
+    /// use snapshot_core::{Archive, Event, Postcard, PostcardState, SnapshotNode};
+    /// use snapshot_store::MemoryStore;
+    /// use snapshot_transport_mem::MemNetwork;
+    ///
+    /// #[derive(Clone, serde::Serialize, serde::Deserialize)]
+    /// struct Ledger { balance: u64 }
+    /// impl PostcardState for Ledger {}
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = MemoryStore::new();
+    /// let (_network, [here, there]) = MemNetwork::<u64>::mesh::<2>();
+    /// let (mut ours, mut theirs) = (Ledger { balance: 100 }, Ledger { balance: 0 });
+    /// let build = |transport| {
+    ///     SnapshotNode::builder(transport).store(store.clone()).codec(Postcard).check("money", |cut| {
+    ///         let held: u64 = cut.states().map(|(_, ledger): (_, &Ledger)| ledger.balance).sum();
+    ///         let in_flight: u64 = cut.in_flight().map(|(_, coins)| coins).sum();
+    ///         match held + in_flight {
+    ///             100 => Ok(()),
+    ///             found => Err(format!("there are {found} coins, not 100")),
+    ///         }
+    ///     })
+    /// };
+    /// let mut one = build(here).start(&mut ours).await?;
+    /// let mut two = build(there).start(&mut theirs).await?;
+    ///
+    /// one.send(two.id(), 30)?; // a bug: the coins are sent, and kept
+    /// one.snapshot();
+    /// let failed = loop {
+    ///     tokio::select! {
+    ///         event = one.next(&mut ours) => if let Event::CheckFailed { snapshot, check, what, kept } = event? {
+    ///             assert_eq!((check.as_str(), what.as_str()), ("money", "there are 130 coins, not 100"));
+    ///             assert_eq!(kept, Ok(()));
+    ///             break snapshot;
+    ///         },
+    ///         event = two.next(&mut theirs) => if let Event::Message { message, .. } = event? {
+    ///             theirs.balance += message;
+    ///         },
+    ///     }
+    /// };
+    /// let archive = Archive::<Ledger, u64>::open(store, Postcard).await?;
+    /// assert_eq!(archive.evidence().await?, [failed]);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Where it runs, and what it takes
+    ///
+    /// Decoding and the checks run where the store calls its closures: with a store that has threads, on one of those; with
+    /// one that has none, such as `MemoryStore`, on the message loop. One snapshot is checked at a time, and takes all its
+    /// memory at once, every member's state; copying it takes that of one encoded part. Up to 64 others wait, more are skipped. Parts that are needed for a check are
+    /// not deleted by this node; another member may be further ahead, and let go of them: then the check is skipped. At most
+    /// 64 snapshots are kept in the life of a node.
+    ///
+    /// A check that never returns keeps its thread of the store for good: the application, its snapshots and
+    /// [`close`](SnapshotNode::close) go on as ever, and all further checks are skipped once 64 snapshots wait.
+    ///
+    /// Each snapshot is checked once, or never: `close` waits for no check (see
+    /// [`SnapshotHandle::unchecked`](crate::SnapshotHandle::unchecked)), and what a process left unchecked when it ended is not
+    /// checked by its successor. A check must not block on the node that runs it.
+    #[must_use]
+    pub fn check(
+        mut self,
+        name: impl Into<String>,
+        check: impl Fn(&GlobalSnapshot<S::Captured, M>) -> Result<(), String> + Send + Sync + 'static,
+    ) -> Self {
+        self.checks.push(Check::new(name.into(), check));
+        self
+    }
+
     /// Weighs messages in bytes, in place of `size_of::<M>()` (for [`Bytes`]: their length as well). All bounds in bytes
     /// go by it.
     #[must_use]
@@ -188,7 +269,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> NodeBuilder<S, M> {
     ///
     /// Dropping the future drops the node. Nothing is lost; the next start opens another generation.
     pub async fn start(self, state: &mut S) -> Result<SnapshotNode<S, M>, NodeError> {
-        self.check()?;
+        self.validate()?;
         let seed = self.seed.unwrap_or_else(random);
         let topology = self.transport.topology().clone();
         let persistence = self.store.map(|store| Persistence::new(store, self.codec, topology.clone()));
@@ -199,12 +280,13 @@ impl<S: StateProvider, M: Clone + Send + 'static> NodeBuilder<S, M> {
         if let Some(copy) = self.copy {
             coordinator = coordinator.with_copy(copy);
         }
-        let mut node = SnapshotNode::new(coordinator, self.transport, persistence, self.clock);
+        let mut node =
+            SnapshotNode::new(coordinator, self.transport, persistence, Checks::new(self.checks), self.clock);
         node.run_start(state).await?;
         Ok(node)
     }
 
-    fn check(&self) -> Result<(), NodeError> {
+    fn validate(&self) -> Result<(), NodeError> {
         let Settings { outbox_low: low, outbox_high: high, outbox_hard: hard, inbox, .. } = &self.settings;
         let ascending = low.frames <= high.frames
             && high.frames < hard.frames
@@ -213,6 +295,9 @@ impl<S: StateProvider, M: Clone + Send + 'static> NodeBuilder<S, M> {
         let problem = if self.store.is_some() && self.codec.is_none() {
             "there is a store, but no byte form for messages: name one with `codec(…)`, for messages with serde's traits \
              `codec(Postcard)` (feature `postcard`)"
+        } else if self.store.is_none() && !self.checks.is_empty() {
+            "there are checks, and no store for them to read snapshots from: name one with `store(…)`; without a store, \
+             assemble the parts that `Event::LocalSnapshot` hands out into a `GlobalSnapshot`, and look at that"
         } else if !ascending || low.frames == 0 || low.bytes == 0 {
             "the outbox needs 0 < low <= high < hard, in frames and in bytes"
         } else if inbox.frames == 0 || inbox.bytes == 0 {
@@ -228,7 +313,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> NodeBuilder<S, M> {
     }
 }
 
-impl<S, M> fmt::Debug for NodeBuilder<S, M> {
+impl<S: StateProvider, M> fmt::Debug for NodeBuilder<S, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NodeBuilder").field("settings", &self.settings).finish_non_exhaustive()
     }

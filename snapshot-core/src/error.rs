@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::{AbortReason, Failure, NodeId, SnapshotId, TransportError};
+use crate::{AbortReason, Failure, NodeId, SendError, SnapshotId, TransportError};
 
 /// Why [`SnapshotNode::next`](crate::SnapshotNode::next), or its start, came to an end. The node takes no more part; a new
 /// process, or a new node, starts again from the newest committed snapshot.
@@ -32,6 +32,12 @@ pub enum NodeError {
     /// The node was put together in a way that cannot work.
     #[error("{0}")]
     Configuration(String),
+    /// A handler of a [`SharedNode`](crate::SharedNode) could not send.
+    #[error("the handler could not send")]
+    Send(#[from] SendError),
+    /// A turn of a [`SharedNode`](crate::SharedNode) has panicked: the state may be half changed.
+    #[error("a turn has panicked, and the state may be half changed: start again from the newest snapshot")]
+    Panicked,
     /// It had ended before.
     #[error("the node has ended: start a new one")]
     Ended,

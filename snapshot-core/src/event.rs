@@ -96,6 +96,44 @@ pub enum Event<M, C> {
         /// What it did.
         what: Violation,
     },
+    /// A committed snapshot that this node began failed one of its [checks](crate::NodeBuilder::check). It stays committed,
+    /// and the application runs on: what to do about it is the application's to say.
+    ///
+    /// Handed out when the snapshot is kept, or when it is known that it cannot be; once for each check that failed.
+    ///
+    /// ```
+    /// use snapshot_core::Event;
+    /// fn handle(event: Event<u64, u64>) {
+    ///     match event {
+    ///         Event::CheckFailed { snapshot, check, what, kept } => {
+    ///             eprintln!("the check '{check}' has failed on {snapshot}: {what}");
+    ///             if let Err(why) = kept {
+    ///                 eprintln!("and it will be gone when retention lets go of it: {why}");
+    ///             }
+    ///         }
+    ///         Event::CheckSkipped { snapshot, why } => eprintln!("{snapshot} was not checked: {why}"),
+    ///         _ => {}
+    ///     }
+    /// }
+    /// ```
+    CheckFailed {
+        /// The snapshot. [`Archive::read`](crate::Archive::read) gives the whole of it.
+        snapshot: SnapshotId,
+        /// The name of the check.
+        check: String,
+        /// What the check said, or what it panicked with.
+        what: String,
+        /// `Ok`: the snapshot is copied to where retention does not reach, and stays until somebody
+        /// [discards](crate::Archive::discard) it. Else why that was not possible.
+        kept: Result<(), String>,
+    },
+    /// A committed snapshot that this node began was not [checked](crate::NodeBuilder::check).
+    CheckSkipped {
+        /// The snapshot.
+        snapshot: SnapshotId,
+        /// Why: its parts were deleted before it was read, the store failed, or too many waited.
+        why: String,
+    },
     /// The store failed where there is no snapshot to blame. The node tries again by itself.
     StoreFailed {
         /// What the store said.

@@ -76,6 +76,13 @@ impl SnapshotHandle {
     pub fn running(&self) -> Vec<SnapshotStatus> {
         self.desk.running.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    /// The committed snapshots that the node began and whose [checks](crate::NodeBuilder::check) are not done, in the order
+    /// of their commits. One leaves the list when the application has handled the events that tell what was found, if any.
+    /// Whoever closes the node before the list is empty will not hear of the rest.
+    pub fn unchecked(&self) -> Vec<SnapshotId> {
+        self.desk.unchecked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl fmt::Debug for SnapshotHandle {
@@ -93,6 +100,7 @@ pub(crate) struct Desk {
     rung: AtomicBool,
     waker: AtomicWaker,
     running: Mutex<Vec<SnapshotStatus>>,
+    unchecked: Mutex<Vec<SnapshotId>>,
 }
 
 #[derive(Default)]
@@ -131,9 +139,14 @@ impl Desk {
         *self.running.lock().unwrap_or_else(PoisonError::into_inner) = running;
     }
 
+    pub(crate) fn show_unchecked(&self, unchecked: Vec<SnapshotId>) {
+        *self.unchecked.lock().unwrap_or_else(PoisonError::into_inner) = unchecked;
+    }
+
     /// The node has ended: those who wait hear it.
     pub(crate) fn leave(&self) {
         *self.wishes() = Wishes { gone: true, ..Wishes::default() };
         self.show(Vec::new());
+        self.show_unchecked(Vec::new());
     }
 }

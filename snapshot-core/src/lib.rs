@@ -46,12 +46,15 @@
 //! | to | look at |
 //! | --- | --- |
 //! | add snapshots to an application with a message loop | [`SnapshotNode`], [`NodeBuilder`], [`Event`] |
+//! | add snapshots to an application of many tasks | [`SharedNode`], [`Calls`] |
 //! | ask for a snapshot from another task, see what one waits for, abort one | [`SnapshotHandle`], [`SnapshotReport`], [`SnapshotStatus`] |
 //! | make a state one that can be captured | [`StateProvider`], or [`PostcardState`] in one line |
 //! | say who is in the group, and who sends to whom | [`Graph`], [`Topology`] |
 //! | use a network of your own | [`Transport`], its clauses T1 to T8, [`Frame`], [`Stamp`] |
+//! | keep your own connections, tasks and wire format | [`LinkTransport`], [`Links`] |
 //! | use a store of your own | [`SnapshotStore`], its clauses D1 to D8, [`Key`], [`Content`], [`Sink`] |
 //! | look into a cut: audit, invariants, debugging | [`GlobalSnapshot`], [`Archive`] |
+//! | have invariants checked on every committed snapshot, while the group runs | [`NodeBuilder::check`], [`Event::CheckFailed`] |
 //! | drive the rules yourself, without async | [`SnapshotCoordinator`], [`Output`] |
 //!
 //! # What it does
@@ -73,21 +76,27 @@
 //!
 //! # Features
 //!
+//! * `conformance`: suites that judge your implementations of the traits, one line each. Off by default.
 //! * `postcard`: one byte format for states and messages with serde's traits: [`Postcard`], [`PostcardState`]. Off by default.
 #![cfg_attr(not(feature = "postcard"), allow(rustdoc::broken_intra_doc_links))]
 
 mod archive;
 mod builder;
+mod check;
 mod clock;
 mod codec;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod control;
 mod coordinator;
 mod error;
 mod event;
 mod frame;
+pub mod guide;
 mod handle;
 mod id;
 mod journal;
+mod links;
 mod node;
 mod outcome;
 mod part;
@@ -95,6 +104,7 @@ mod persist;
 #[cfg(feature = "postcard")]
 mod serde_postcard;
 mod settings;
+mod shared;
 mod snapshot;
 mod state;
 mod store;
@@ -118,15 +128,24 @@ pub use frame::{Body, Frame, FrameKind, Frames, Stamp, StampBytes};
 pub use handle::SnapshotHandle;
 pub use id::{Generation, NodeId, Peer, SnapshotId, Turn};
 pub use journal::{ForeignStore, PartRef, RecordError, Retention};
+pub use links::{Arrivals, ConnectError, Departures, Disconnected, LinkTransport, Links, Packet, Push};
 pub use node::{Destination, SnapshotNode};
 pub use outcome::{AbortReason, PartReport, SnapshotPhase, SnapshotReport, SnapshotStatus};
 pub use part::{PartError, StoredPart};
 #[cfg(feature = "postcard")]
 pub use serde_postcard::{Postcard, PostcardState};
 pub use settings::{Bound, Settings};
+pub use shared::{
+    Answer, CallError, CallId, Calls, Deliveries, Delivery, Outbox, SharedDriver, SharedNode, TurnError, TurnId, Work,
+};
 pub use snapshot::{AssembleError, GlobalSnapshot, LocalSnapshot};
-pub use state::StateProvider;
+pub use state::{StateProvider, UnknownVersion};
 pub use store::{Collected, Content, Created, Key, Sink, SnapshotStore, StoreError};
 pub use topology::{Graph, LinkUse, Topology, TopologyError};
 pub use transport::{Inbox, Incoming, Transport, TransportError};
 pub use wire::Malformed;
+
+/// The programs of the README, so that they are compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct ReadmeDoctests;

@@ -1,7 +1,9 @@
 //! The async driver of one node: moves data between the coordinator, the transport, the store and the application. Decides
 //! nothing.
 
+mod checking;
 mod destination;
+mod home;
 mod polling;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -16,7 +18,10 @@ use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 
 pub use destination::Destination;
+pub(crate) use home::Home;
+use home::Lent;
 
+use crate::check::Checks;
 use crate::handle::{Desk, Waiting};
 use crate::persist::Persistence;
 use crate::{
@@ -39,6 +44,9 @@ const TIME_BETWEEN_POLLS: Duration = Duration::from_micros(50);
 /// While messages wait to be taken, the node reads ahead this often, so that a marker behind them is acted on when it
 /// arrives. More often would only move them from the transport's buffers, which are warm, into a queue.
 const TIME_BETWEEN_READS: Duration = Duration::from_millis(1);
+
+/// Where events are fetched by somebody who takes their time, so many wait; beyond that the node stands still.
+const MAX_EVENTS_AHEAD: usize = 64;
 
 /// One node of the group: stands between an application with a message loop and its transport.
 ///
@@ -72,6 +80,7 @@ pub struct SnapshotNode<S: StateProvider, M> {
     coordinator: SnapshotCoordinator<M, S::Captured>,
     transport: Arc<dyn Transport<Message = M>>,
     persistence: Option<Persistence<M>>,
+    checks: Checks<M, S::Captured>,
     clock: Arc<dyn Clock>,
     lanes: Vec<Lane<M>>,
     receiving: Option<Receiving<M>>,
@@ -118,6 +127,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
         coordinator: SnapshotCoordinator<M, S::Captured>,
         transport: Arc<dyn Transport<Message = M>>,
         persistence: Option<Persistence<M>>,
+        checks: Checks<M, S::Captured>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let topology = coordinator.topology().clone();
@@ -125,6 +135,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
         Self {
             lanes: topology.outgoing().map(lane).collect(),
             persistence,
+            checks,
             coordinator,
             transport,
             clock,
@@ -152,8 +163,9 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
         let now = self.clock.now();
         self.coordinator.start(now);
         self.drain();
+        let home = &mut Lent(state);
         poll_fn(|cx| {
-            while self.poll_store(cx, state) || self.install(state) {}
+            while self.poll_store(cx, home) || self.install(home) {}
             match self.failed.take() {
                 Some(error) => Poll::Ready(Err(self.end(error))),
                 None if self.coordinator.is_running() => Poll::Ready(Ok(())),
@@ -174,10 +186,8 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
     /// Cancel-safe: an event is either handed out or still there for the next call. What the transport and the store are
     /// doing goes on, and moves when `next` is called again.
     pub async fn next(&mut self, state: &mut S) -> Result<Event<M, S::Captured>, NodeError> {
-        if let Err(failure) = self.coordinator.end_turn() {
-            self.failed.get_or_insert(failure.into());
-        }
-        poll_fn(|cx| self.poll_next(cx, state)).await
+        self.end_turn();
+        poll_fn(|cx| self.poll_next(cx, &mut Lent(state))).await
     }
 
     /// Sends a message to a neighbour, as part of the present turn. It goes out when [`next`](Self::next) or
@@ -254,6 +264,31 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
     /// a part of what never happened.
     pub fn has_room(&self) -> bool {
         self.coordinator.has_room() && !matches!(self.events.front(), Some(Event::RolledBack { .. }))
+    }
+
+    /// Ends the present turn. Where it went over the hard bound, the next poll ends the node.
+    pub(crate) fn end_turn(&mut self) {
+        if let Err(failure) = self.coordinator.end_turn() {
+            self.failed.get_or_insert(failure.into());
+        }
+    }
+
+    /// How many frames are queued or under way.
+    pub(crate) fn outgoing(&self) -> usize {
+        self.coordinator.outgoing()
+    }
+
+    /// Whether the present turn has left something to do for whoever polls.
+    pub(crate) fn has_wishes(&self) -> bool {
+        self.asked || self.failed.is_some()
+    }
+
+    pub(crate) fn is_durable(&self) -> bool {
+        self.persistence.is_some()
+    }
+
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
     }
 
     /// The number of the present turn: its effects are covered by the first [`Event::Committed`] whose turn is not less.

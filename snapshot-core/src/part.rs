@@ -24,7 +24,7 @@ use std::io;
 use bytes::{Bytes, BytesMut};
 
 use crate::wire::{Malformed, Reader, put_node, put_uint, written};
-use crate::{Key, MessageCodec, NodeId, PartRef, StateProvider, Turn};
+use crate::{Key, MessageCodec, NodeId, PartRef, StateProvider, Turn, UnknownVersion};
 use chunk::{ChunkReader, ChunkWriter, Kind};
 pub use error::PartError;
 use header::Header;
@@ -45,7 +45,7 @@ pub(crate) struct PartLabel {
 pub(crate) struct Expected<'a> {
     pub(crate) group: &'a str,
     pub(crate) members: &'a [NodeId],
-    /// [`Key::Part`] or [`Key::Initial`].
+    /// [`Key::Part`], [`Key::Evidence`] or [`Key::Initial`].
     pub(crate) key: Key,
     /// What the commit record says of it, where there is one.
     pub(crate) part: Option<&'a PartRef>,
@@ -151,7 +151,7 @@ pub(crate) fn read_part<S: StateProvider, M: 'static>(
 ///
 /// # Errors
 ///
-/// All but [`PartError::Missing`], [`PartError::State`] and [`PartError::Message`].
+/// All but [`PartError::Missing`], [`PartError::StateVersion`], [`PartError::State`] and [`PartError::Message`].
 pub(crate) fn verify_part(expected: &Expected<'_>, input: &mut dyn io::Read) -> Result<PartRef, PartError> {
     let mut chunks = ChunkReader::open(expected.key, input)?;
     let header = Header::read(&mut chunks)?;
@@ -179,9 +179,16 @@ fn read_contents<S: StateProvider, M: 'static>(
     chunks: &mut ChunkReader<'_>,
 ) -> Result<StoredPart<S::Captured, M>, PartError> {
     let key = expected.key;
+    let version = UnknownVersion::of::<S>(header.state_version);
+    if version.is_newer() {
+        return Err(PartError::StateVersion { key, version });
+    }
     let not_understood = |error: String| PartError::State { key, version: header.state_version, error };
     let decoded = S::decode(header.state_version, &mut chunks.stream(Kind::State));
-    let state = decoded.map_err(|error| not_understood(error.to_string()))?;
+    let state = decoded.map_err(|error| match error.get_ref().and_then(|cause| cause.downcast_ref()) {
+        Some(version) => PartError::StateVersion { key, version: *version },
+        None => not_understood(error.to_string()),
+    })?;
     // Two states must not look alike because one was read only in part.
     let unread = chunks.discard(Kind::State)?;
     if unread > 0 {

@@ -12,9 +12,9 @@ use crate::{
 
 /// A store, and what it takes to fill it.
 pub(crate) struct Persistence<M> {
-    store: Arc<dyn SnapshotStore>,
-    codec: Option<Arc<dyn MessageCodec<M>>>,
-    topology: Topology,
+    pub(crate) store: Arc<dyn SnapshotStore>,
+    pub(crate) codec: Option<Arc<dyn MessageCodec<M>>>,
+    pub(crate) topology: Topology,
 }
 
 impl<M> Clone for Persistence<M> {
@@ -120,7 +120,7 @@ impl<M: Send + 'static> Persistence<M> {
     }
 }
 
-fn expectation<'a>(
+pub(crate) fn expectation<'a>(
     topology: &'a Topology,
     key: Key,
     part: Option<&'a crate::journal::PartRef>,
@@ -129,7 +129,7 @@ fn expectation<'a>(
 }
 
 /// A store that gives no bytes has failed, which says nothing of the part (D7): it must not count as damaged.
-fn readable<T>(part: Result<T, PartError>) -> std::io::Result<Result<T, PartError>> {
+pub(crate) fn readable<T>(part: Result<T, PartError>) -> std::io::Result<Result<T, PartError>> {
     match part {
         Err(error @ PartError::Unreadable { .. }) => Err(std::io::Error::other(error)),
         part => Ok(part),
@@ -137,7 +137,7 @@ fn readable<T>(part: Result<T, PartError>) -> std::io::Result<Result<T, PartErro
 }
 
 /// An error and all that caused it, in one line: it goes to other nodes as text.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

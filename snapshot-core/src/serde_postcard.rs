@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{MessageCodec, StateProvider};
+use crate::{MessageCodec, StateProvider, UnknownVersion};
 
 /// The codec of messages with serde's traits, in the postcard format.
 ///
@@ -20,6 +20,24 @@ use crate::{MessageCodec, StateProvider};
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Postcard;
+
+impl Postcard {
+    /// Reads a value that takes all of `bytes`: for [`PostcardState::migrate`], the state as an older release had it.
+    ///
+    /// ```
+    /// use snapshot_core::Postcard;
+    /// assert_eq!(Postcard::from_bytes::<(u8, bool)>(&[7, 1])?, (7, true));
+    /// assert!(Postcard::from_bytes::<u8>(&[7, 1]).is_err());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If these are not the bytes of a `T`, or there are more.
+    pub fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
+        read(bytes)
+    }
+}
 
 impl<M: Serialize + DeserializeOwned> MessageCodec<M> for Postcard {
     fn encode(&self, message: &M, out: &mut dyn io::Write) -> io::Result<()> {
@@ -44,9 +62,68 @@ impl<M: Serialize + DeserializeOwned> MessageCodec<M> for Postcard {
 ///
 /// impl PostcardState for Ledger {}
 /// ```
+///
+/// # When the state changes
+///
+/// The format does not name its fields: **any** change of the type, be it a field more, another order or another type of
+/// number, makes another byte form. (A new enum variant at the end does not change the bytes of what an older release
+/// wrote, but an older release does not read it: that is another version too.) So keep the old type under another name,
+/// raise [`VERSION`](Self::VERSION) by one, and say in [`migrate`](Self::migrate) how the old becomes the new:
+///
+/// ```
+/// use snapshot_core::{Postcard, PostcardState, StateProvider, UnknownVersion};
+/// use serde::{Deserialize, Serialize};
+/// use std::collections::BTreeMap;
+/// use std::io;
+///
+/// /// As it was in version 1. It stays for as long as there may be snapshots of it.
+/// #[derive(Deserialize)]
+/// struct LedgerV1 { coins: u32 }
+///
+/// #[derive(Clone, Serialize, Deserialize)]
+/// struct Ledger { cents: BTreeMap<String, u64> }
+///
+/// impl PostcardState for Ledger {
+///     const VERSION: u32 = 2;
+///
+///     fn migrate(version: u32, bytes: &[u8]) -> io::Result<Self> {
+///         match version {
+///             1 => Postcard::from_bytes(bytes).map(Self::from),
+///             _ => Err(UnknownVersion::of::<Self>(version).into()),
+///         }
+///     }
+/// }
+///
+/// impl From<LedgerV1> for Ledger {
+///     fn from(old: LedgerV1) -> Self {
+///         Self { cents: BTreeMap::from([("main".to_owned(), u64::from(old.coins) * 100)]) }
+///     }
+/// }
+///
+/// let stored_by_version_1 = [7];
+/// let ledger = Ledger::decode(1, &mut &stored_by_version_1[..])?;
+/// assert_eq!(ledger.cents["main"], 700);
+/// # Ok::<(), io::Error>(())
+/// ```
+///
+/// Of a third version, let each old type become the next one, so that `1` goes through `LedgerV2`: each step is written, and
+/// tested, once. A snapshot of a **newer** version than this release's is always refused.
 pub trait PostcardState: Clone + Serialize + DeserializeOwned + Send + 'static {
-    /// The version of the state's layout: only snapshots of this version are read.
+    /// The version of the state's layout: one more with each change of it.
     const VERSION: u32 = 1;
+
+    /// Makes a state of what an older release stored: `version` is less than [`VERSION`](Self::VERSION), and `bytes` are all
+    /// of the state, checked against damage. Runs off the message loop. [`Postcard::from_bytes`] reads the old type.
+    ///
+    /// By default no older version is read.
+    ///
+    /// # Errors
+    ///
+    /// [`UnknownVersion`] if this release does not read that version; any other if the bytes are no such state.
+    fn migrate(version: u32, bytes: &[u8]) -> io::Result<Self> {
+        let _ = bytes;
+        Err(UnknownVersion::of::<Self>(version).into())
+    }
 }
 
 impl<T: PostcardState> StateProvider for T {
@@ -66,17 +143,13 @@ impl<T: PostcardState> StateProvider for T {
     }
 
     fn decode(version: u32, input: &mut dyn io::Read) -> io::Result<T> {
-        if version != <T as PostcardState>::VERSION {
-            let message = format!(
-                "the state is of version {version}, and this release reads version {}: \
-                 implement `StateProvider` to read both",
-                <T as PostcardState>::VERSION
-            );
-            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        let unknown = UnknownVersion::of::<T>(version);
+        if unknown.is_newer() {
+            return Err(unknown.into());
         }
         let mut bytes = Vec::new();
         input.read_to_end(&mut bytes)?;
-        read(&bytes)
+        if version == unknown.known { read(&bytes) } else { T::migrate(version, &bytes) }
     }
 }
 
@@ -115,5 +188,62 @@ impl io::Write for Keeping<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Serialize, serde::Deserialize, Debug, PartialEq)]
+    struct Third {
+        sum: u64,
+    }
+
+    impl PostcardState for Third {
+        const VERSION: u32 = 3;
+
+        fn migrate(version: u32, bytes: &[u8]) -> io::Result<Self> {
+            match version {
+                2 => Postcard::from_bytes::<(u32, u32)>(bytes)
+                    .map(|(a, b)| Self { sum: u64::from(a) + u64::from(b) }),
+                _ => Err(UnknownVersion::of::<Self>(version).into()),
+            }
+        }
+    }
+
+    fn unknown<T: StateProvider>(version: u32, bytes: &[u8]) -> UnknownVersion
+    where
+        T::Captured: std::fmt::Debug,
+    {
+        let error = T::decode(version, &mut &bytes[..]).unwrap_err();
+        *error.get_ref().and_then(|cause| cause.downcast_ref()).expect("the version is what is wrong")
+    }
+
+    #[test]
+    fn each_version_is_read_as_what_it_is() {
+        assert_eq!(Third::decode(3, &mut &[7][..]).unwrap(), Third { sum: 7 });
+        assert_eq!(Third::decode(2, &mut &[7, 5][..]).unwrap(), Third { sum: 12 });
+        assert_eq!(Third::decode(2, &mut &[7][..]).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert!(Third::decode(2, &mut &[7, 5, 0][..]).unwrap_err().to_string().contains("1 bytes too many"));
+    }
+
+    #[test]
+    fn an_unknown_version_is_refused_whichever_it_is() {
+        for version in [0, 1, 4, u32::MAX] {
+            assert_eq!(unknown::<Third>(version, &[7, 5]), UnknownVersion { found: version, known: 3 });
+        }
+        assert_eq!(unknown::<()>(2, &[]), UnknownVersion { found: 2, known: 1 });
+    }
+
+    #[test]
+    fn a_state_without_a_migration_reads_its_own_version_alone() {
+        #[derive(Clone, Serialize, serde::Deserialize, Debug)]
+        struct Plain(u8);
+        impl PostcardState for Plain {
+            const VERSION: u32 = 2;
+        }
+        assert_eq!(Plain::decode(2, &mut &[9][..]).unwrap().0, 9);
+        assert_eq!(unknown::<Plain>(1, &[9]), UnknownVersion { found: 1, known: 2 });
     }
 }

@@ -18,16 +18,23 @@ use crate::{Generation, NodeId, SnapshotId};
 ///
 /// * **D1** One winner: of any number of `create` calls for one key, by any processes, at most one returns
 ///   [`Created::New`]; all others return [`Created::Exists`] or an error, and change nothing.
-/// * **D2** Durable when it says so: an object whose `create` has returned [`Created::New`] is still there after the process,
-///   or the machine, has crashed.
+/// * **D2** Durable when it says so: an object that a `create` has reported, as [`Created::New`] or as [`Created::Exists`], or
+///   that a `read` has found, is still there after the process, or the machine, has crashed. (Whoever is told of an object
+///   builds on it, although the one who wrote it may have died before it was told anything.)
 /// * **D3** Whole objects or none: `read` gives all that was written or says that there is nothing; never a part of it, not
 ///   even while it is being written or after a crash half-way.
 /// * **D4** A `read` that begins after a `create` has returned, be it [`Created::New`] or [`Created::Exists`], finds the object.
-/// * **D5** `list_parts` gives every part whose `create` returned some time ago and that was not deleted, and nothing that never was;
-///   it may lag.
+/// * **D5** `list_parts` gives every part whose `create` returned some time ago and that was not deleted, each once, and nothing
+///   that never was; it may lag.
 /// * **D6** `delete` of an object that is not there is no error; after `delete` has returned, `read` finds nothing.
-/// * **D7** An error says nothing about the outcome: the object may or may not be there, whole (D3).
-/// * **D8** A failure of the closure in a [`Content`] leaves no object behind; a failure of the one in a [`Sink`] is returned.
+/// * **D7** An error says nothing about the outcome: the object may or may not be there, whole (D3). So does a call that is
+///   dropped. A store that cannot be reached is an error, and never an empty store.
+/// * **D8** A failure of the closure in a [`Content`] leaves no object behind, and is returned; so is a failure of the one in a
+///   [`Sink`]. Whatever kind of [`io::Error`] it is: it says nothing about the store. A panic in a closure may go on to the
+///   caller, and leaves no object and no harm behind either.
+///
+/// One line runs a test of each clause, `snapshot_core::store_conformance!(…)`: see the module `conformance` (feature
+/// `conformance`).
 ///
 /// Futures of a store run until they are done, or until the node is dropped. Closures may be called on any thread: a store
 /// that blocks calls them on threads of its own, so that they stay off the message loop.
@@ -39,10 +46,10 @@ pub trait SnapshotStore: Send + Sync + 'static {
     /// Reads the object into `sink` and returns whether there was one. Where there is none, `sink` is not called.
     async fn read(&self, key: Key, sink: Sink) -> Result<bool, StoreError>;
 
-    /// The keys of the parts of one generation, or of all, in any order (D5).
+    /// The keys of the parts of one generation, or of all, in any order (D5). [`Key::Part`] and nothing else.
     async fn list_parts(&self, generation: Option<Generation>) -> Result<Vec<Key>, StoreError>;
 
-    /// Removes the object (D6). Only parts are ever deleted.
+    /// Removes the object (D6). Only parts and evidence are ever deleted.
     async fn delete(&self, key: Key) -> Result<(), StoreError>;
 }
 
@@ -112,6 +119,14 @@ pub enum Key {
         /// The node.
         node: NodeId,
     },
+    /// A copy of one node's part of a snapshot that failed a [check](crate::NodeBuilder::check). It stays until
+    /// [`Archive::discard`](crate::Archive::discard) removes it.
+    Evidence {
+        /// The snapshot.
+        snapshot: SnapshotId,
+        /// The node.
+        node: NodeId,
+    },
 }
 
 impl Key {
@@ -125,7 +140,7 @@ impl Key {
                 node: NodeId(number(words.next()?)?),
             },
             "initial" => Self::Initial(NodeId(number(words.next()?)?)),
-            "part" => {
+            kind @ ("part" | "evidence") => {
                 let generation = Generation(number(words.next()?)?);
                 let (sequence, initiator) = words.next()?.split_once('-')?;
                 let snapshot = SnapshotId {
@@ -133,7 +148,8 @@ impl Key {
                     sequence: number(sequence)?,
                     initiator: NodeId(number(initiator)?),
                 };
-                Self::Part { snapshot, node: NodeId(number(words.next()?)?) }
+                let node = NodeId(number(words.next()?)?);
+                if kind == "part" { Self::Part { snapshot, node } } else { Self::Evidence { snapshot, node } }
             }
             _ => return None,
         };
@@ -152,10 +168,11 @@ impl fmt::Display for Key {
             Self::Journal(index) => write!(f, "journal/{index:020}"),
             Self::Seat { generation, node } => write!(f, "seat/{:020}/{:020}", generation.0, node.0),
             Self::Initial(node) => write!(f, "initial/{:020}", node.0),
-            Self::Part { snapshot: id, node } => {
+            Self::Part { snapshot: id, node } | Self::Evidence { snapshot: id, node } => {
+                let kind = if matches!(self, Self::Part { .. }) { "part" } else { "evidence" };
                 write!(
                     f,
-                    "part/{:020}/{:020}-{:020}/{:020}",
+                    "{kind}/{:020}/{:020}-{:020}/{:020}",
                     id.generation.0, id.sequence, id.initiator.0, node.0
                 )
             }
@@ -340,5 +357,25 @@ impl fmt::Display for StoreError {
 impl Error for StoreError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.source.as_deref().map(|e| e as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_key_is_read_back_from_its_text_and_no_other_text_is_a_key() {
+        let snapshot = SnapshotId { generation: Generation(1), sequence: 2, initiator: NodeId(3) };
+        let node = NodeId(u64::MAX);
+        let seat = Key::Seat { generation: Generation(1), node };
+        let (part, evidence) = (Key::Part { snapshot, node }, Key::Evidence { snapshot, node });
+        for key in [Key::Journal(7), seat, Key::Initial(node), part, evidence] {
+            let text = key.to_string();
+            assert_eq!(Key::parse(&text), Some(key), "{text}");
+            for other in [format!("{text}/"), format!("{text}0"), format!("/{text}"), text[1..].to_owned()] {
+                assert_eq!(Key::parse(&other), None, "{other}");
+            }
+        }
     }
 }

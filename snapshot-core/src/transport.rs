@@ -20,16 +20,22 @@ use crate::{Clock, Frame, Frames, MessageCodec, NodeId, Peer, SystemClock, Topol
 /// * **T2** While a connection stands, no frame is lost, repeated or changed. Where that may have happened, the receiving
 ///   side is told with [`Inbox::lost`], after all frames that arrived before.
 /// * **T3** Bounded: at most [`Inbox::room`] items are pushed a call, and what is buffered inside has a limit.
-/// * **T4** A slow or lost peer delays only itself: `send` to it waits (it does not fail), all others go on.
+/// * **T4** A slow or lost peer delays only itself, and so does one that has left or was never there: `send` to it waits (it
+///   does not fail), all others go on.
 /// * **T5** `send`, to any number of peers, and `recv` may be under way at the same time and do not wait for each other.
 /// * **T6** `send` is ready when `frames` is empty and all of it is handed on: nothing stays behind in a buffer that only a
 ///   further call would empty.
-/// * **T7** Where there are connections, each new one, the first included, is announced with [`Inbox::up`] before its first
-///   frame; nothing from an older connection to that peer comes after that. The end of one is announced with
-///   [`Inbox::lost`], or [`Inbox::left`] where the peer had said that it was going.
-/// * **T8** `recv` that is ready with nothing pushed is the clean end: nothing will ever arrive again.
+/// * **T7** Where there are connections, each new one, the first included, is announced at both ends with [`Inbox::up`]
+///   before its first frame; nothing from an older connection to that peer comes after that. The end of one is announced
+///   once, with [`Inbox::lost`], or [`Inbox::left`] where the peer had said that it was going. A peer that was started again
+///   is connected anew.
+/// * **T8** `recv` that is ready with nothing pushed is the clean end: nothing will ever arrive again, and each later `recv`
+///   says the same. One's own [`close`](Self::close) leads to it. That peers are gone does not, where they may come back.
 ///
 /// An error from any method is the end of the transport, and of the node that uses it.
+///
+/// Whether an implementation keeps these clauses is tested by one line and a fixture: see the module `conformance`, which the
+/// feature of that name brings.
 ///
 /// ```
 /// use snapshot_core::{Frame, Frames, Graph, Inbox, NodeId, Peer, Topology, Transport, TransportError, async_trait};
@@ -50,7 +56,9 @@ use crate::{Clock, Frame, Frames, MessageCodec, NodeId, Peer, SystemClock, Topol
 ///
 ///     async fn send(&self, _to: Peer, frames: &mut Frames<String>) -> Result<(), TransportError> {
 ///         while let Some(frame) = frames.pop_front() {
-///             self.to.send(frame).await.map_err(|_| TransportError::closed("the other end is gone"))?;
+///             if self.to.send(frame).await.is_err() {
+///                 std::future::pending().await // The other end is gone, and will not come back (T4).
+///             }
 ///         }
 ///         Ok(())
 ///     }
@@ -93,7 +101,10 @@ pub trait Transport: Send + Sync + 'static {
     /// Waits for one item at least, and pushes at most [`Inbox::room`].
     async fn recv(&self, into: &mut Inbox<Self::Message>) -> Result<(), TransportError>;
 
-    /// Says goodbye to all neighbours, so that they see [`Inbox::left`] and not a loss. By default there is nothing to do.
+    /// Says goodbye to all neighbours, so that they see [`Inbox::left`], behind all that was sent, and not a loss.
+    ///
+    /// One's own `recv`, the one under way too, then comes to the clean end (T8); what has arrived and was not handed out may
+    /// be dropped. `send` is called no more. By default there is nothing to do, and neighbours see a loss.
     async fn close(&self) -> Result<(), TransportError> {
         Ok(())
     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use group::{Coordinator, Group, Transfer};
 use snapshot_core::{
-    AbortReason, Body, Bound, Capture, Event, Failure, Frame, FrameKind, Frames, Graph, InitiateError,
-    LinkUse, NodeId, Output, SendError, Settings, SnapshotPhase, Stamp, Violation,
+    AbortReason, Body, Bound, Capture, Event, Failure, Frame, FrameKind, Frames, Graph, InitiateError, Key,
+    LinkUse, NodeId, Output, SendError, Settings, SnapshotPhase, Stamp, StoreAnswer, StoreRequest, Violation,
 };
 
 const A: NodeId = NodeId(1);
@@ -294,6 +294,26 @@ fn a_node_that_was_left_behind_in_silence_learns_it_from_the_journal() {
     let mut group = left_behind();
     group.pass_time(Duration::from_secs(31));
     group.settle();
+    assert_eq!(group.processes[&B].coordinator.generation().0, 2);
+}
+
+#[test]
+fn a_read_that_began_before_the_news_of_a_generation_is_no_evidence_against_it() {
+    // D4: only "a `read` that begins after a `create` has returned" finds the object.
+    let settings = Settings { durable: true, ..Settings::default() };
+    let mut group = Group::new(Graph::mesh([A, B]), settings, 1);
+    group.boot_all();
+    group.settle();
+    group.pass_time(Duration::from_secs(31));
+    let (ticket, request) = group.processes.get_mut(&B).unwrap().asked.remove(0);
+    assert_eq!(request, StoreRequest::Read(Key::Journal(2)), "B looks for news");
+    group.crash(A);
+    group.boot(A);
+    while group.serve(A) {}
+    while group.deliver((A, B)) {}
+    let nothing_yet = StoreAnswer::Read(None);
+    group.input(B, |c, now, capture| c.handle_store(now, ticket, nothing_yet, capture));
+    group.settle(); // nobody is accused
     assert_eq!(group.processes[&B].coordinator.generation().0, 2);
 }
 

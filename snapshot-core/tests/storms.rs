@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use bank::{A, B, C, Group, Ledger, START, on};
-use snapshot_core::{Archive, Bound, Graph, NodeBuilder, Postcard, Retention};
+use snapshot_core::{Archive, Bound, GlobalSnapshot, Graph, NodeBuilder, Postcard, Retention};
 use snapshot_store::{Fault, FaultyStore, MemoryStore};
 use snapshot_transport_mem::MemNetwork;
 
@@ -69,6 +69,7 @@ fn storm(seed: u64) -> usize {
             (18..22, None) => drop(group.boot(one)),
             _ => group.some(1 + below(12), &mut below),
         }
+        assert!(group.apps.iter().all(|app| app.saw("CheckFailed") == 0), "the node's own check has failed");
         group.apps.retain(|app| match &app.error {
             Some(error) => panic!("{}: {error}", app.id()),
             None => true,
@@ -90,14 +91,19 @@ fn storm(seed: u64) -> usize {
     assert!(archive.commits().iter().any(|commit| commit.snapshot == report.snapshot));
     for commit in archive.commits() {
         let cut = group.network.run(archive.read(commit.snapshot)).expect("at once").expect("all are kept");
-        let held: u64 = cut.states().map(|(_, ledger)| ledger.balance).sum();
-        let flying: u64 = cut.in_flight().map(|(_, amount)| *amount).sum();
-        assert_eq!(held + flying, 3 * START, "{}", commit.snapshot);
+        assert_eq!(money(&cut), Ok(()), "{}", commit.snapshot);
     }
     archive.commits().len()
 }
 
+fn money(cut: &GlobalSnapshot<Ledger, u64>) -> Result<(), String> {
+    let held: u64 = cut.states().map(|(_, ledger)| ledger.balance).sum();
+    let flying: u64 = cut.in_flight().map(|(_, amount)| *amount).sum();
+    if held + flying == 3 * START { Ok(()) } else { Err(format!("{}", held + flying)) }
+}
+
 fn tiny(builder: NodeBuilder<Ledger, u64>) -> NodeBuilder<Ledger, u64> {
+    let builder = builder.check("money", money);
     let builder =
         builder.retention(Retention::All).deadline(Duration::from_secs(1)).inbox(Bound::new(2, 1 << 20));
     builder.outbox(Bound::new(4, 1 << 20), Bound::new(64, 1 << 20))

@@ -110,7 +110,7 @@ impl DirectoryStore {
 
     fn turn_for(&self, key: Key) -> &Arc<Semaphore> {
         match key {
-            Key::Part { .. } | Key::Initial(_) => &self.states,
+            Key::Part { .. } | Key::Evidence { .. } | Key::Initial(_) => &self.states,
             Key::Journal(_) | Key::Seat { .. } => &self.records,
         }
     }

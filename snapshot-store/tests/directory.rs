@@ -15,9 +15,16 @@ use snapshot_core::{Content, Created, Generation, Key, NodeId, Sink, SnapshotId,
 use snapshot_store::{DirectoryStore, OpenError};
 use tempfile::{TempDir, tempdir};
 
+fn snapshot(sequence: u64) -> SnapshotId {
+    SnapshotId { generation: Generation(1), sequence, initiator: NodeId(1) }
+}
+
 fn part(sequence: u64, node: u64) -> Key {
-    let snapshot = SnapshotId { generation: Generation(1), sequence, initiator: NodeId(1) };
-    Key::Part { snapshot, node: NodeId(node) }
+    Key::Part { snapshot: snapshot(sequence), node: NodeId(node) }
+}
+
+fn evidence(sequence: u64, node: u64) -> Key {
+    Key::Evidence { snapshot: snapshot(sequence), node: NodeId(node) }
 }
 
 fn fresh() -> (TempDir, DirectoryStore) {
@@ -47,18 +54,19 @@ fn names(folder: &Path) -> Vec<String> {
 fn object_is_a_file_named_by_its_key_and_is_there_when_the_folder_is_opened_again() {
     let place = tempdir().unwrap();
     let folder = place.path().join("a/b/snapshots");
-    let keys = [Key::Journal(1), part(3, 7), Key::Initial(NodeId(7))];
+    let keys = [Key::Journal(1), part(3, 7), evidence(3, 7), Key::Initial(NodeId(7))];
     for key in keys {
         assert_eq!(create(&DirectoryStore::open(&folder).unwrap(), key).unwrap(), Created::New);
         assert_eq!(fs::read(folder.join(key.to_string())).unwrap(), b"object");
     }
-    assert_eq!(names(&folder), ["SNAPSHOT-STORE", "initial", "journal", "part", "seat", "tmp"]);
+    assert_eq!(names(&folder), ["SNAPSHOT-STORE", "evidence", "initial", "journal", "part", "seat", "tmp"]);
     assert_eq!(fs::read(folder.join("SNAPSHOT-STORE")).unwrap(), b"snapshot-store layout 1\n");
     let store = DirectoryStore::open_existing(&folder).unwrap();
     for key in keys {
         assert_eq!(create(&store, key).unwrap(), Created::Exists);
         assert!(has(&store, key).unwrap());
     }
+    assert_eq!(block_on(store.list_parts(None)).unwrap(), [part(3, 7)], "evidence is no part");
 }
 
 #[test]

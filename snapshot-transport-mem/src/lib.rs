@@ -52,6 +52,11 @@
 //!   [`MemNetwork::advance`], so leave out delays, or drive time by hand. The order in which threads run is not the seed's to
 //!   decide.
 //!
+//! # Features
+//!
+//! * `simulation`: tests of an application's state machine on whole nodes, in the module `simulation`: by hand, or under
+//!   schedules and faults that a seed decides. Off by default.
+//!
 //! # What is not simulated
 //!
 //! Bandwidth, frames that are damaged or come out of order, a loss that nobody is told of: a transport that kept its contract
@@ -66,6 +71,8 @@ mod network;
 mod process;
 mod run;
 mod seed;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod status;
 mod transport;
 

@@ -86,7 +86,8 @@ impl<M: Send + 'static> MemNetwork<M> {
     }
 }
 
-struct Woken(AtomicBool);
+/// Whether a future has been woken since this was last looked at.
+pub(crate) struct Woken(pub(crate) AtomicBool);
 
 impl Wake for Woken {
     fn wake(self: Arc<Self>) {

@@ -7,6 +7,11 @@ use snapshot_core::NodeId;
 pub(crate) struct SplitMix64(u64);
 
 impl SplitMix64 {
+    #[cfg(feature = "simulation")]
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// The sequence of one channel. It depends on nothing but the seed and the two names, so that traffic on one channel,
     /// or a further member of the group, does not change the delays of another.
     pub(crate) fn of_channel(seed: u64, from: NodeId, to: NodeId) -> Self {

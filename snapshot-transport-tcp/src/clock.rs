@@ -47,6 +47,10 @@ impl Clock for TokioClock {
     }
 
     async fn sleep_until(&self, at: Duration) {
+        if at <= self.now() {
+            // At once (C3), and not at the runtime's next millisecond.
+            return;
+        }
         match self.origin.checked_add(at) {
             Some(at) => tokio::time::sleep_until(at).await,
             None => std::future::pending().await,

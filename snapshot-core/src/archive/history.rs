@@ -25,7 +25,8 @@ pub struct Commit {
     pub parts: Vec<CommittedPart>,
     /// Whether the group's present state comes from it. `false`: the group fell back behind it.
     pub in_lineage: bool,
-    /// Whether retention keeps it. `false`: its parts are deleted, or may be at any time.
+    /// Whether retention keeps it. `false`: its parts are deleted, or may be at any time; a copy may be held as
+    /// [evidence](crate::Archive::evidence).
     pub kept: bool,
 }
 

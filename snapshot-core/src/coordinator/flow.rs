@@ -110,6 +110,11 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         self.load = self.channels.iter().map(Channel::load).fold((0, 0), add);
     }
 
+    /// How many frames are queued or under way, to all neighbours together.
+    pub(crate) fn outgoing(&self) -> usize {
+        self.load.0
+    }
+
     /// Whether there is room for what the transport may have. While a snapshot records, the node reads ahead, so that the
     /// snapshot depends on the links and not on how fast the application takes messages; while it rolls back, it reads
     /// nothing (F3). Nor at the hard bound of the outbox, since frames that are passed on or answered fill it too.

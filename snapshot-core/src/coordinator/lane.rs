@@ -88,6 +88,11 @@ impl Lane {
         Ticket(self.tickets)
     }
 
+    /// Waits no longer for what lies behind the last record: whoever wants to know asks again.
+    pub(super) fn forget_look(&mut self) {
+        self.asked.take_if(|(_, asked)| *asked == Asked::Next);
+    }
+
     pub(super) fn next_index(&self) -> u64 {
         self.last.as_ref().map_or(0, |record| record.index) + 1
     }

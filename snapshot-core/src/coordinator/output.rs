@@ -127,7 +127,7 @@ pub enum Failure {
     /// The store belongs to another group.
     #[error(transparent)]
     Foreign(ForeignStore),
-    /// What the group must start from cannot be read.
+    /// What the group must start from is damaged, or this release of the application does not understand it.
     #[error(transparent)]
     Damaged(PartError),
     /// A record of the journal cannot be read.

@@ -94,6 +94,8 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
             // Sets may have become whole since the last look.
             self.recovery.looked = None;
             self.read_on();
+            // A read that began before the news may miss the record that it is about (D4).
+            self.lane.forget_look();
         }
     }
 

@@ -10,7 +10,8 @@ use futures::FutureExt;
 use futures::stream::StreamExt;
 
 use super::{
-    INBOX, SnapshotNode, TIME_BETWEEN_POLLS, TIME_BETWEEN_READS, TURNS_BETWEEN_GLANCES, TURNS_BETWEEN_POLLS,
+    Home, INBOX, MAX_EVENTS_AHEAD, SnapshotNode, TIME_BETWEEN_POLLS, TIME_BETWEEN_READS,
+    TURNS_BETWEEN_GLANCES, TURNS_BETWEEN_POLLS,
 };
 use crate::handle::Wishes;
 use crate::{
@@ -22,10 +23,10 @@ type Rules<S, M> = SnapshotCoordinator<M, <S as StateProvider>::Captured>;
 type Capturing<'a, S> = crate::CaptureFn<'a, <S as StateProvider>::Captured>;
 
 impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
-    pub(super) fn poll_next(
+    pub(crate) fn poll_next(
         &mut self,
         cx: &mut Context<'_>,
-        state: &mut S,
+        home: &mut impl Home<S>,
     ) -> Poll<Result<Event<M, S::Captured>, NodeError>> {
         if self.may_wait_to_poll()
             && let Some((from, message)) = self.coordinator.take_message()
@@ -42,18 +43,13 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
             if let Some(event) = self.events.pop_front() {
                 return Poll::Ready(Ok(event));
             }
-            if self.install(state) {
+            if self.install(home) {
                 continue;
             }
             if self.ended {
                 return Poll::Ready(Err(NodeError::Ended));
             }
-            let mut moved = self.serve_handles(cx, state);
-            moved |= self.poll_store(cx, state);
-            moved |= self.poll_lanes(cx);
-            moved |= self.poll_receive(cx, state);
-            moved |= self.poll_timer(cx, state);
-            self.show_running();
+            let moved = self.poll_all(cx, home, false);
             if self.failed.is_some() || !self.events.is_empty() {
                 continue;
             }
@@ -64,6 +60,53 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Moves all that can move while nothing is handed out: for those who fetch events in their own time, by
+    /// [`pop_event`](Self::pop_event). Ready when the node has come to its end.
+    pub(crate) fn poll_ahead(&mut self, cx: &mut Context<'_>, home: &mut impl Home<S>) -> Poll<NodeError> {
+        loop {
+            if let Some(error) = self.failed.take() {
+                return Poll::Ready(self.end(error));
+            }
+            if self.ended {
+                return Poll::Ready(NodeError::Ended);
+            }
+            if self.events.is_empty() && self.install(home) {
+                continue;
+            }
+            // Whoever takes events wakes the driver.
+            if self.events.len() >= MAX_EVENTS_AHEAD {
+                return Poll::Pending;
+            }
+            if !self.poll_all(cx, home, true) && self.failed.is_none() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Whether [`pop_event`](Self::pop_event) would give one.
+    pub(crate) fn has_event(&self) -> bool {
+        !self.events.is_empty() || self.coordinator.has_message()
+    }
+
+    /// What is there to be handed out, without a look at anything else.
+    pub(crate) fn pop_event(&mut self) -> Option<Event<M, S::Captured>> {
+        self.events.pop_front().or_else(|| {
+            self.coordinator.take_message().map(|(from, message)| Event::Message { from, message })
+        })
+    }
+
+    /// Looks at everything once; whether anything moved.
+    fn poll_all(&mut self, cx: &mut Context<'_>, home: &mut impl Home<S>, ahead: bool) -> bool {
+        let mut moved = self.serve_handles(cx, home);
+        moved |= self.poll_store(cx, home);
+        moved |= self.poll_lanes(cx);
+        moved |= self.poll_receive(cx, home, ahead);
+        moved |= self.poll_timer(cx, home);
+        moved |= self.poll_checks(cx);
+        self.show_running();
+        moved
     }
 
     /// Whether the next message may be handed out without a look at anything else.
@@ -93,10 +136,10 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
     /// Gives the coordinator one input of this moment, with the state to capture from, and does what it asks.
     fn feed<R>(
         &mut self,
-        state: &mut S,
+        home: &mut impl Home<S>,
         input: impl FnOnce(&mut Rules<S, M>, Duration, &mut Capturing<'_, S>) -> R,
     ) {
-        self.input(self.clock.now(), state, input);
+        self.input(self.clock.now(), home, input);
         self.drain();
     }
 
@@ -104,12 +147,12 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
     fn input<R>(
         &mut self,
         now: Duration,
-        state: &mut S,
+        home: &mut impl Home<S>,
         input: impl FnOnce(&mut Rules<S, M>, Duration, &mut Capturing<'_, S>) -> R,
     ) -> R {
         let mut capture = || {
             let begun = self.clock.now();
-            let state = state.capture();
+            let state = home.visit(S::capture);
             Capture { state, took: self.clock.now().saturating_sub(begun) }
         };
         input(&mut self.coordinator, now, &mut capture)
@@ -117,12 +160,12 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
 
     /// Installs a state that waits for it. Only when all earlier events are handed out: the next one is then the one that
     /// tells of it, in the same poll, so that nobody sees the state gone back and has not been told.
-    pub(super) fn install(&mut self, state: &mut S) -> bool {
+    pub(super) fn install(&mut self, home: &mut impl Home<S>) -> bool {
         let Some(restored) = self.restored.take() else { return false };
         if let Some(restored) = restored {
-            state.install(restored);
+            home.visit(|state| state.install(restored));
         }
-        self.feed(state, |coordinator, now, capture| coordinator.handle_restored(now, capture));
+        self.feed(home, |coordinator, now, capture| coordinator.handle_restored(now, capture));
         true
     }
 
@@ -138,6 +181,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
                 }
                 Output::Store { ticket, request } => {
                     if let Some(persistence) = self.persistence.clone() {
+                        let request = self.checks.spare(request);
                         let perform = persistence.perform::<S>(request).map(move |answer| (ticket, answer));
                         self.storing.push(perform.boxed());
                     }
@@ -158,9 +202,10 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
             }
         }
         self.events.push_back(event);
+        self.note_commit();
     }
 
-    pub(super) fn serve_handles(&mut self, cx: &mut Context<'_>, state: &mut S) -> bool {
+    pub(super) fn serve_handles(&mut self, cx: &mut Context<'_>, home: &mut impl Home<S>) -> bool {
         self.desk.listen(cx.waker());
         // Until the node runs, wishes stay where their number is bounded.
         if !self.coordinator.is_running() {
@@ -168,7 +213,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
         }
         let wishes = if self.desk.is_rung() { self.desk.take() } else { Wishes::default() };
         for snapshot in wishes.aborts {
-            self.feed(state, |coordinator, _, _| coordinator.abort(snapshot));
+            self.feed(home, |coordinator, _, _| coordinator.abort(snapshot));
         }
         let mut requests = wishes.waiting;
         requests.retain(|request| !request.is_canceled());
@@ -177,7 +222,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
         }
         // Those who wait must be known before the outputs are drained: a group of one may report at once.
         match self
-            .input(self.clock.now(), state, |coordinator, now, capture| coordinator.initiate(now, capture))
+            .input(self.clock.now(), home, |coordinator, now, capture| coordinator.initiate(now, capture))
         {
             Ok(id) => {
                 self.waiting.entry(id).or_default().extend(requests);
@@ -194,11 +239,11 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
         true
     }
 
-    pub(super) fn poll_store(&mut self, cx: &mut Context<'_>, state: &mut S) -> bool {
+    pub(super) fn poll_store(&mut self, cx: &mut Context<'_>, home: &mut impl Home<S>) -> bool {
         let mut moved = false;
         while let Poll::Ready(Some((ticket, answer))) = self.storing.poll_next_unpin(cx) {
             moved = true;
-            self.feed(state, |coordinator, now, capture| {
+            self.feed(home, |coordinator, now, capture| {
                 coordinator.handle_store(now, ticket, answer, capture);
             });
         }
@@ -238,11 +283,17 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
         moved
     }
 
-    pub(super) fn poll_receive(&mut self, cx: &mut Context<'_>, state: &mut S) -> bool {
+    pub(super) fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        home: &mut impl Home<S>,
+        ahead: bool,
+    ) -> bool {
         if self.receiving.is_none() && !self.coordinator.wants_frames() {
             return false;
         }
-        if self.coordinator.has_message() && self.clock.now().saturating_sub(self.read) < TIME_BETWEEN_READS {
+        let has_read = || self.clock.now().saturating_sub(self.read) < TIME_BETWEEN_READS;
+        if !ahead && self.coordinator.has_message() && has_read() {
             // The message is handed out now, and the next call asks again.
             return false;
         }
@@ -253,7 +304,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
         // One look at the clock for all that has come at once.
         let now = self.clock.now();
         while let Some(item) = self.inbox.pop() {
-            self.input(now, state, |coordinator, now, capture| match item {
+            self.input(now, home, |coordinator, now, capture| match item {
                 Incoming::Frame { from, frame } => coordinator.handle_frame(now, from, frame, capture),
                 Incoming::Up(peer) => coordinator.handle_up(now, peer),
                 Incoming::Lost { peer, why } => coordinator.handle_lost(now, peer, why, capture),
@@ -294,7 +345,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
         true
     }
 
-    pub(super) fn poll_timer(&mut self, cx: &mut Context<'_>, state: &mut S) -> bool {
+    pub(super) fn poll_timer(&mut self, cx: &mut Context<'_>, home: &mut impl Home<S>) -> bool {
         let Some(at) = self.coordinator.poll_timeout() else {
             self.timer = None;
             return false;
@@ -308,7 +359,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
             return false;
         }
         self.timer = None;
-        self.feed(state, |coordinator, now, capture| coordinator.handle_timeout(now, capture));
+        self.feed(home, |coordinator, now, capture| coordinator.handle_timeout(now, capture));
         true
     }
 

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use crate::journal::names;
 use crate::wire::Malformed;
-use crate::{Key, NodeId};
+use crate::{Key, NodeId, UnknownVersion};
 
 /// A part, or an initial state, that cannot be used. Names the object in the store, and says what to do.
 ///
@@ -95,10 +95,19 @@ pub enum PartError {
         /// The newest version that this release reads.
         known: u8,
     },
+    /// It is undamaged, but the state in it is of a version that this release of the application does not read.
+    #[error("{} is undamaged, and cannot be used here: {version}", whose(.key))]
+    StateVersion {
+        /// The object.
+        key: Key,
+        /// Which version it is of, which one is read, and what to do.
+        version: UnknownVersion,
+    },
     /// It is undamaged, but the application does not understand the state in it.
     #[error(
-        "the state in {key}, of version {version}, does not decode: {error}; \
-         run the release of the application that wrote it, or teach `StateProvider::decode` this version"
+        "{} is undamaged, but the state in it, of version {version}, does not decode: {error}; \
+         run the release of the application that wrote it, or teach `StateProvider::decode` this form",
+        whose(.key)
     )]
     State {
         /// The object.
@@ -110,8 +119,9 @@ pub enum PartError {
     },
     /// It is undamaged, but the application does not understand a message in it.
     #[error(
-        "a message from {sender} in {key} does not decode: {error}; \
-         run the release of the application that wrote it, or teach the codec this form"
+        "{} is undamaged, but a message from {sender} in it does not decode: {error}; \
+         run the release of the application that wrote it, or teach the codec this form",
+        whose(.key)
     )]
     Message {
         /// The object.
@@ -144,6 +154,7 @@ impl PartError {
             | Self::OtherGroup { .. }
             | Self::OtherMembers { .. } => true,
             Self::NewerFormat { .. }
+            | Self::StateVersion { .. }
             | Self::State { .. }
             | Self::Message { .. }
             | Self::Unreadable { .. } => false,
@@ -161,6 +172,7 @@ impl PartError {
             | Self::OtherGroup { key, .. }
             | Self::OtherMembers { key, .. }
             | Self::NewerFormat { key, .. }
+            | Self::StateVersion { key, .. }
             | Self::State { key, .. }
             | Self::Message { key, .. }
             | Self::Unreadable { key, .. } => *key,
@@ -171,9 +183,21 @@ impl PartError {
 fn restore(key: &Key) -> &'static str {
     match key {
         Key::Initial(_) => "restore the object from a copy; there is nothing older to go back to",
+        Key::Evidence { .. } => "restore the object from a copy; retention has let go of what it was copied from",
         _ => {
             "restore the object from a copy, or allow the group to go back to an older snapshot \
              with `fall_back(true)` on the builder"
         }
+    }
+}
+
+/// Node and snapshot in words, then the name in the store.
+fn whose(key: &Key) -> String {
+    match key {
+        Key::Part { snapshot, node } | Key::Evidence { snapshot, node } => {
+            format!("the part of {node} in snapshot {snapshot} ({key})")
+        }
+        Key::Initial(node) => format!("the initial state of {node} ({key})"),
+        Key::Journal(_) | Key::Seat { .. } => key.to_string(),
     }
 }

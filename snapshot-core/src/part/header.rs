@@ -37,7 +37,7 @@ pub(super) fn encode(label: &PartLabel, state_version: u32) -> io::Result<Bytes>
             put_snapshot(&mut header, snapshot);
             put_node(&mut header, node);
         }
-        Key::Journal(_) | Key::Seat { .. } => {
+        Key::Journal(_) | Key::Seat { .. } | Key::Evidence { .. } => {
             return refused("only a part or an initial state is stored in this form");
         }
     }
@@ -77,13 +77,21 @@ impl Header {
             let (stored, ours) = (self.members.clone(), expected.members.to_vec());
             return Err(PartError::OtherMembers { key, stored, ours });
         }
-        if self.key != key {
+        if self.key != written_as(key) {
             return Err(PartError::Misplaced { key, found: self.key });
         }
         match expected.part {
             Some(part) if part.turn != self.turn => Err(PartError::NotTheCommitted { key }),
             _ => Ok(()),
         }
+    }
+}
+
+/// The key under which an object was first written: evidence is a part, copied as it is.
+fn written_as(key: Key) -> Key {
+    match key {
+        Key::Evidence { snapshot, node } => Key::Part { snapshot, node },
+        key => key,
     }
 }
 

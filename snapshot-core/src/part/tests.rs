@@ -1,4 +1,5 @@
 mod streaming;
+mod versions;
 
 use std::io::{self, Read, Write};
 
@@ -231,6 +232,7 @@ struct Odd<const HOW: u8>;
 
 impl<const HOW: u8> StateProvider for Odd<HOW> {
     type Captured = Vec<u8>;
+    const VERSION: u32 = 3;
 
     fn capture(&mut self) -> Vec<u8> {
         Vec::new()

@@ -23,7 +23,7 @@ const MARKER_LIMIT: u64 = 64;
 
 /// The first words of all keys. They are made when the store is opened and stay for ever, so that a missing one says that
 /// the store has gone, and not that it is empty.
-const TOP_FOLDERS: [&str; 4] = ["journal", "seat", "initial", "part"];
+const TOP_FOLDERS: [&str; 5] = ["journal", "seat", "initial", "part", "evidence"];
 
 /// What the mount point of a new disk holds. A folder with nothing else is empty.
 const LOST_AND_FOUND: &str = "lost+found";

@@ -1,0 +1,87 @@
+//! T4.
+
+use futures::future::try_join;
+
+use super::lab::{A, B, C, Flood, Lab, run, three};
+use super::station::{Heard, Station};
+use super::{Breach, T4, TransportFixture};
+use crate::conformance::trial::Trial;
+
+/// T4: a slow or lost peer delays only itself: `send` to it waits and does not fail, all others go on.
+///
+/// # Errors
+///
+/// What was seen of a clause that is broken.
+pub fn t4_a_slow_peer_delays_only_itself<F: TransportFixture>() -> Result<(), Breach> {
+    Trial::run(T4, F::LIMIT * 30, |trial| {
+        trial.step("two nodes to go on while the third takes nothing");
+        run::<F>(T4, &three(), async |lab| {
+            let [mut a, mut b, mut c] = lab.start_all([A, B, C]).await?;
+            let flood = lab.flood(&a, B, 0).await?;
+            let other = lab.flood(&c, B, 1).await?;
+            lab.exchange(&mut a, &mut c, 2, 300).await?;
+            drain(lab, &mut a, &mut b, flood).await?;
+            drain(lab, &mut c, &mut b, other).await
+        })?;
+
+        trial.step("two nodes to go on while the third has not been started");
+        run::<F>(T4, &three(), async |lab| {
+            let [mut a, mut c] = lab.start_all([A, C]).await?;
+            let flood = lab.flood(&a, B, 0).await?;
+            lab.exchange(&mut a, &mut c, 2, 300).await?;
+            let mut b = lab.start(B).await?;
+            drain(lab, &mut a, &mut b, flood).await?;
+            // Who comes late is one like the others.
+            lab.exchange(&mut b, &mut c, 4, 100).await?;
+            lab.exchange(&mut a, &mut b, 6, 100).await
+        })?;
+
+        trial.step("two nodes to go on while the third is dead");
+        run::<F>(T4, &three(), async |lab| {
+            let [mut a, b, mut c] = lab.start_all([A, B, C]).await?;
+            b.kill();
+            let flood = lab.flood(&a, B, 0).await?;
+            lab.exchange(&mut a, &mut c, 2, 300).await?;
+            if F::RESTARTS { revive(lab, &mut a, flood).await } else { Ok(()) }
+        })
+    })
+}
+
+/// The slow one receives again: all comes, and the `send` is ready.
+async fn drain<F: TransportFixture>(
+    lab: &Lab<F>,
+    from: &mut Station<F>,
+    to: &mut Station<F>,
+    flood: Flood<F>,
+) -> Result<(), Breach> {
+    let what = || format!("a `send` to {B}, which receives again, was not ready");
+    let both = try_join(lab.in_time(what, flood.sending), to.receive(from.id(), &flood.frames));
+    lab.while_listening([from], both).await.map(|_| ())
+}
+
+/// The dead one is started again: the `send` is ready, and what is sent after it comes. What was given to the dead process may
+/// be gone.
+async fn revive<F: TransportFixture>(
+    lab: &Lab<F>,
+    from: &mut Station<F>,
+    flood: Flood<F>,
+) -> Result<(), Breach> {
+    let mut b = lab.start(B).await?;
+    let (id, stream) = (from.id(), lab.stream(10));
+    let later = from.send(B, stream.endless());
+    let what = || format!("a `send` to {B}, which was started again, was not ready");
+    let sending = async {
+        lab.in_time(what, flood.sending).await?;
+        later.await
+    };
+    let receiving = async {
+        loop {
+            match b.hear_in_time(id).await? {
+                Some(Heard::Frame(frame)) if stream.number(&frame).is_some() => return Ok(()),
+                Some(_) => {}
+                None => return Err(lab.broken(format!("nothing comes from {id} to the next process of {B}"))),
+            }
+        }
+    };
+    lab.while_listening([from], lab.until(receiving, sending)).await
+}

@@ -1,0 +1,368 @@
+//! One process under test: drives its transport as a node does, and minds what it is told of its neighbours.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+
+use super::frames::{Name, compare};
+use super::{Breach, Clause, Limit, T2, T3, T4, T5, T6, T7, T8, TransportFixture};
+use crate::{Frame, Frames, Inbox, Incoming, NodeId, Peer, Topology, Transport, TransportError};
+
+/// How many items a `recv` may push, one after the other: mostly few, since that is where bounds are forgotten.
+const ROOMS: [usize; 12] = [1, 3, 1, 2, 64, 1, 7, 2, 1, 1024, 5, 1];
+
+type Received<M> = (Inbox<M>, Result<(), TransportError>);
+pub(super) type BoxedFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+pub(super) type FrameOf<F> = Frame<<F as TransportFixture>::Message>;
+
+/// One process.
+pub(super) struct Station<F: TransportFixture> {
+    id: NodeId,
+    topology: Topology,
+    transport: Arc<F::Transport>,
+    clause: Clause,
+    limit: Limit,
+    /// The `recv` under way, if there is one: it is never dropped before it is done. As a task, which is polled when it is
+    /// itself woken and not whenever something else moves.
+    receiving: FuturesUnordered<BoxedFuture<Received<F::Message>>>,
+    calls: usize,
+    /// Whether an item is in the inbox before each call.
+    keeps: bool,
+    views: BTreeMap<NodeId, View<F::Message>>,
+}
+
+/// What it was told of one neighbour.
+struct View<M> {
+    connection: Connection,
+    heard: VecDeque<Heard<M>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Connection {
+    Untold,
+    Up,
+    Lost,
+    Left,
+}
+
+/// One thing that a process is told of a neighbour.
+pub(super) enum Heard<M> {
+    Frame(Frame<M>),
+    Up,
+    Lost(String),
+    Left,
+}
+
+/// What a `recv` has brought.
+pub(super) enum Recv {
+    Items,
+    End,
+}
+
+/// Runs a future as a task of its own: it is polled when it is woken itself. So a waker that was forgotten shows.
+pub(super) async fn alone<T>(future: impl Future<Output = T> + Send) -> T {
+    let mut task = FuturesUnordered::from_iter([future]);
+    match task.next().await {
+        Some(output) => output,
+        None => unreachable!("there is one"),
+    }
+}
+
+impl<F: TransportFixture> Station<F> {
+    pub(super) fn new(
+        topology: Topology,
+        transport: F::Transport,
+        clause: Clause,
+        limit: Limit,
+    ) -> Result<Self, Breach> {
+        if *transport.topology() != topology {
+            let seen = format!("`topology()` of {} is not the one that it was started with", topology.me());
+            return Err(clause.broken(seen));
+        }
+        let view = |peer: Peer| (peer.id(), View { connection: Connection::Untold, heard: VecDeque::new() });
+        Ok(Self {
+            id: topology.me(),
+            views: topology.peers().map(view).collect(),
+            topology,
+            transport: Arc::new(transport),
+            clause,
+            limit,
+            receiving: FuturesUnordered::new(),
+            calls: 0,
+            keeps: false,
+        })
+    }
+
+    pub(super) fn id(&self) -> NodeId {
+        self.id
+    }
+
+    pub(super) fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    /// Sends the batches one after the other. Without a limit, as a `send` may have to wait for ever.
+    pub(super) fn send(
+        &self,
+        to: NodeId,
+        batches: impl IntoIterator<Item = Vec<FrameOf<F>>, IntoIter: Send + 'static>,
+    ) -> BoxedFuture<Result<(), Breach>> {
+        let (id, clause, transport) = (self.id, self.clause, Arc::clone(&self.transport));
+        let peer = self.topology.peer(to).expect("the checks send to neighbours");
+        let batches = batches.into_iter();
+        Box::pin(alone(async move {
+            for batch in batches {
+                let mut frames = Frames::new();
+                batch.into_iter().for_each(|frame| frames.push_back(frame));
+                if let Err(error) = transport.send(peer, &mut frames).await {
+                    let hint = if error.is_frame_too_large() { ": set `LARGEST` of the fixture" } else { "" };
+                    return Err(clause.broken(format!("`send` from {id} to {to} failed ({error}){hint}")));
+                }
+                if !frames.is_empty() {
+                    let left = frames.len();
+                    let seen = format!("`send` from {id} to {to} was ready and {left} frames were not taken");
+                    return Err(T6.broken(seen));
+                }
+            }
+            Ok(())
+        }))
+    }
+
+    /// As [`send`](Self::send), all in one batch, within the limit.
+    pub(super) fn send_now(
+        &self,
+        to: NodeId,
+        frames: &[FrameOf<F>],
+    ) -> impl Future<Output = Result<(), Breach>> + use<F> {
+        let (count, id, clause, limit) = (frames.len(), self.id, self.clause, self.limit.clone());
+        let sending = self.send(to, [frames.to_vec()]);
+        async move {
+            let late = || {
+                clause
+                    .broken(format!("a `send` of {count} frames from {id} to {to} was not ready in {limit}"))
+            };
+            limit.within(sending).await.unwrap_or_else(|| Err(late()))
+        }
+    }
+
+    /// Calls `recv`, or goes on with the one under way, and minds what it brings.
+    pub(super) async fn recv(&mut self) -> Result<Recv, Breach> {
+        let room = ROOMS[self.calls % ROOMS.len()];
+        let kept = self.topology.peers().next().filter(|_| self.keeps);
+        let kept = kept.map(|peer| Incoming::Lost { peer, why: "in the inbox before the call".to_owned() });
+        let before = usize::from(kept.is_some());
+        if self.receiving.is_empty() {
+            let transport = Arc::clone(&self.transport);
+            let mut inbox = Inbox::with_capacity(room + before);
+            if let Some(Incoming::Lost { peer, why }) = &kept {
+                inbox.lost(*peer, why.clone());
+            }
+            self.receiving.push(Box::pin(async move {
+                let received = transport.recv(&mut inbox).await;
+                (inbox, received)
+            }));
+        }
+        let Some((mut inbox, received)) = self.receiving.next().await else {
+            unreachable!("a `recv` is under way")
+        };
+        self.calls += 1;
+        if let Err(error) = received {
+            return Err(self.clause.broken(format!("`recv` of {} failed ({error})", self.id)));
+        }
+        if kept.is_some() && inbox.pop() != kept {
+            let seen =
+                format!("a `recv` of {} took or moved what had been in the inbox before the call", self.id);
+            return Err(T3.broken(seen));
+        }
+        if inbox.len() > room {
+            let pushed = inbox.len();
+            let seen =
+                format!("a `recv` of {} pushed {pushed} items where there was room for {room}", self.id);
+            return Err(T3.broken(seen));
+        }
+        if inbox.is_empty() {
+            return Ok(Recv::End);
+        }
+        while let Some(item) = inbox.pop() {
+            self.mind(item)?;
+        }
+        Ok(Recv::Items)
+    }
+
+    /// Whether each `recv` finds an inbox that is not empty.
+    pub(super) fn keep_in_the_inbox(&mut self) {
+        self.receiving.clear();
+        self.keeps = true;
+    }
+
+    /// What it is told next of this neighbour.
+    pub(super) async fn hear(&mut self, from: NodeId) -> Result<Heard<F::Message>, Breach> {
+        loop {
+            if let Some(heard) = self.views.get_mut(&from).and_then(|view| view.heard.pop_front()) {
+                return Ok(heard);
+            }
+            if let Recv::End = self.recv().await? {
+                let seen = format!(
+                    "a `recv` of {} was ready with nothing pushed, which is the end, though {from} runs or may come back",
+                    self.id
+                );
+                return Err(T8.broken(seen));
+            }
+        }
+    }
+
+    /// Receives and keeps what comes, without end.
+    pub(super) async fn listen(&mut self) -> Result<Infallible, Breach> {
+        loop {
+            if let Recv::End = self.recv().await? {
+                let seen = format!("a `recv` of {} was ready with nothing pushed, which is the end", self.id);
+                return Err(T8.broken(seen));
+            }
+        }
+    }
+
+    /// The same within the limit; `None` where it came first.
+    pub(super) async fn hear_in_time(&mut self, from: NodeId) -> Result<Option<Heard<F::Message>>, Breach> {
+        let limit = self.limit.clone();
+        limit.within(self.hear(from)).await.transpose()
+    }
+
+    /// Takes frames from a neighbour until there are as many as were sent, and compares. Nobody breaks the connection
+    /// meanwhile.
+    pub(super) async fn receive(&mut self, from: NodeId, sent: &[FrameOf<F>]) -> Result<(), Breach> {
+        let mut came = Vec::with_capacity(sent.len());
+        while came.len() < sent.len() {
+            let id = self.id;
+            let broken = |end: String| {
+                T7.broken(format!("{id} was told that {from} {end} before all had come that it sent"))
+            };
+            match self.hear_in_time(from).await? {
+                Some(Heard::Frame(frame)) => came.push(frame),
+                Some(Heard::Up) => {}
+                Some(Heard::Lost(why)) => return Err(broken(format!("is lost ({why})"))),
+                Some(Heard::Left) => return Err(broken("has left".to_owned())),
+                None => {
+                    if !sent.starts_with(&came) || ![T4, T5, T6].contains(&self.clause) {
+                        return compare(from, sent, &came);
+                    }
+                    let (next, limit) = (Name(&sent[came.len()]), &self.limit);
+                    let seen = format!("{next} from {from} has not come to {id} in {limit}");
+                    return Err(self.clause.broken(seen));
+                }
+            }
+        }
+        compare(from, sent, &came)
+    }
+
+    /// Waits until it was told of the connections with all of its neighbours that `running` names.
+    pub(super) async fn connected(&mut self, running: &[NodeId]) -> Result<(), Breach> {
+        while F::CONNECTIONS
+            && let Some(peer) = running.iter().copied().find(|id| !self.is_connected(*id))
+        {
+            let limit = self.limit.clone();
+            match limit.within(self.recv()).await.transpose()? {
+                Some(Recv::Items) => {}
+                Some(Recv::End) => {
+                    return Err(
+                        T8.broken(format!("`recv` of {} has ended while its neighbours run", self.id))
+                    );
+                }
+                None => {
+                    let seen = format!("{} was not told in {limit} that {peer} is connected (`up`)", self.id);
+                    return Err(T7.broken(seen));
+                }
+            }
+        }
+        for view in self.views.values_mut() {
+            // What was told of earlier connections is of no more interest.
+            if let Some(last) = view.heard.iter().rposition(|heard| matches!(heard, Heard::Up)) {
+                view.heard.drain(..=last);
+            }
+        }
+        Ok(())
+    }
+
+    /// Says goodbye, within the limit.
+    pub(super) fn close(&self) -> BoxedFuture<Result<(), Breach>> {
+        let (id, clause, limit) = (self.id, self.clause, self.limit.clone());
+        let transport = Arc::clone(&self.transport);
+        Box::pin(async move {
+            match limit.within(alone(transport.close())).await {
+                Some(Ok(())) => Ok(()),
+                Some(Err(error)) => Err(clause.broken(format!("`close` of {id} failed ({error})"))),
+                None => Err(clause.broken(format!("`close` of {id} was not ready in {limit}"))),
+            }
+        })
+    }
+
+    /// Ends the process without a goodbye. Sends of it must have been dropped.
+    pub(super) fn kill(self) {
+        let Self { transport, receiving, .. } = self;
+        drop(receiving);
+        let last = Arc::into_inner(transport);
+        assert!(last.is_some(), "the check has dropped all that the process had under way");
+    }
+
+    /// Whether it was last told that this neighbour is connected.
+    pub(super) fn is_connected(&self, peer: NodeId) -> bool {
+        self.views.get(&peer).is_some_and(|view| view.connection == Connection::Up)
+    }
+
+    /// What a process is told of one connection has an order: up, frames, and one end (T7).
+    fn mind(&mut self, item: Incoming<F::Message>) -> Result<(), Breach> {
+        use Connection::{Left, Lost, Untold, Up};
+        let id = self.id;
+        let (peer, heard) = match item {
+            Incoming::Frame { from, frame } => (from, Heard::Frame(frame)),
+            Incoming::Up(peer) => (peer, Heard::Up),
+            Incoming::Lost { peer, why } => (peer, Heard::Lost(why)),
+            Incoming::Left(peer) => (peer, Heard::Left),
+        };
+        let known = self.topology.peer(peer.id()) == Some(peer);
+        let Some(view) = self.views.get_mut(&peer.id()).filter(|_| known) else {
+            return Err(T2.broken(format!("`recv` of {id} names {peer:?}, which is no peer of its topology")));
+        };
+        let told = match &heard {
+            Heard::Frame(frame) if !self.topology.is_incoming(peer) => {
+                let seen = format!("{id} got {} from {peer}, from which it has no channel", Name(frame));
+                return Err(T2.broken(seen));
+            }
+            Heard::Frame(_) => view.connection,
+            Heard::Up => Up,
+            Heard::Lost(_) => Lost,
+            Heard::Left => Left,
+        };
+        if F::CONNECTIONS {
+            let wrong = match (view.connection, &heard) {
+                (Untold, Heard::Frame(frame)) => Some(format!("{} came before any `up`", Name(frame))),
+                (Lost | Left, Heard::Frame(frame)) => {
+                    Some(format!("{} came after the connection's end and before the next `up`", Name(frame)))
+                }
+                (Up, Heard::Up) => Some("`up` came again, and no end of the connection before".to_owned()),
+                (Untold, Heard::Lost(why)) => Some(format!("`lost` ({why}) came before any `up`")),
+                (Untold, Heard::Left) => Some("`left` came before any `up`".to_owned()),
+                (Lost | Left, Heard::Lost(why)) => {
+                    Some(format!("`lost` ({why}) came for a connection whose end had been told"))
+                }
+                (Lost | Left, Heard::Left) => {
+                    Some("`left` came for a connection whose end had been told".to_owned())
+                }
+                _ => None,
+            };
+            if let Some(wrong) = wrong {
+                return Err(T7.broken(format!("{id} was told of {peer}: {wrong}")));
+            }
+        } else if matches!(heard, Heard::Up | Heard::Left) {
+            let seen = "`up` or `left` was called, though `CONNECTIONS` of the fixture says that there are no connections";
+            return Err(T7.broken(seen));
+        }
+        view.connection = told;
+        view.heard.push_back(heard);
+        Ok(())
+    }
+}

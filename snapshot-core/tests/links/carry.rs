@@ -1,0 +1,155 @@
+//! Connections that are a stream and a sink.
+
+use futures::channel::mpsc;
+use futures::executor::block_on;
+use futures::future::join;
+use futures::{FutureExt, SinkExt, StreamExt};
+use snapshot_core::{ConnectError, Inbox, Incoming, LinkTransport, NodeId, Packet, Transport};
+
+use crate::support::Heard::Frame;
+use crate::support::*;
+
+type Bytes = Result<Packet<u64>, String>;
+
+/// Both ends of a connection as the neighbour has them: what it writes, what it reads.
+fn connection()
+-> (mpsc::Sender<Bytes>, mpsc::Receiver<Packet<u64>>, mpsc::Receiver<Bytes>, mpsc::Sender<Packet<u64>>) {
+    let ((to_node, incoming), (outgoing, from_node)) = (mpsc::channel(8), mpsc::channel(8));
+    (to_node, from_node, incoming, outgoing)
+}
+
+fn why_lost(node: &LinkTransport<u64>) -> String {
+    let mut inbox = Inbox::with_capacity(8);
+    node.recv(&mut inbox).now_or_never().unwrap().unwrap();
+    match std::iter::from_fn(|| inbox.pop()).last() {
+        Some(Incoming::Lost { why, .. }) => why,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_comes_and_what_goes_is_carried_until_the_neighbour_says_goodbye() {
+    let (node, links) = node(8);
+    let (mut to_node, mut from_node, incoming, outgoing) = connection();
+    let mut carrying = Box::pin(links.carry(TWO, incoming, outgoing));
+    assert!(carrying.as_mut().now_or_never().is_none());
+    assert_eq!(try_send(&node, TWO, [1, 2]), []);
+    to_node.try_send(Ok(Packet::Frame(frame(7)))).unwrap();
+    assert!(carrying.as_mut().now_or_never().is_none());
+    assert_eq!(hear(&node), [Up(2), Frame(2, 7)]);
+    for number in 1..=2 {
+        assert_eq!(from_node.next().now_or_never().flatten(), Some(Packet::Frame(frame(number))));
+    }
+    to_node.try_send(Ok(Packet::Goodbye)).unwrap();
+    assert_eq!(carrying.now_or_never(), Some(Ok(())));
+    assert_eq!(hear(&node), [Left(2)]);
+    assert_eq!(from_node.next().now_or_never(), Some(None), "its side is closed");
+}
+
+#[test]
+fn a_close_writes_all_and_a_goodbye_and_reads_to_the_end() {
+    let (node, links) = node(8);
+    let (mut to_node, from_node, incoming, outgoing) = connection();
+    let mut carrying = Box::pin(links.carry(TWO, incoming, outgoing));
+    assert!(carrying.as_mut().now_or_never().is_none());
+    assert_eq!(try_send(&node, TWO, [1, 2]), []);
+    let mut closing = node.close();
+    assert!(closing.as_mut().now_or_never().is_none());
+    for _ in 0..100 {
+        assert!(carrying.as_mut().now_or_never().is_none(), "the neighbour has not closed");
+        to_node.try_send(Ok(Packet::Frame(frame(7)))).unwrap();
+    }
+    drop(to_node);
+    assert_eq!(carrying.now_or_never(), Some(Ok(())));
+    assert!(closing.now_or_never().is_some());
+    let packets: Vec<_> = block_on(from_node.collect());
+    assert_eq!(packets, [Packet::Frame(frame(1)), Packet::Frame(frame(2)), Packet::Goodbye]);
+}
+
+#[test]
+fn a_transport_that_is_dropped_writes_what_was_sent_and_no_goodbye() {
+    let (node, links) = node(8);
+    let (to_node, from_node, incoming, outgoing) = connection();
+    let mut carrying = Box::pin(links.carry(TWO, incoming, outgoing));
+    assert!(carrying.as_mut().now_or_never().is_none());
+    assert_eq!(try_send(&node, TWO, [1, 2]), []);
+    drop(node);
+    assert!(carrying.as_mut().now_or_never().is_none());
+    drop(to_node);
+    assert_eq!(carrying.now_or_never(), Some(Ok(())));
+    let packets: Vec<_> = block_on(from_node.collect());
+    assert_eq!(packets, [Packet::Frame(frame(1)), Packet::Frame(frame(2))]);
+}
+
+#[test]
+fn a_stream_that_ends_or_fails_and_a_sink_that_fails_are_losses_and_say_why() {
+    let (node, links) = node(8);
+    let (to_node, _from_node, incoming, outgoing) = connection();
+    drop(to_node);
+    assert_eq!(links.carry(TWO, incoming, outgoing).now_or_never(), Some(Ok(())));
+    assert!(why_lost(&node).contains("without a goodbye"));
+
+    let (mut to_node, _from_node, incoming, outgoing) = connection();
+    to_node.try_send(Err("the cable was cut".to_owned())).unwrap();
+    assert_eq!(links.carry(TWO, incoming, outgoing).now_or_never(), Some(Ok(())));
+    assert!(why_lost(&node).contains("the cable was cut"));
+
+    let (_to_node, from_node, incoming, outgoing) = connection();
+    let mut carrying = Box::pin(links.carry(TWO, incoming, outgoing.sink_map_err(|_| "the disk is full")));
+    assert!(carrying.as_mut().now_or_never().is_none());
+    drop(from_node);
+    assert_eq!(try_send(&node, TWO, [1]), []);
+    assert_eq!(carrying.now_or_never(), Some(Ok(())), "and it does not wait for the stream");
+    assert!(why_lost(&node).contains("the disk is full"));
+}
+
+/// Neither the stream nor the sink of the older one moves any more.
+#[test]
+fn a_newer_connection_ends_the_older_one_that_hangs() {
+    let (node, links) = node(100);
+    let (_to_node, _from_node, incoming, outgoing) = connection();
+    let carrier = Count::new();
+    let mut older = Box::pin(links.carry(TWO, incoming, outgoing));
+    assert!(carrier.poll(&mut older).is_pending());
+    assert_eq!(try_send(&node, TWO, 1..=50), []);
+    assert!(carrier.poll(&mut older).is_pending());
+    carrier.take();
+    let _newer = links.connect(TWO).unwrap();
+    assert!(carrier.take() > 0);
+    assert!(carrier.poll(&mut older).is_ready());
+    assert_eq!(hear(&node), [Up(2), Lost(2), Up(2)]);
+}
+
+#[test]
+fn a_node_that_receives_slowly_slows_the_stream() {
+    let (node, links) = node(4);
+    let (mut to_node, _from_node, incoming, outgoing) = connection();
+    let mut carrying = Box::pin(links.carry(TWO, incoming, outgoing));
+    let mut pushed = 0;
+    while to_node.try_send(Ok(Packet::Frame(frame(pushed + 1)))).is_ok() {
+        pushed += 1;
+        assert!(carrying.as_mut().now_or_never().is_none());
+        assert!(pushed < 100, "it took all");
+    }
+    let received = async {
+        for number in 1..=pushed {
+            let mut inbox = Inbox::with_capacity(1);
+            node.recv(&mut inbox).await.unwrap();
+            if number == 1 {
+                assert_eq!(inbox.pop().map(in_short), Some(Up(2)));
+                node.recv(&mut inbox).await.unwrap();
+            }
+            assert_eq!(inbox.pop().map(in_short), Some(Frame(2, number)));
+        }
+        to_node.try_send(Ok(Packet::Goodbye)).unwrap();
+    };
+    assert_eq!(block_on(join(carrying, received)).0, Ok(()));
+}
+
+#[test]
+fn a_stranger_is_not_carried() {
+    let (_node, links) = node(8);
+    let (_to_node, _from_node, incoming, outgoing) = connection();
+    let refused = links.carry(NodeId(9), incoming, outgoing).now_or_never();
+    assert_eq!(refused, Some(Err(ConnectError::NoNeighbour { peer: NodeId(9), me: ME })));
+}

@@ -1,0 +1,159 @@
+//! What can go wrong in a simulation, as plain data.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// One thing that can go wrong.
+///
+/// ```
+/// use snapshot_transport_mem::simulation::FaultKind;
+/// assert_eq!(FaultKind::Crash.to_string(), "crash");
+/// assert!(FaultKind::ALL.contains(&FaultKind::Crash));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[non_exhaustive]
+pub enum FaultKind {
+    /// Frames take their time, on each channel another one. Counted once a run.
+    Delay,
+    /// A connection breaks with all that is under way on it, and is mended later.
+    Cut,
+    /// A process dies, or several, or all at once, with or without what they had sent; they are started again later.
+    Crash,
+    /// A process ends in good order and is started again.
+    Leave,
+    /// A process stands still for a while, for the others as good as dead, and then goes on.
+    Pause,
+    /// A turn takes long: nothing is received or sent meanwhile.
+    SlowTurn,
+    /// `next` is dropped and called again though there is nothing new.
+    DroppedNext,
+    /// Queues, inboxes and channels have room for a few frames only. Counted once a run.
+    SmallQueues,
+    /// The room for recorded messages is small, so that snapshots are given up for it. Counted once a run.
+    SmallRecordings,
+    /// Snapshots have little time, so that they are given up half-way. Counted once a run.
+    ShortDeadline,
+    /// All nodes begin snapshots, some of them on an interval, and snapshots overlap. Otherwise one node does. Counted once
+    /// a run.
+    ManyInitiators,
+    /// The store takes its time, so that a process can die between the parts of what it does there.
+    SlowStore,
+    /// An operation of the store fails and was not done.
+    StoreError,
+    /// An operation of the store is done, and its answer is an error all the same.
+    LostAnswer,
+    /// For a while there is no space for anything new.
+    StoreFull,
+    /// What a process was writing when it died, or when it was told of an error, becomes visible later.
+    LateWrite,
+    /// A listing does not show the newest parts yet.
+    StaleListing,
+}
+
+impl FaultKind {
+    /// All of them.
+    pub const ALL: [Self; 17] = [
+        Self::Delay,
+        Self::Cut,
+        Self::Crash,
+        Self::Leave,
+        Self::Pause,
+        Self::SlowTurn,
+        Self::DroppedNext,
+        Self::SmallQueues,
+        Self::SmallRecordings,
+        Self::ShortDeadline,
+        Self::ManyInitiators,
+        Self::SlowStore,
+        Self::StoreError,
+        Self::LostAnswer,
+        Self::StoreFull,
+        Self::LateWrite,
+        Self::StaleListing,
+    ];
+}
+
+impl fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Delay => "delay",
+            Self::Cut => "cut",
+            Self::Crash => "crash",
+            Self::Leave => "leave",
+            Self::Pause => "pause",
+            Self::SlowTurn => "slow turn",
+            Self::DroppedNext => "dropped next",
+            Self::SmallQueues => "small queues",
+            Self::SmallRecordings => "small recordings",
+            Self::ShortDeadline => "short deadline",
+            Self::ManyInitiators => "many initiators",
+            Self::SlowStore => "slow store",
+            Self::StoreError => "store error",
+            Self::LostAnswer => "lost answer",
+            Self::StoreFull => "store full",
+            Self::LateWrite => "late write",
+            Self::StaleListing => "stale listing",
+        })
+    }
+}
+
+/// Which faults a simulation may draw from. Every seed draws a part of them and how often each shall come, so that
+/// combinations come up that all of them together would drown.
+///
+/// ```
+/// use snapshot_transport_mem::simulation::{FaultKind, Faults};
+/// let faults = Faults::all().without(FaultKind::Pause);
+/// assert!(faults.has(FaultKind::Crash) && !faults.has(FaultKind::Pause));
+/// assert_eq!(Faults::none().with(FaultKind::Cut).kinds().collect::<Vec<_>>(), [FaultKind::Cut]);
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Faults(BTreeSet<FaultKind>);
+
+impl Faults {
+    /// Everything may go wrong.
+    pub fn all() -> Self {
+        Self(FaultKind::ALL.into_iter().collect())
+    }
+
+    /// Nothing goes wrong: still, a seed decides who moves next and when snapshots are taken.
+    pub fn none() -> Self {
+        Self(BTreeSet::new())
+    }
+
+    /// This too.
+    #[must_use]
+    pub fn with(mut self, kind: FaultKind) -> Self {
+        self.0.insert(kind);
+        self
+    }
+
+    /// But not this.
+    #[must_use]
+    pub fn without(mut self, kind: FaultKind) -> Self {
+        self.0.remove(&kind);
+        self
+    }
+
+    /// Whether this may happen.
+    pub fn has(&self, kind: FaultKind) -> bool {
+        self.0.contains(&kind)
+    }
+
+    /// All that may happen, in the order of [`FaultKind::ALL`].
+    pub fn kinds(&self) -> impl Iterator<Item = FaultKind> {
+        self.0.iter().copied()
+    }
+}
+
+impl Default for Faults {
+    /// [`all`](Self::all).
+    fn default() -> Self {
+        Self::all()
+    }
+}
+
+impl FromIterator<FaultKind> for Faults {
+    fn from_iter<T: IntoIterator<Item = FaultKind>>(kinds: T) -> Self {
+        Self(kinds.into_iter().collect())
+    }
+}

@@ -1,0 +1,60 @@
+//! One process of a node, polled by hand.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use snapshot_core::{NodeError, SnapshotNode};
+
+use super::Application;
+use crate::run::Woken;
+
+pub(super) struct Process<A: Application> {
+    pub(super) life: Life<A>,
+    pub(super) woken: Arc<Woken>,
+    /// It is not polled before this moment, whatever wakes it.
+    pub(super) asleep_until: Duration,
+}
+
+type Node<A> = SnapshotNode<<A as Application>::State, <A as Application>::Message>;
+type Local<T> = Pin<Box<dyn Future<Output = T>>>;
+type Started<A> = (<A as Application>::State, Result<Node<A>, NodeError>);
+
+pub(super) enum Life<A: Application> {
+    Starting(Local<Started<A>>),
+    Running { node: Box<Node<A>>, state: A::State },
+    Leaving(Local<Result<(), NodeError>>),
+}
+
+/// What came of polling a process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Progress {
+    /// It waits.
+    Nothing,
+    /// It took a message.
+    Message,
+    /// Something else happened.
+    Event,
+}
+
+impl<A: Application> Process<A> {
+    pub(super) fn new(life: Life<A>) -> Self {
+        let woken = Arc::new(Woken(AtomicBool::new(true)));
+        Self { life, woken, asleep_until: Duration::ZERO }
+    }
+
+    pub(super) fn is_awake(&self, now: Duration) -> bool {
+        self.asleep_until <= now && self.woken.0.load(Ordering::Acquire)
+    }
+
+    pub(super) fn wake(&self) {
+        self.woken.0.store(true, Ordering::Release);
+    }
+
+    /// Whether it runs and new work is welcome.
+    pub(super) fn has_room(&self, now: Duration) -> bool {
+        matches!(&self.life, Life::Running { node, .. } if self.asleep_until <= now && node.has_room())
+    }
+}

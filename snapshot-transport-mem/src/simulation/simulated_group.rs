@@ -1,0 +1,205 @@
+//! What a test says of a simulation, and what it gets to know.
+
+use std::any::Any;
+use std::env;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use snapshot_core::{Graph, MessageCodec, NodeBuilder, Postcard};
+
+use super::codec::SharedCodec;
+use super::group::{Builder, Group};
+use super::plan::Plan;
+use super::run::Run;
+use super::{Application, Cut, Failure, Faults, Random, Summary};
+use crate::MemNetwork;
+
+/// How many lines of the trace a failure shows.
+const LINES: usize = 40;
+
+/// An application on whole nodes, over the network in memory and a store that fails, under schedules and faults that a seed
+/// decides. See the [module](super) for an example.
+///
+/// A run begins with a *storm*: work comes, snapshots are taken, and [`Faults`] happen. Then comes *calm*: whoever is dead is
+/// started again, all is mended, and in bounded virtual time a snapshot must be committed and, where there is an
+/// [`at_rest`](Self::at_rest), the application must come to rest. Every `next` is dropped whenever it waits, so that each run
+/// is one of cancel safety too.
+///
+/// What is checked, besides what the test asks for:
+///
+/// * every committed snapshot can be read, and every [`invariant`](Self::invariant) holds in it, at the moment at which it
+///   is committed;
+/// * no node ends but by a fault, breaks the protocol, or goes back behind what was announced as committed;
+/// * no handler panics, sends to a stranger, or sends without bound.
+pub struct SimulatedGroup<A: Application> {
+    graph: Graph,
+    start: Box<dyn Fn() -> A>,
+    codec: Arc<dyn MessageCodec<A::Message>>,
+    faults: Faults,
+    steps: usize,
+    checks: Checks<A>,
+}
+
+/// What must hold, and how nodes are set up.
+pub(super) struct Checks<A: Application> {
+    pub(super) invariants: Vec<(String, Box<Invariant<A>>)>,
+    pub(super) at_rest: Vec<(String, Box<AtRest<A>>)>,
+    pub(super) tune: Box<dyn Fn(Builder<A>) -> Builder<A>>,
+}
+
+type Invariant<A> = dyn Fn(&Cut<A>) -> Result<(), String>;
+type AtRest<A> = dyn Fn(&A, &Cut<A>) -> Result<(), String>;
+
+impl<A: Application> SimulatedGroup<A> {
+    /// A group of this graph. `start` makes the application of each run: a new one for each seed, so that runs know nothing
+    /// of each other. Everything may go wrong; a storm has 400 steps.
+    pub fn new(graph: Graph, start: impl Fn() -> A + 'static) -> Self
+    where
+        Postcard: MessageCodec<A::Message>,
+    {
+        Self::with_codec(graph, start, Postcard)
+    }
+
+    /// As [`new`](Self::new), for messages without serde's traits.
+    pub fn with_codec(
+        graph: Graph,
+        start: impl Fn() -> A + 'static,
+        codec: impl MessageCodec<A::Message>,
+    ) -> Self {
+        let checks =
+            Checks { invariants: Vec::new(), at_rest: Vec::new(), tune: Box::new(|builder| builder) };
+        let start = Box::new(start);
+        Self { graph, start, codec: Arc::new(codec), faults: Faults::all(), steps: 400, checks }
+    }
+
+    /// What holds in every consistent cut, states and messages in flight together. Checked on each committed snapshot.
+    #[must_use]
+    pub fn invariant(
+        mut self,
+        name: impl Into<String>,
+        check: impl Fn(&Cut<A>) -> Result<(), String> + 'static,
+    ) -> Self {
+        self.checks.invariants.push((name.into(), Box::new(check)));
+        self
+    }
+
+    /// What holds when everything has come to rest after the faults: in a committed snapshot that was begun when no more work
+    /// came, has no message in flight, and of which all nodes have been told. The application's own value shows what its clients know.
+    ///
+    /// Only for applications that come to rest when no new work comes.
+    #[must_use]
+    pub fn at_rest(
+        mut self,
+        name: impl Into<String>,
+        check: impl Fn(&A, &Cut<A>) -> Result<(), String> + 'static,
+    ) -> Self {
+        self.checks.at_rest.push((name.into(), Box::new(check)));
+        self
+    }
+
+    /// What may go wrong. By default [everything](Faults::all).
+    #[must_use]
+    pub fn faults(mut self, faults: Faults) -> Self {
+        self.faults = faults;
+        self
+    }
+
+    /// How long a storm is. By default 400 steps, of which some 100 bring work.
+    #[must_use]
+    pub fn steps(mut self, steps: usize) -> Self {
+        self.steps = steps;
+        self
+    }
+
+    /// Settings of the nodes, as the application would make them; they override what a seed has drawn. Store, codec, seed and
+    /// retention are the simulation's own.
+    #[must_use]
+    pub fn tune(
+        mut self,
+        tune: impl Fn(NodeBuilder<A::State, A::Message>) -> NodeBuilder<A::State, A::Message> + 'static,
+    ) -> Self {
+        self.checks.tune = Box::new(tune);
+        self
+    }
+
+    /// Runs all of these seeds, up to the first that fails; with `SEED=n` in the environment only that one, and prints its
+    /// trace.
+    ///
+    /// # Panics
+    ///
+    /// With the text of the [`Failure`], whose last line replays it; if the graph is no topology; if `SEED` is no number.
+    #[track_caller]
+    pub fn check(&self, seeds: impl IntoIterator<Item = u64>) -> Summary {
+        let mut summary = Summary::default();
+        let replayed = replayed();
+        let seeds: Box<dyn Iterator<Item = u64>> = match replayed {
+            Some(seed) => Box::new(std::iter::once(seed)),
+            None => Box::new(seeds.into_iter()),
+        };
+        for seed in seeds {
+            let (result, trace) = self.trace(seed, if replayed.is_some() { usize::MAX } else { LINES });
+            match result {
+                Ok(run) => summary.add(&run),
+                Err(failure) => panic!("{failure}"),
+            }
+            if replayed.is_some() {
+                trace.iter().for_each(|line| println!("{line}"));
+                println!("seed {seed} holds");
+            }
+        }
+        summary
+    }
+
+    /// Runs one seed.
+    ///
+    /// # Errors
+    ///
+    /// If something did not hold. The failure shows the last 40 lines of its trace; all of them where `SEED` is set.
+    ///
+    /// # Panics
+    ///
+    /// If the graph is no topology.
+    #[track_caller]
+    pub fn run(&self, seed: u64) -> Result<Summary, Failure> {
+        self.trace(seed, if env::var_os("SEED").is_some() { usize::MAX } else { LINES }).0
+    }
+
+    #[track_caller]
+    fn trace(&self, seed: u64, keep: usize) -> (Result<Summary, Failure>, Vec<String>) {
+        let plan = Plan::draw(&self.faults, &mut Random::of(seed, 0));
+        let network = MemNetwork::builder(&self.graph).seed(seed).capacity(plan.capacity());
+        let codec = SharedCodec(Arc::clone(&self.codec));
+        let group = Group::new(network, &self.graph, (self.start)(), codec, seed, keep);
+        let trace = group.trace.clone();
+        // What a panic leaves behind is dropped, but for the trace.
+        let run = AssertUnwindSafe(|| Run::new(group, &self.checks, plan, seed).finish(self.steps));
+        let result = catch_unwind(run).unwrap_or_else(|panic| Err(format!("it panicked: {}", text(&*panic))));
+        let failed = |what| Failure { seed, at: trace.now(), what, trace: trace.last() };
+        (result.map_err(failed), trace.last())
+    }
+}
+
+impl<A: Application> fmt::Debug for SimulatedGroup<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimulatedGroup")
+            .field("graph", &self.graph)
+            .field("faults", &self.faults)
+            .field("steps", &self.steps)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The one seed to run, if there is one.
+fn replayed() -> Option<u64> {
+    let seed = env::var("SEED").ok()?;
+    match seed.parse() {
+        Ok(seed) => Some(seed),
+        Err(_) => panic!("SEED={seed} is no number: take it from the failure that it shall replay"),
+    }
+}
+
+fn text(panic: &(dyn Any + Send)) -> &str {
+    let owned = panic.downcast_ref::<String>().map(String::as_str);
+    owned.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("with something that is no text")
+}

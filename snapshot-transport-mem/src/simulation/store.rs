@@ -1,0 +1,278 @@
+//! A store that takes virtual time, fails as a seed decides, and does some writes later than it says.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io;
+use std::mem;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use snapshot_core::{Clock, Content, Created, Generation, Key, NodeId, Sink, SnapshotStore, StoreError};
+use snapshot_store::MemoryStore;
+
+use super::trace::Trace;
+use super::{FaultKind, Random};
+
+/// The group's store, as the simulation sees it.
+#[derive(Clone)]
+pub(super) struct Storage {
+    pub(super) memory: MemoryStore,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    clock: Arc<dyn Clock>,
+    trace: Trace,
+    weather: Mutex<Weather>,
+}
+
+/// How things stand at present.
+pub(super) struct Weather {
+    random: Random,
+    /// The longest that an operation waits before it is done, and again before its answer.
+    pub(super) slowness: Duration,
+    /// Percentages.
+    pub(super) errors: u64,
+    pub(super) lost_answers: u64,
+    pub(super) stale_listings: u64,
+    pub(super) late_writes: u64,
+    pub(super) full_until: Duration,
+    pub(super) faults: BTreeMap<FaultKind, u64>,
+    /// When each part became visible; only the newest are looked at.
+    created: BTreeMap<Key, Duration>,
+    /// Writes that nobody waits for any more, and when they are done.
+    late: BTreeMap<(Duration, Key), Vec<u8>>,
+    journal_grew: bool,
+}
+
+/// What shall become of one operation.
+struct Fate {
+    before: Duration,
+    error: Option<io::ErrorKind>,
+    lost: bool,
+    after: Duration,
+}
+
+impl Storage {
+    /// In calm weather.
+    pub(super) fn new(clock: Arc<dyn Clock>, trace: Trace, random: Random) -> Self {
+        let weather = Weather {
+            random,
+            slowness: Duration::ZERO,
+            errors: 0,
+            lost_answers: 0,
+            stale_listings: 0,
+            late_writes: 0,
+            full_until: Duration::ZERO,
+            faults: BTreeMap::new(),
+            created: BTreeMap::new(),
+            late: BTreeMap::new(),
+            journal_grew: false,
+        };
+        let shared = Shared { clock, trace, weather: Mutex::new(weather) };
+        Self { memory: MemoryStore::new(), shared: Arc::new(shared) }
+    }
+
+    /// The store as a process of this node has it.
+    pub(super) fn of(&self, node: NodeId) -> impl SnapshotStore {
+        NodeStore { node, storage: self.clone() }
+    }
+
+    pub(super) fn weather(&self) -> MutexGuard<'_, Weather> {
+        self.shared.weather.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on nothing goes wrong and nothing takes time. Late writes still come.
+    pub(super) fn calm(&self) {
+        let mut weather = self.weather();
+        weather.slowness = Duration::ZERO;
+        (weather.errors, weather.lost_answers, weather.stale_listings) = (0, 0, 0);
+        (weather.late_writes, weather.full_until) = (0, Duration::ZERO);
+    }
+
+    /// Does the late writes that are due by now.
+    pub(super) fn tide(&self) {
+        let now = self.shared.clock.now();
+        loop {
+            let mut weather = self.weather();
+            let due = weather.late.first_entry().filter(|entry| entry.key().0 <= now);
+            let Some(((_, key), bytes)) = due.map(|entry| entry.remove_entry()) else { return };
+            drop(weather);
+            // In memory nothing fails.
+            let created = at_once(self.put(key, bytes));
+            self.shared.trace.line(format_args!("store: a late write of {key}: {created:?}"));
+        }
+    }
+
+    /// Whether the journal has grown since this was last asked.
+    pub(super) fn take_journal_grew(&self) -> bool {
+        mem::take(&mut self.weather().journal_grew)
+    }
+
+    async fn put(&self, key: Key, bytes: Vec<u8>) -> Result<Created, StoreError> {
+        let created = self.memory.create(key, bytes::Bytes::from(bytes).into()).await?;
+        if created == Created::New {
+            let mut weather = self.weather();
+            match key {
+                Key::Journal(_) => weather.journal_grew = true,
+                Key::Part { .. } => drop(weather.created.insert(key, self.shared.clock.now())),
+                _ => {}
+            }
+        }
+        Ok(created)
+    }
+}
+
+impl Weather {
+    pub(super) fn count(&mut self, kind: FaultKind) {
+        *self.faults.entry(kind).or_default() += 1;
+    }
+
+    fn fate(&mut self, now: Duration, writes: bool) -> Fate {
+        let mut fate = Fate { before: Duration::ZERO, error: None, lost: false, after: Duration::ZERO };
+        if !self.slowness.is_zero() {
+            self.count(FaultKind::SlowStore);
+            fate.before = self.random.time(..=self.slowness);
+            fate.after = self.random.time(..=self.slowness);
+        }
+        if self.random.chance(self.errors) {
+            self.count(FaultKind::StoreError);
+            fate.error = Some(io::ErrorKind::TimedOut);
+        } else if self.random.chance(self.lost_answers) {
+            self.count(FaultKind::LostAnswer);
+            fate.lost = true;
+        } else if writes && now < self.full_until {
+            fate.error = Some(io::ErrorKind::StorageFull);
+        }
+        fate
+    }
+}
+
+struct NodeStore {
+    node: NodeId,
+    storage: Storage,
+}
+
+impl NodeStore {
+    /// Waits until the operation is to be done, or fails. Returns how it is to end.
+    async fn begin(&self, what: &str, writes: bool) -> Result<Fate, StoreError> {
+        let shared = &self.storage.shared;
+        let fate = self.storage.weather().fate(shared.clock.now(), writes);
+        self.wait(fate.before).await;
+        match fate.error {
+            Some(kind) => {
+                shared.trace.line(format_args!("store: {} cannot {what}: {kind}", self.node));
+                Err(StoreError::new(format!("cannot {what}"), kind.into()))
+            }
+            None => Ok(fate),
+        }
+    }
+
+    /// Waits until the answer is there, or is known to be lost.
+    async fn end<T>(&self, what: &str, fate: Fate, answer: T) -> Result<T, StoreError> {
+        self.wait(fate.after).await;
+        if fate.lost {
+            self.storage.shared.trace.line(format_args!("store: {} gets no answer to {what}", self.node));
+            return Err(StoreError::new(format!("no answer to {what}"), io::ErrorKind::TimedOut.into()));
+        }
+        Ok(answer)
+    }
+
+    async fn wait(&self, time: Duration) {
+        if !time.is_zero() {
+            let clock = &self.storage.shared.clock;
+            clock.sleep_until(clock.now() + time).await;
+        }
+    }
+}
+
+#[async_trait]
+impl SnapshotStore for NodeStore {
+    async fn create(&self, key: Key, content: Content) -> Result<Created, StoreError> {
+        let what = format!("create {key}");
+        let mut bytes = Vec::new();
+        content.write_to(&mut bytes).map_err(|error| StoreError::new(format!("cannot {what}"), error))?;
+        let mut under_way = UnderWay { storage: &self.storage, key, bytes };
+        let full = |error: &StoreError| {
+            if error.is_full() {
+                under_way.bytes.clear();
+            }
+        };
+        let fate = self.begin(&what, true).await.inspect_err(full)?;
+        let created = self.storage.put(key, mem::take(&mut under_way.bytes)).await?;
+        self.storage.shared.trace.line(format_args!("store: {} {what}: {created:?}", self.node));
+        self.end(&what, fate, created).await
+    }
+
+    async fn read(&self, key: Key, sink: Sink) -> Result<bool, StoreError> {
+        let what = format!("read {key}");
+        let fate = self.begin(&what, false).await?;
+        let found = self.storage.memory.read(key, sink).await?;
+        self.end(&what, fate, found).await
+    }
+
+    async fn list_parts(&self, generation: Option<Generation>) -> Result<Vec<Key>, StoreError> {
+        let fate = self.begin("list parts", false).await?;
+        let mut keys = self.storage.memory.list_parts(generation).await?;
+        self.storage.leave_out_the_newest(&mut keys);
+        self.end("list parts", fate, keys).await
+    }
+
+    async fn delete(&self, key: Key) -> Result<(), StoreError> {
+        let what = format!("delete {key}");
+        let fate = self.begin(&what, true).await?;
+        self.storage.memory.delete(key).await?;
+        self.end(&what, fate, ()).await
+    }
+}
+
+/// How long a listing may lag behind.
+const LAG: Duration = Duration::from_millis(50);
+
+impl Storage {
+    fn leave_out_the_newest(&self, keys: &mut Vec<Key>) {
+        let now = self.shared.clock.now();
+        let mut weather = self.weather();
+        let percent = weather.stale_listings;
+        if !weather.random.chance(percent) {
+            return;
+        }
+        let before = keys.len();
+        keys.retain(|key| weather.created.get(key).is_none_or(|at| *at + LAG <= now));
+        if keys.len() < before {
+            weather.count(FaultKind::StaleListing);
+        }
+    }
+}
+
+/// A write that has not been done. If the process dies meanwhile, or is told of an error, it may be done later.
+struct UnderWay<'a> {
+    storage: &'a Storage,
+    key: Key,
+    bytes: Vec<u8>,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let bytes = mem::take(&mut self.bytes);
+        let mut weather = self.storage.weather();
+        let percent = weather.late_writes;
+        if bytes.is_empty() || !weather.random.chance(percent) {
+            return;
+        }
+        weather.count(FaultKind::LateWrite);
+        let after = weather.random.time(..Duration::from_millis(200));
+        weather.late.insert((self.storage.shared.clock.now() + after, self.key), bytes);
+    }
+}
+
+/// The output of a future that never waits: what is asked of a store in memory.
+pub(super) fn at_once<F: Future>(future: F) -> F::Output {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => unreachable!("a store in memory never waits"),
+    }
+}
