@@ -99,6 +99,15 @@ impl Books {
         if let Some((from, to)) = dealings.chain(recorded).find(|channel| !channels.contains(channel)) {
             return Err(Discrepancy::NoChannel { from, to });
         }
+        self.conserved(cut)
+    }
+
+    /// Adds up a cut: money is neither made nor lost. That is the check of each branch, while the bank is open.
+    ///
+    /// # Errors
+    ///
+    /// If it was.
+    pub(crate) fn conserved(&self, cut: &Cut) -> Result<Holdings, Discrepancy> {
         let holdings = Holdings::of(cut);
         if holdings.total() != u128::from(self.coins) {
             return Err(Discrepancy::Coins { found: holdings.total(), expected: self.coins });

@@ -13,7 +13,8 @@ use snapshot_transport_tcp::{BindError, TcpTransport};
 use thiserror::Error;
 use tokio::time::MissedTickBehavior;
 
-use crate::flags::BranchFlags;
+use crate::audit::Books;
+use crate::flags::{BranchFlags, Bug};
 use crate::folder::{Folder, FolderError};
 use crate::ledger::{Impossible, Ledger, Transfer};
 use crate::report::{QUIET, Report, STOP};
@@ -33,6 +34,9 @@ const LOW: Bound = Bound::new(512, 64 << 10);
 
 /// … and arriving ones are taken in while fewer than this do. They cause no others, so that this is never reached.
 const HIGH: Bound = Bound::new(16 * 512, 1 << 20);
+
+/// Of the transfers on a channel every so many is booked twice, where that bug is planted.
+const DUPLICATE_EVERY: u64 = 1000;
 
 /// How long a goodbye may take. All that counts is in the store by then.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -95,10 +99,12 @@ pub(crate) async fn run(flags: BranchFlags) -> Result<(), BranchError> {
     let transport: TcpTransport<Transfer> = tcp.bind().await?;
     let mut ledger =
         Ledger::opened(bank.accounts, bank.seed.wrapping_add(me.0.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+    let books = Books::of(&bank)?;
     let mut node = SnapshotNode::builder(transport)
         .store(DirectoryStore::open_existing(Folder::store_in(&flags.store))?)
         .retention(Retention::All)
         .fall_back(flags.fall_back)
+        .check("money", move |cut| books.conserved(cut).map(drop).map_err(|wrong| wrong.to_string()))
         .interval(Duration::from_millis(flags.interval))
         .outbox(LOW, HIGH)
         .start(&mut ledger)
@@ -120,7 +126,12 @@ pub(crate) async fn run(flags: BranchFlags) -> Result<(), BranchError> {
         gap.pass();
         tokio::select! {
             event = node.next(&mut ledger) => match event? {
-                Event::Message { from, message } => ledger.take_in(from.id(), message)?,
+                Event::Message { from, message } => {
+                    ledger.take_in(from.id(), message)?;
+                    if flags.plant == Some(Bug::Duplicate) && message.number.is_multiple_of(DUPLICATE_EVERY) {
+                        ledger.duplicate(message);
+                    }
+                }
                 Event::Committed { snapshot, report, .. } => {
                     if let Some(report) = report {
                         tell(&Report::Taken { snapshot, took: micros(report.took) })?;
@@ -128,6 +139,10 @@ pub(crate) async fn run(flags: BranchFlags) -> Result<(), BranchError> {
                     tell(&Report::Pulse { sent: std::mem::take(&mut sent), gap: gap.take() })?;
                     tell(&Report::Committed { snapshot })?;
                 }
+                Event::CheckFailed { snapshot, check, what, kept } => {
+                    tell(&Report::CheckFailed { snapshot, check, what, lost: kept.err() })?;
+                }
+                Event::CheckSkipped { snapshot, why } => tell(&Report::CheckSkipped { snapshot, why })?,
                 Event::RolledBack { generation, snapshot, .. } => {
                     tell(&Report::RolledBack { generation, snapshot })?;
                 }
@@ -177,9 +192,10 @@ pub(crate) async fn run(flags: BranchFlags) -> Result<(), BranchError> {
     }
 }
 
-/// Whether this branch has work to do for a snapshot.
+/// Whether this branch has work to do for a snapshot: to take it or to check it.
 fn is_taking_a_snapshot(handle: &SnapshotHandle) -> bool {
-    handle.running().iter().any(|status| status.phase != SnapshotPhase::AwaitingOutcome)
+    !handle.unchecked().is_empty()
+        || handle.running().iter().any(|status| status.phase != SnapshotPhase::AwaitingOutcome)
 }
 
 fn tell(report: &Report) -> io::Result<()> {

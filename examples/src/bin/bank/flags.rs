@@ -63,6 +63,9 @@ pub(crate) struct RunFlags {
     /// The branches listen on this loopback port and those after it [default: free ones]
     #[arg(long, value_name = "P", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) port: Option<u16>,
+    /// Plants a bug into every branch, for its check to find: the run ends with the first snapshot that shows it
+    #[arg(long, value_enum, value_name = "BUG")]
+    pub(crate) plant: Option<Bug>,
     /// Allows going back behind the newest committed snapshot if that is damaged. What was committed by it is lost
     #[arg(long)]
     pub(crate) fall_back: bool,
@@ -91,6 +94,8 @@ pub(crate) struct BranchFlags {
     pub(crate) interval: u64,
     #[arg(long)]
     pub(crate) fall_back: bool,
+    #[arg(long, value_enum)]
+    pub(crate) plant: Option<Bug>,
     #[arg(long, value_delimiter = ',')]
     pub(crate) addresses: Vec<SocketAddr>,
 }
@@ -119,7 +124,25 @@ impl BranchFlags {
         if self.fall_back {
             arguments.push("--fall-back".into());
         }
+        if let Some(bug) = self.plant {
+            arguments.extend(["--plant".into(), bug.to_string().into()]);
+        }
         arguments
+    }
+}
+
+/// A bug that no branch can see in its own books.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Bug {
+    /// Every thousandth transfer on a channel is booked twice
+    Duplicate,
+}
+
+impl fmt::Display for Bug {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Duplicate => "duplicate",
+        })
     }
 }
 
@@ -174,6 +197,7 @@ mod tests {
             store: "/some where/é".into(),
             interval: 250,
             fall_back: true,
+            plant: Some(Bug::Duplicate),
             addresses: vec![
                 "127.0.0.1:7001".parse().expect("an address"),
                 "127.0.0.1:7002".parse().expect("one"),

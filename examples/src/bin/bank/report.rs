@@ -30,6 +30,16 @@ pub(crate) enum Report {
         /// From the first capture to the commit, in microseconds.
         took: u64,
     },
+    /// A snapshot that it began has failed a check.
+    CheckFailed {
+        snapshot: SnapshotId,
+        check: String,
+        what: String,
+        /// Why it is not kept; `None`: it is.
+        lost: Option<String>,
+    },
+    /// A snapshot that it began was not checked.
+    CheckSkipped { snapshot: SnapshotId, why: String },
     /// A snapshot was given up.
     Aborted { snapshot: SnapshotId, by: String, why: String },
     /// It has gone back.

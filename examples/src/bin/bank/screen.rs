@@ -168,6 +168,14 @@ impl Screen {
         self.line(&format!("{:>12} was given up by {by}: {why}", snapshot.to_string()))
     }
 
+    pub(crate) fn not_checked(&mut self, snapshot: SnapshotId, why: &str) -> io::Result<()> {
+        if self.json {
+            return self
+                .object(&json!({ "event": "not_checked", "snapshot": snapshot.to_string(), "why": why }));
+        }
+        self.line(&format!("{:>12} was not checked by its branch: {why}", snapshot.to_string()))
+    }
+
     /// Committed snapshots are lost. This is said loudly, on standard error too.
     pub(crate) fn gave_up(&mut self, to: Option<SnapshotId>, given_up: &[SnapshotId]) -> io::Result<()> {
         let names: Vec<String> = given_up.iter().map(ToString::to_string).collect();
