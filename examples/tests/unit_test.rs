@@ -165,7 +165,8 @@ fn simulated(start: impl Fn() -> Warehouses + 'static) -> SimulatedGroup<Warehou
 #[test]
 fn no_item_is_lost_whatever_happens() {
     let summary = simulated(Warehouses::default).check(0..100);
-    assert!(summary.commits > 100 && summary.rollbacks > 100, "was there anything to look at? {summary}");
+    let enough = summary.commits > 100 && summary.rollbacks > 100;
+    assert!(enough || summary.replayed, "was there anything to look at? {summary}");
 }
 
 // ---- 4. What a failure looks like --------------------------------------------------------------------------------------

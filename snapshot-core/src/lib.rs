@@ -43,6 +43,11 @@
 //!
 //! # Where to find what
 //!
+//! The [`guide`] begins with programs: [add snapshots to an application](guide::add_snapshots), [write a
+//! transport](guide::write_a_transport), [test in memory](guide::test_in_memory), [deploy](guide::deploying). Then it tells
+//! [what recovery promises](guide::recovery), [what large states need](guide::large_states), and answers [why there is no
+//! …](guide::questions).
+//!
 //! | to | look at |
 //! | --- | --- |
 //! | add snapshots to an application with a message loop | [`SnapshotNode`], [`NodeBuilder`], [`Event`] |

@@ -89,7 +89,8 @@ use crate::{Frames, Inbox, NodeId, Peer, Topology, Transport, TransportError};
 ///
 /// In each direction at most [`capacity`](Self::with_capacity) frames wait per neighbour, whatever their size: at the bound
 /// `send` and [`Arrivals::push`] wait, for this neighbour only. A connection that comes and goes while the node does not
-/// look is forgotten, so that notices have a bound too.
+/// look is forgotten, so that notices have a bound too. An older connection keeps no frames beyond the bound either: what
+/// was pushed without waiting for room goes with it.
 pub struct LinkTransport<M> {
     shared: Arc<Shared<M>>,
 }

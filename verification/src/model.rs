@@ -11,7 +11,7 @@
 //!
 //! ```
 //! use snapshot_verification::model::{Limits, configs, search};
-//! let config = configs::ALL.iter().find(|config| config.name == "two-in-flight").unwrap();
+//! let config = configs::ALL.iter().find(|config| config.name == "cut").unwrap();
 //! let found = search::search(config, Limits::default());
 //! assert!(found.is_proof(), "{found:?}");
 //! ```

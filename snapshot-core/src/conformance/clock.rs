@@ -2,7 +2,7 @@
 //!
 //! ```
 //! use std::sync::Arc;
-//! use std::time::{Duration, Instant};
+//! use std::time::Duration;
 //! use snapshot_core::conformance::ClockFixture;
 //! use snapshot_core::{Clock, async_trait};
 //!
@@ -35,10 +35,14 @@
 //!
 //! // In a file of tests/: one test for each clause.
 //! snapshot_core::clock_conformance!(RuntimeFixture);
-//! # use snapshot_core::conformance::clock::*; // what the tests would do
-//! # for check in [c1_now_never_goes_back::<RuntimeFixture>, c2_no_sleep_ends_early, c3_sleeps_end, c4_sleeps_are_independent] {
-//! #     check().unwrap();
-//! # }
+//! #
+//! # // What the tests would do.
+//! # use snapshot_core::conformance::{Breach, clock::*};
+//! # c1_now_never_goes_back::<RuntimeFixture>()?;
+//! # c2_no_sleep_ends_early::<RuntimeFixture>()?;
+//! # c3_sleeps_end::<RuntimeFixture>()?;
+//! # c4_sleeps_are_independent::<RuntimeFixture>()?;
+//! # Ok::<(), Breach>(())
 //! ```
 //!
 //! # What the checks do

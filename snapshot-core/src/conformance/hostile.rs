@@ -59,8 +59,9 @@ impl Subject<'_> {
     /// These may be another value.
     fn with_flipped_bits(&self, valid: &[u8]) -> Result<(), Breach> {
         self.trial.step(format!("{} of bytes with a flipped bit", self.what));
+        let few = valid.len() <= 512;
         for at in places(valid.len()) {
-            for bit in 0..8 {
+            for bit in (0..8).filter(|bit| few || [0, 7, at % 8].contains(bit)) {
                 let mut flipped = valid.to_vec();
                 flipped[at] ^= 1 << bit;
                 self.survives(&flipped, &format!("{} bytes, with bit {bit} of byte {at} flipped", valid.len()))?;
@@ -72,12 +73,12 @@ impl Subject<'_> {
     fn with_noise(&self, valid: &[u8]) -> Result<(), Breach> {
         self.trial.step(format!("{} of bytes without any sense", self.what));
         let mut noise = Noise(0x9e37_79b9_7f4a_7c15);
-        for round in 0..500 {
+        for round in 0..300 {
             let mut bytes = vec![0; (noise.next() % 64) as usize];
             bytes.iter_mut().for_each(|byte| *byte = noise.next() as u8);
             // Half of them begin as they should.
             if round % 2 == 0 && !valid.is_empty() {
-                let keep = (noise.next() as usize % valid.len()).min(4096);
+                let keep = (noise.next() as usize % valid.len()).min(1024);
                 bytes.splice(0..0, valid[..keep].iter().copied());
             }
             self.survives(&bytes, &format!("{} bytes of noise: {:02x?}", bytes.len(), sample(&bytes)))?;
@@ -91,7 +92,7 @@ impl Subject<'_> {
         self.trial.step(format!("{} of bytes with a length that is too large", self.what));
         let memory = Memory::of(self.trial);
         let decode = |bytes: &[u8]| drop((self.decode)(bytes));
-        let head = &valid[..valid.len().min(4096)];
+        let head = &valid[..valid.len().min(1024)];
         for number in [None, Some(1 << 60)] {
             for (write, order) in LENGTHS {
                 for at in order.of(head.len().min(64)) {

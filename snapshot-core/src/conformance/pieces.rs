@@ -93,7 +93,7 @@ impl Write for PieceWriter {
 /// The places up to `end`, all of them where they are few; else those at both ends, and others at equal distances. Fewer where
 /// bytes are many, since each place takes a look at all of them.
 pub(super) fn places(end: usize) -> impl Iterator<Item = usize> {
-    let few = ((8 << 20) / end.max(1)).clamp(64, 2048);
+    let few = ((1 << 20) / end.max(1)).clamp(64, 1024);
     let step = (end / few).max(1);
     (0..end).filter(move |at| step == 1 || *at < few / 2 || end - *at < few / 2 || at.is_multiple_of(step))
 }

@@ -73,12 +73,19 @@
 //!
 //! // In a file of tests/: one test for each clause.
 //! snapshot_core::transport_conformance!(BusFixture);
-//! # // What the tests would do:
-//! # use snapshot_core::conformance::transport::*;
-//! # for check in [t1_order::<BusFixture>, t2_nothing_lost_repeated_or_changed, t3_bounded, t4_a_slow_peer_delays_only_itself,
-//! #     t5_send_and_recv_side_by_side, t6_ready_is_handed_on, t7_connections_are_told, t8_clean_end] {
-//! #     check().unwrap();
-//! # }
+//! #
+//! # // What the tests would do.
+//! # use snapshot_core::conformance::{Breach, transport::*};
+//! # type F = BusFixture;
+//! # t1_order::<F>()?;
+//! # t2_nothing_lost_repeated_or_changed::<F>()?;
+//! # t3_bounded::<F>()?;
+//! # t4_a_slow_peer_delays_only_itself::<F>()?;
+//! # t5_send_and_recv_side_by_side::<F>()?;
+//! # t6_ready_is_handed_on::<F>()?;
+//! # t7_connections_are_told::<F>()?;
+//! # t8_clean_end::<F>()?;
+//! # Ok::<(), Breach>(())
 //! ```
 //!
 //! # What the checks do

@@ -3,10 +3,10 @@
 use std::fmt::Display;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 
 use futures::future::{Either, select};
-use futures::{Sink, SinkExt, Stream, StreamExt};
+use futures::{Sink, SinkExt, Stream, StreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 use super::{Arrivals, ConnectError, Departures, Links};
@@ -95,13 +95,16 @@ impl<M> Links<M> {
 }
 
 async fn read<M, E: Display>(mut arrivals: Arrivals<M>, incoming: impl Stream<Item = Result<Packet<M>, E>>) {
-    let mut incoming = pin!(incoming);
+    let (mut incoming, mut turn) = (pin!(incoming), Turn::default());
     loop {
         let item = {
             let mut over = pin!(arrivals.over());
-            poll_fn(|cx| match incoming.as_mut().poll_next(cx) {
-                Poll::Ready(item) => Poll::Ready(Some(item)),
-                Poll::Pending => over.as_mut().poll(cx).map(|_| None),
+            poll_fn(|cx| {
+                ready!(turn.poll(cx));
+                match incoming.as_mut().poll_next(cx) {
+                    Poll::Ready(item) => Poll::Ready(Some(item)),
+                    Poll::Pending => over.as_mut().poll(cx).map(|_| None),
+                }
             })
             .await
         };
@@ -114,14 +117,18 @@ async fn read<M, E: Display>(mut arrivals: Arrivals<M>, incoming: impl Stream<It
             Some(Some(Ok(Packet::Goodbye))) => return arrivals.leave(),
             Some(Some(Err(error))) => return arrivals.lost(error.to_string()),
             Some(None) => return arrivals.lost("the neighbour has closed it without a goodbye"),
+            // It is over.
             None => return,
         }
     }
 }
 
 async fn write<M>(mut departures: Departures<M>, outgoing: impl Sink<Packet<M>, Error: Display>) {
-    let mut outgoing = pin!(outgoing);
-    let mut packets = departures.by_ref().map(|frame| Ok(Packet::Frame(frame)));
+    let (mut outgoing, mut turn) = (pin!(outgoing), Turn::default());
+    let mut packets = stream::poll_fn(|cx| {
+        ready!(turn.poll(cx));
+        departures.poll_next_unpin(cx).map(|frame| frame.map(|frame| Ok(Packet::Frame(frame))))
+    });
     let mut written = outgoing.send_all(&mut packets).await;
     if written.is_ok() && departures.is_closing() {
         written = outgoing.send(Packet::Goodbye).await;
@@ -131,5 +138,34 @@ async fn write<M>(mut departures: Departures<M>, outgoing: impl Sink<Packet<M>, 
     }
     if let Err(error) = written {
         departures.lost(error.to_string());
+    }
+}
+
+/// Reading and writing share one task: so many frames of the one, and the other has its turn (T5).
+struct Turn {
+    left: u32,
+}
+
+impl Turn {
+    const FRAMES: u32 = 1024;
+
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                Poll::Ready(())
+            }
+            None => {
+                *self = Self::default();
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Default for Turn {
+    fn default() -> Self {
+        Self { left: Self::FRAMES }
     }
 }

@@ -229,7 +229,7 @@ impl<M> fmt::Debug for Push<'_, M> {
 
 impl<M> fmt::Debug for Half<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let peers = self.shared.topology.peers().nth(self.index);
-        write!(f, "{}#{}", peers.map_or_else(String::new, |peer| peer.to_string()), self.connection)
+        let peer = self.shared.topology.peers().nth(self.index);
+        write!(f, "{}#{}", peer.map_or_else(String::new, |peer| peer.to_string()), self.connection)
     }
 }

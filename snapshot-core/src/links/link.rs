@@ -34,7 +34,7 @@ pub(super) enum Stopped {
 #[derive(Debug)]
 #[must_use]
 pub(super) struct Aftermath<M> {
-    wake: [Option<Waker>; 3],
+    wake: [Option<Waker>; 4],
     dropped: (VecDeque<Arrived<M>>, Frames<M>),
 }
 
@@ -63,7 +63,9 @@ pub(super) struct Link<M> {
     /// How many of `arrived` are frames.
     frames: usize,
     departing: Frames<M>,
+    /// The reader that waits for room, and the one that waits for the connection's end.
     pushing: Option<Waker>,
+    reading: Option<Waker>,
     taking: Option<Waker>,
     sending: Option<Waker>,
 }
@@ -98,6 +100,7 @@ impl<M> Link<M> {
             frames: 0,
             departing: Frames::new(),
             pushing: None,
+            reading: None,
             taking: None,
             sending: None,
         }
@@ -197,8 +200,7 @@ impl<M> Link<M> {
         match self.check(connection) {
             Err(why) => Poll::Ready(why),
             Ok(()) => {
-                // The reader's own: it does not wait for room meanwhile.
-                note(&mut self.pushing, cx);
+                note(&mut self.reading, cx);
                 Poll::Pending
             }
         }
@@ -305,7 +307,7 @@ impl<M> Link<M> {
     }
 
     fn aftermath(&mut self, unreceived: VecDeque<Arrived<M>>, unsent: Frames<M>) -> Aftermath<M> {
-        let wake = [self.pushing.take(), self.taking.take(), self.sending.take()];
+        let wake = [self.pushing.take(), self.reading.take(), self.taking.take(), self.sending.take()];
         Aftermath { wake, dropped: (unreceived, unsent) }
     }
 

@@ -12,10 +12,10 @@ use snapshot_core::{Content, Created, Generation, Key, NodeId, Sink, SnapshotId,
 macro_rules! flaws {
     ($($flaw:ident)*) => {
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-        pub enum Flaw { $($flaw),* }
+        pub(crate) enum Flaw { $($flaw),* }
 
         impl Flaw {
-            pub const ALL: &[Self] = &[$(Self::$flaw),*];
+            pub(crate) const ALL: &[Self] = &[$(Self::$flaw),*];
         }
     };
 }
@@ -48,8 +48,8 @@ struct Object {
 
 /// What all handles share.
 #[derive(Default)]
-pub struct Disk {
-    pub down: bool,
+pub(crate) struct Disk {
+    pub(crate) down: bool,
     objects: BTreeMap<String, Object>,
     /// Of flaws: keys that something has happened to.
     marked: BTreeSet<String>,
@@ -63,7 +63,7 @@ pub struct Disk {
 }
 
 /// One opened store.
-pub struct Double {
+pub(crate) struct Double {
     flaw: Flaw,
     disk: Arc<Mutex<Disk>>,
     /// What this handle remembers of the objects that it saw, or missed.
@@ -73,7 +73,7 @@ pub struct Double {
 }
 
 impl Double {
-    pub fn open(flaw: Flaw, disk: Arc<Mutex<Disk>>) -> Self {
+    pub(crate) fn open(flaw: Flaw, disk: Arc<Mutex<Disk>>) -> Self {
         let double =
             Self { flaw, disk, cache: Mutex::default(), own: Mutex::default(), lock: Mutex::default() };
         let mut disk = double.disk();
@@ -89,7 +89,7 @@ impl Double {
         double
     }
 
-    pub fn crash(flaw: Flaw, disk: &Mutex<Disk>) {
+    pub(crate) fn crash(flaw: Flaw, disk: &Mutex<Disk>) {
         let mut disk = disk.lock().unwrap();
         if flaw == HalfAfterACrash {
             for object in disk.objects.values_mut().filter(|object| !object.synced) {
@@ -563,10 +563,10 @@ struct Reader<'a> {
 
 impl Read for Reader<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let now = self.double.disk().objects.get(&self.name).map(|object| object.bytes.clone());
+        let now = || self.double.disk().objects.get(&self.name).map(|object| object.bytes.clone());
         match self.double.flaw {
-            CutsTheDeletedShort => self.bytes = now.unwrap_or_default(),
-            MixesOldAndNew => self.bytes = now.unwrap_or_else(|| self.bytes.clone()),
+            CutsTheDeletedShort => self.bytes = now().unwrap_or_default(),
+            MixesOldAndNew => self.bytes = now().unwrap_or_else(|| self.bytes.clone()),
             ReadsOneBuffer => self.bytes.truncate(1 << 20),
             _ => {}
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
@@ -21,8 +21,8 @@ use crate::faults::Fault;
 
 type Item = Incoming<Bytes>;
 
-/// Makes doubles with the fault of this number.
-pub(crate) struct Doubles<const FAULT: u8>(MemNetwork<Bytes>);
+/// Makes doubles with the fault of this number, of processes that come again or that do not.
+pub(crate) struct Doubles<const FAULT: u8, const RESTARTS: bool = true>(MemNetwork<Bytes>);
 
 /// One transport. What it keeps, it keeps for its own life.
 pub(crate) struct Double<const FAULT: u8> {
@@ -38,15 +38,18 @@ pub(crate) struct Double<const FAULT: u8> {
     up: Mutex<BTreeSet<NodeId>>,
     lock: futures::lock::Mutex<()>,
     calls: AtomicUsize,
+    /// What it has taken for the end.
+    over: AtomicBool,
     /// How often the end was told.
     ends: AtomicUsize,
     waker: Arc<OneWaker>,
 }
 
-impl<const FAULT: u8> TransportFixture for Doubles<FAULT> {
+impl<const FAULT: u8, const RESTARTS: bool> TransportFixture for Doubles<FAULT, RESTARTS> {
     type Message = Bytes;
     type Transport = Double<FAULT>;
 
+    const RESTARTS: bool = RESTARTS;
     const LIMIT: Duration =
         Duration::from_millis(if FAULT == Fault::BlocksItsThread as u8 { 20 } else { 10_000 });
 
@@ -66,6 +69,7 @@ impl<const FAULT: u8> TransportFixture for Doubles<FAULT> {
             up: Mutex::default(),
             lock: futures::lock::Mutex::default(),
             calls: AtomicUsize::new(0),
+            over: AtomicBool::new(false),
             ends: AtomicUsize::new(0),
             waker: Arc::default(),
         }
@@ -171,7 +175,7 @@ impl<const FAULT: u8> Transport for Double<FAULT> {
             return Ok(());
         }
         loop {
-            if self.push(into) {
+            if self.push(into) || self.over.load(Ordering::SeqCst) {
                 return Ok(());
             }
             let room = match () {
@@ -196,7 +200,7 @@ impl<const FAULT: u8> Transport for Double<FAULT> {
                 items.sort_by_key(|item| matches!(item, Incoming::Frame { .. }));
             }
             if self.takes_it_for_the_end(&items) {
-                return Ok(());
+                self.over.store(true, Ordering::SeqCst);
             }
             items.into_iter().for_each(|item| self.take(item));
         }

@@ -8,6 +8,11 @@ use double::Doubles;
 use faults::Fault;
 use snapshot_core::conformance::transport::*;
 
+/// Where nobody comes back, that all are gone is the end.
+mod a_transport_whose_processes_do_not_come_again {
+    snapshot_core::transport_conformance!(super::Doubles<{ super::Fault::EndsWhenAllAreGone as u8 }, false>);
+}
+
 /// Each fault is found by this check, which names this clause.
 macro_rules! finds {
     ($($name:ident: $check:ident, $clause:literal, [$($fault:ident)*];)*) => {

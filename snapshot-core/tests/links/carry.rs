@@ -1,28 +1,35 @@
 //! Connections that are a stream and a sink.
 
+use std::task::Wake;
+
 use futures::channel::mpsc;
 use futures::executor::block_on;
 use futures::future::join;
 use futures::{FutureExt, SinkExt, StreamExt};
-use snapshot_core::{ConnectError, Inbox, Incoming, LinkTransport, NodeId, Packet, Transport};
+use snapshot_core::{ConnectError, Inbox, LinkTransport, NodeId, Packet, Transport};
 
 use crate::support::Heard::Frame;
 use crate::support::*;
 
-type Bytes = Result<Packet<u64>, String>;
+type Incoming = mpsc::Receiver<Result<Packet<u64>, String>>;
+type Outgoing = mpsc::Sender<Packet<u64>>;
 
-/// Both ends of a connection as the neighbour has them: what it writes, what it reads.
-fn connection()
--> (mpsc::Sender<Bytes>, mpsc::Receiver<Packet<u64>>, mpsc::Receiver<Bytes>, mpsc::Sender<Packet<u64>>) {
+/// The other end of a connection: what it writes, and what it reads.
+struct Neighbour {
+    to_node: mpsc::Sender<Result<Packet<u64>, String>>,
+    from_node: mpsc::Receiver<Packet<u64>>,
+}
+
+fn connection() -> (Neighbour, Incoming, Outgoing) {
     let ((to_node, incoming), (outgoing, from_node)) = (mpsc::channel(8), mpsc::channel(8));
-    (to_node, from_node, incoming, outgoing)
+    (Neighbour { to_node, from_node }, incoming, outgoing)
 }
 
 fn why_lost(node: &LinkTransport<u64>) -> String {
     let mut inbox = Inbox::with_capacity(8);
     node.recv(&mut inbox).now_or_never().unwrap().unwrap();
     match std::iter::from_fn(|| inbox.pop()).last() {
-        Some(Incoming::Lost { why, .. }) => why,
+        Some(snapshot_core::Incoming::Lost { why, .. }) => why,
         other => panic!("{other:?}"),
     }
 }
@@ -30,7 +37,7 @@ fn why_lost(node: &LinkTransport<u64>) -> String {
 #[test]
 fn what_comes_and_what_goes_is_carried_until_the_neighbour_says_goodbye() {
     let (node, links) = node(8);
-    let (mut to_node, mut from_node, incoming, outgoing) = connection();
+    let (Neighbour { mut to_node, mut from_node }, incoming, outgoing) = connection();
     let mut carrying = Box::pin(links.carry(TWO, incoming, outgoing));
     assert!(carrying.as_mut().now_or_never().is_none());
     assert_eq!(try_send(&node, TWO, [1, 2]), []);
@@ -49,7 +56,7 @@ fn what_comes_and_what_goes_is_carried_until_the_neighbour_says_goodbye() {
 #[test]
 fn a_close_writes_all_and_a_goodbye_and_reads_to_the_end() {
     let (node, links) = node(8);
-    let (mut to_node, from_node, incoming, outgoing) = connection();
+    let (Neighbour { mut to_node, from_node }, incoming, outgoing) = connection();
     let mut carrying = Box::pin(links.carry(TWO, incoming, outgoing));
     assert!(carrying.as_mut().now_or_never().is_none());
     assert_eq!(try_send(&node, TWO, [1, 2]), []);
@@ -69,7 +76,7 @@ fn a_close_writes_all_and_a_goodbye_and_reads_to_the_end() {
 #[test]
 fn a_transport_that_is_dropped_writes_what_was_sent_and_no_goodbye() {
     let (node, links) = node(8);
-    let (to_node, from_node, incoming, outgoing) = connection();
+    let (Neighbour { to_node, from_node }, incoming, outgoing) = connection();
     let mut carrying = Box::pin(links.carry(TWO, incoming, outgoing));
     assert!(carrying.as_mut().now_or_never().is_none());
     assert_eq!(try_send(&node, TWO, [1, 2]), []);
@@ -84,17 +91,17 @@ fn a_transport_that_is_dropped_writes_what_was_sent_and_no_goodbye() {
 #[test]
 fn a_stream_that_ends_or_fails_and_a_sink_that_fails_are_losses_and_say_why() {
     let (node, links) = node(8);
-    let (to_node, _from_node, incoming, outgoing) = connection();
+    let (Neighbour { to_node, from_node: _from_node }, incoming, outgoing) = connection();
     drop(to_node);
     assert_eq!(links.carry(TWO, incoming, outgoing).now_or_never(), Some(Ok(())));
     assert!(why_lost(&node).contains("without a goodbye"));
 
-    let (mut to_node, _from_node, incoming, outgoing) = connection();
+    let (Neighbour { mut to_node, from_node: _from_node }, incoming, outgoing) = connection();
     to_node.try_send(Err("the cable was cut".to_owned())).unwrap();
     assert_eq!(links.carry(TWO, incoming, outgoing).now_or_never(), Some(Ok(())));
     assert!(why_lost(&node).contains("the cable was cut"));
 
-    let (_to_node, from_node, incoming, outgoing) = connection();
+    let (Neighbour { to_node: _to_node, from_node }, incoming, outgoing) = connection();
     let mut carrying = Box::pin(links.carry(TWO, incoming, outgoing.sink_map_err(|_| "the disk is full")));
     assert!(carrying.as_mut().now_or_never().is_none());
     drop(from_node);
@@ -107,7 +114,7 @@ fn a_stream_that_ends_or_fails_and_a_sink_that_fails_are_losses_and_say_why() {
 #[test]
 fn a_newer_connection_ends_the_older_one_that_hangs() {
     let (node, links) = node(100);
-    let (_to_node, _from_node, incoming, outgoing) = connection();
+    let (_neighbour, incoming, outgoing) = connection();
     let carrier = Count::new();
     let mut older = Box::pin(links.carry(TWO, incoming, outgoing));
     assert!(carrier.poll(&mut older).is_pending());
@@ -123,7 +130,7 @@ fn a_newer_connection_ends_the_older_one_that_hangs() {
 #[test]
 fn a_node_that_receives_slowly_slows_the_stream() {
     let (node, links) = node(4);
-    let (mut to_node, _from_node, incoming, outgoing) = connection();
+    let (Neighbour { mut to_node, from_node: _from_node }, incoming, outgoing) = connection();
     let mut carrying = Box::pin(links.carry(TWO, incoming, outgoing));
     let mut pushed = 0;
     while to_node.try_send(Ok(Packet::Frame(frame(pushed + 1)))).is_ok() {
@@ -146,10 +153,34 @@ fn a_node_that_receives_slowly_slows_the_stream() {
     assert_eq!(block_on(join(carrying, received)).0, Ok(()));
 }
 
+/// T5: they share one task, and neither a stream nor a node that never stops keeps the other from moving.
+#[test]
+fn reading_and_writing_take_turns() {
+    const MANY: u64 = 100_000;
+    let (node, links) = node(2 * MANY as usize);
+    let endless =
+        futures::stream::iter((1..MANY).map(|number| Ok::<_, String>(Packet::Frame(frame(number)))));
+    let (written, taken) = (Count::new(), &Count::new());
+    let counting = futures::sink::unfold((), |(), _: Packet<u64>| {
+        Wake::wake_by_ref(taken);
+        std::future::ready(Ok::<_, String>(()))
+    });
+    let mut carrying = Box::pin(links.carry(TWO, endless, counting));
+    assert!(written.poll(&mut carrying).is_pending());
+    let read = hear(&node).len() as u64;
+    assert!((1..MANY / 10).contains(&read), "{read} frames were read at one go");
+
+    assert_eq!(try_send(&node, TWO, 1..=MANY), []);
+    assert!(written.poll(&mut carrying).is_pending());
+    let (read, sent) = (hear(&node).len() as u64, taken.take() as u64);
+    assert!((1..MANY / 10).contains(&read) && (1..MANY / 10).contains(&sent), "{read} read, {sent} written");
+    assert!(written.take() > 0, "it goes on by itself");
+}
+
 #[test]
 fn a_stranger_is_not_carried() {
     let (_node, links) = node(8);
-    let (_to_node, _from_node, incoming, outgoing) = connection();
+    let (_neighbour, incoming, outgoing) = connection();
     let refused = links.carry(NodeId(9), incoming, outgoing).now_or_never();
     assert_eq!(refused, Some(Err(ConnectError::NoNeighbour { peer: NodeId(9), me: ME })));
 }

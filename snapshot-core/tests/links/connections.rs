@@ -67,9 +67,9 @@ fn what_is_known_of_a_loss_is_told() {
     for reader in [true, false] {
         let (arrivals, departures) = links.connect(TWO).unwrap();
         if reader {
-            arrivals.lost("the cable was cut")
+            arrivals.lost("the cable was cut");
         } else {
-            departures.lost("the cable was cut")
+            departures.lost("the cable was cut");
         }
         let mut inbox = Inbox::with_capacity(8);
         node.recv(&mut inbox).now_or_never().unwrap().unwrap();
@@ -95,7 +95,8 @@ fn a_goodbye_is_no_loss_and_ends_the_writer() {
 
 #[test]
 fn a_reader_can_wait_for_the_end_of_its_connection() {
-    let ends: [(fn(Links<u64>, Departures<u64>), Disconnected); 3] = [
+    type Way = fn(Links<u64>, Departures<u64>);
+    let ends: [(Way, Disconnected); 3] = [
         (|links, _| drop(links.connect(TWO)), Disconnected::Replaced),
         (|_, departures| drop(departures), Disconnected::Lost),
         (|links, _departures| links.fail(TransportError::other("a failure")), Disconnected::Failed),
@@ -248,9 +249,9 @@ fn connections_that_came_and_went_unnoticed_are_forgotten() {
     for round in 0..10_000 {
         let (arrivals, departures) = links.connect(TWO).unwrap();
         if round % 3 == 0 {
-            arrivals.leave()
+            arrivals.leave();
         } else {
-            drop(arrivals)
+            drop(arrivals);
         }
         drop(departures);
     }
@@ -272,7 +273,7 @@ fn connections_that_came_and_went_unnoticed_keep_no_more_frames_than_the_bound()
             let (mut arrivals, _departures) = links.connect(TWO).unwrap();
             drop(arrivals.push(frame(number)));
             if leaves {
-                arrivals.leave()
+                arrivals.leave();
             }
         }
         let (mut arrivals, _departures) = links.connect(TWO).unwrap();

@@ -361,6 +361,7 @@ impl<'a, A: Application> Run<'a, A> {
         let counts = self.group.counts;
         let mut summary = Summary {
             runs: 1,
+            replayed: false,
             messages: counts.messages,
             commits: counts.commits as u64,
             aborts: counts.aborts,

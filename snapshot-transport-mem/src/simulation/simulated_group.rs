@@ -131,8 +131,8 @@ impl<A: Application> SimulatedGroup<A> {
     /// With the text of the [`Failure`], whose last line replays it; if the graph is no topology; if `SEED` is no number.
     #[track_caller]
     pub fn check(&self, seeds: impl IntoIterator<Item = u64>) -> Summary {
-        let mut summary = Summary::default();
         let replayed = replayed();
+        let mut summary = Summary { replayed: replayed.is_some(), ..Summary::default() };
         let seeds: Box<dyn Iterator<Item = u64>> = match replayed {
             Some(seed) => Box::new(std::iter::once(seed)),
             None => Box::new(seeds.into_iter()),

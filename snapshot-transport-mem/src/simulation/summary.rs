@@ -20,7 +20,7 @@ use super::FaultKind;
 /// #     fn handle(&mut self, _: &mut (), _: NodeId, _: (), _: &mut Outgoing<'_, ()>) {}
 /// # }
 /// let summary = SimulatedGroup::new(Graph::mesh([NodeId(1), NodeId(2)]), || Idle).check(0..5);
-/// assert!(summary.runs == 5 && summary.commits >= 5);
+/// assert!(summary.replayed || summary.runs == 5 && summary.commits >= 5);
 /// println!("{summary}");
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -28,6 +28,8 @@ use super::FaultKind;
 pub struct Summary {
     /// How many seeds were run.
     pub runs: u64,
+    /// Whether `SEED` has named the only one that was run, so that these numbers say nothing of a search.
+    pub replayed: bool,
     /// How many messages were handed to the application.
     pub messages: u64,
     /// How many snapshots were committed; each was checked.
@@ -47,7 +49,8 @@ pub struct Summary {
 
 impl Summary {
     pub(super) fn add(&mut self, other: &Self) {
-        let Self { runs, messages, commits, aborts, rollbacks, time, faults, trace_hash } = other;
+        let Self { runs, replayed, messages, commits, aborts, rollbacks, time, faults, trace_hash } = other;
+        self.replayed |= replayed;
         self.runs += runs;
         self.messages += messages;
         self.commits += commits;

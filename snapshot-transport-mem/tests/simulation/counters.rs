@@ -76,6 +76,9 @@ fn messages_take_effect_once_and_in_order_whatever_happens() {
             .invariant("each message is somewhere", each_message_is_somewhere)
             .at_rest("all have arrived", |_, cut| each_message_is_somewhere(cut))
             .check(0..60);
-        assert!(summary.messages > 1000 && summary.commits > 200, "too little to say anything: {summary}");
+        assert!(
+            summary.replayed || summary.messages > 1000 && summary.commits > 200,
+            "too little to say anything: {summary}"
+        );
     }
 }

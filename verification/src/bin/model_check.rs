@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use snapshot_verification::model::config::Config;
+use snapshot_verification::model::config::{Config, Effort};
 use snapshot_verification::model::oracle::Rule;
 use snapshot_verification::model::trace::Trace;
 use snapshot_verification::model::{Found, Group, Limits, configs, search};
@@ -42,7 +42,7 @@ struct CommandLine {
 fn main() -> ExitCode {
     let line = CommandLine::parse();
     let named = |config: &&Config| line.only.as_ref().is_none_or(|only| config.name.starts_with(only));
-    let wanted = |config: &&Config| named(config) && (line.all || line.only.is_some() || !config.large);
+    let wanted = |config: &&Config| named(config) && (line.all || line.only.is_some() || config.effort != Effort::Large);
     let chosen: Vec<&Config> = configs::ALL.iter().filter(wanted).collect();
     if chosen.is_empty() {
         eprintln!("no configuration has that name: --list shows them");
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
     }
     if line.list {
         for config in chosen {
-            println!("{:<16} {}{}", config.name, config.about, if config.large { " (large)" } else { "" });
+            println!("{:<16} {}{}", config.name, config.about, if config.effort == Effort::Large { " (--all)" } else { "" });
         }
         return ExitCode::SUCCESS;
     }

@@ -49,8 +49,19 @@ pub struct Config {
     pub silences: u8,
     /// What has to happen at least once, so that the search is of some use.
     pub expects: &'static [Seen],
-    /// Whether it is searched only on demand.
-    pub large: bool,
+    /// What a search takes.
+    pub effort: Effort,
+}
+
+/// What a search takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Effort {
+    /// Seconds: part of the tests.
+    Seconds,
+    /// A minute or so: part of a run of the program.
+    Minutes,
+    /// More: on demand.
+    Large,
 }
 
 /// The channels of a group.
@@ -161,7 +172,7 @@ impl Config {
         deadlines: 0,
         silences: 0,
         expects: &[],
-        large: false,
+        effort: Effort::Seconds,
     };
 
     /// What the journal will say about retention.

@@ -1,10 +1,10 @@
 //! The worlds that are searched.
 
-use super::config::{Config, Seen, Shape};
+use super::config::{Config, Effort, Seen, Shape};
 
 const CALM: Config = Config::CALM;
 
-/// All configurations, the small ones first.
+/// All configurations: those without a store, then those with one, each followed by wider ones of its kind.
 pub const ALL: &[Config] = &[
     Config {
         name: "cut",
@@ -16,35 +16,32 @@ pub const ALL: &[Config] = &[
         expects: &[Seen::Cut, Seen::InFlight, Seen::Ahead],
         ..CALM
     },
+    OVERLAP,
     Config {
-        name: "overlap",
-        about: "2 nodes, no store: 3 overlapping snapshots of both, each batch of frames sent at any time",
-        durable: false,
+        name: "overlap-wide",
+        about: "the same with each batch of frames sent at any time, and a snapshot given up",
         flushes: false,
-        sends: &[(0, 1, 1), (1, 0, 1)],
-        snapshots: &[(0, 2), (1, 1)],
         aborts: 1,
         expects: &[Seen::Cut, Seen::InFlight, Seen::Ahead, Seen::Overlap, Seen::Aborted],
-        ..CALM
+        effort: Effort::Minutes,
+        ..OVERLAP
     },
+    MESH,
     Config {
-        name: "mesh",
-        about: "3 nodes, no store: 2 initiators at once",
-        shape: Shape::Mesh(3),
-        durable: false,
+        name: "mesh-wide",
+        about: "the same with a message from each node",
         sends: &[(0, 1, 1), (1, 2, 1), (2, 0, 1)],
-        snapshots: &[(0, 1), (1, 1)],
-        expects: &[Seen::Cut, Seen::InFlight, Seen::Ahead, Seen::Overlap],
-        ..CALM
+        effort: Effort::Large,
+        ..MESH
     },
     Config {
         name: "ring",
-        about: "3 nodes in a one-way ring, no store: 2 initiators at once, messages that go on",
+        about: "3 nodes in a one-way ring, no store: 3 snapshots of 2 nodes, messages that go on",
         shape: Shape::Ring(3),
         durable: false,
         sends: &[(0, 1, 1), (1, 2, 1)],
         hops: 1,
-        snapshots: &[(0, 1), (2, 1)],
+        snapshots: &[(0, 2), (2, 1)],
         expects: &[Seen::Cut, Seen::InFlight, Seen::Ahead, Seen::Overlap],
         ..CALM
     },
@@ -59,23 +56,43 @@ pub const ALL: &[Config] = &[
         expects: &[Seen::Cut, Seen::InFlight, Seen::Ahead, Seen::Overlap],
         ..CALM
     },
+    COMMIT,
     Config {
-        name: "commit",
-        about: "2 nodes: 3 overlapping snapshots of both want to commit",
+        name: "commit-wide",
+        about: "3 overlapping snapshots of both nodes want to commit, messages both ways",
         sends: &[(0, 1, 1), (1, 0, 1)],
         snapshots: &[(0, 2), (1, 1)],
-        expects: &[Seen::Cut, Seen::InFlight, Seen::Overlap, Seen::Commit, Seen::Superseded, Seen::LostRace],
-        ..CALM
+        effort: Effort::Large,
+        ..COMMIT
+    },
+    CRASH,
+    Config {
+        name: "crash-wide",
+        about: "the same with messages both ways and either node dying",
+        sends: &[(0, 1, 1), (1, 0, 1)],
+        crashes: (1, &[0, 1]),
+        effort: Effort::Minutes,
+        ..CRASH
     },
     Config {
-        name: "crash",
-        about: "2 nodes: a snapshot, a crash with the loss of any tail, rollback and replay",
-        any_loss: true,
-        sends: &[(0, 1, 1), (1, 0, 1)],
-        snapshots: &[(0, 1)],
-        crashes: (1, &[0, 1]),
-        expects: &[Seen::Commit, Seen::Generation, Seen::WentBack, Seen::Replayed, Seen::LostFrame],
-        ..CALM
+        name: "crash-ring",
+        about: "3 nodes in a one-way ring: a snapshot, a crash",
+        shape: Shape::Ring(3),
+        any_loss: false,
+        sends: &[(0, 1, 1)],
+        crashes: (1, &[1]),
+        effort: Effort::Large,
+        ..CRASH
+    },
+    Config {
+        name: "crash-mesh",
+        about: "3 nodes, each with each: a snapshot, a crash",
+        shape: Shape::Mesh(3),
+        any_loss: false,
+        sends: &[(0, 1, 1)],
+        crashes: (1, &[1]),
+        effort: Effort::Large,
+        ..CRASH
     },
     Config {
         name: "cold",
@@ -86,55 +103,22 @@ pub const ALL: &[Config] = &[
         expects: &[Seen::Commit, Seen::LostRace],
         ..CALM
     },
+    OPENERS,
     Config {
-        name: "openers",
-        about: "2 nodes, 2 crashes: processes that race to open a generation, three generations",
+        name: "openers-wide",
+        about: "the same with a message and a snapshot",
         sends: &[(0, 1, 1)],
         snapshots: &[(1, 1)],
-        crashes: (2, &[0, 1]),
-        expects: &[Seen::Commit, Seen::Generation, Seen::ThirdGeneration, Seen::LostRace, Seen::WentBack],
-        ..CALM
-    },
-    Config {
-        name: "successor",
-        about: "2 nodes: the initiator dies between receipts and commit, and what it had asked of the store still happens",
-        split: true,
-        zombies: true,
-        sends: &[(0, 1, 1)],
-        snapshots: &[(0, 1)],
-        crashes: (1, &[0]),
-        expects: &[Seen::FoundSet, Seen::Zombie, Seen::ZombieCommit, Seen::LostRace, Seen::Replayed],
-        ..CALM
-    },
-    Config {
-        name: "double",
-        about: "2 nodes: a second process of one, while the first lives on and commits late",
-        sends: &[(1, 0, 1)],
-        snapshots: &[(0, 1)],
-        doubles: (1, &[0]),
-        silences: 1,
-        expects: &[Seen::ZombieCommit, Seen::Replaced, Seen::Generation, Seen::LostRace],
-        ..CALM
-    },
-    Config {
-        name: "early",
-        about: "2 nodes: frames of a newer generation reach a node with what it had received already",
-        eager: true,
-        sends: &[(0, 1, 1), (1, 0, 1)],
-        snapshots: &[(0, 1)],
-        crashes: (1, &[0]),
-        expects: &[Seen::Held, Seen::Generation, Seen::WentBack, Seen::Replayed],
-        ..CALM
-    },
-    Config {
-        name: "break",
-        about: "2 nodes: a connection breaks and loses any tail",
-        any_loss: true,
-        sends: &[(0, 1, 2)],
-        snapshots: &[(1, 1)],
-        breaks: 1,
-        expects: &[Seen::LostFrame, Seen::Generation, Seen::WentBack, Seen::Aborted],
-        ..CALM
+        expects: &[
+            Seen::Commit,
+            Seen::Generation,
+            Seen::ThirdGeneration,
+            Seen::LostRace,
+            Seen::WentBack,
+            Seen::Replayed,
+        ],
+        effort: Effort::Large,
+        ..OPENERS
     },
     Config {
         name: "again",
@@ -143,37 +127,192 @@ pub const ALL: &[Config] = &[
         snapshots: &[(0, 2)],
         crashes: (2, &[1]),
         expects: &[Seen::Replayed, Seen::ThirdGeneration, Seen::Commit],
+        effort: Effort::Large,
         ..CALM
     },
+    SUCCESSOR,
     Config {
-        name: "retention",
-        about: "2 nodes that keep 1 commit, 3 snapshots, a crash; deletions may come late",
-        keep: 1,
-        zombies: true,
-        sends: &[(0, 1, 1)],
-        snapshots: &[(0, 2), (1, 1)],
-        crashes: (1, &[0]),
-        expects: &[Seen::Deleted, Seen::Commit, Seen::Generation, Seen::Superseded],
-        ..CALM
-    },
-    Config {
-        name: "ambiguous",
-        about: "2 nodes: the store fails once, before or after it has done what was asked, or lags",
-        sends: &[(0, 1, 1)],
-        snapshots: &[(0, 1)],
-        crashes: (1, &[1]),
-        store_faults: 1,
-        expects: &[Seen::Aborted, Seen::FailedStart, Seen::Commit, Seen::Generation],
-        ..CALM
-    },
-    Config {
-        name: "given-up",
-        about: "2 nodes: snapshots are given up and pass their deadline at any time",
-        sends: &[(0, 1, 1)],
+        name: "successor-wide",
+        about: "the same with either node dying, two snapshots",
         snapshots: &[(0, 1), (1, 1)],
-        aborts: 1,
+        crashes: (1, &[0, 1]),
+        effort: Effort::Minutes,
+        ..SUCCESSOR
+    },
+    DOUBLE,
+    Config {
+        name: "double-wide",
+        about: "the same with a message and a crash of the other node",
+        sends: &[(1, 0, 1)],
+        crashes: (1, &[1]),
+        expects: &[Seen::ZombieCommit, Seen::Replaced, Seen::ThirdGeneration, Seen::LostRace, Seen::Replayed],
+        effort: Effort::Large,
+        ..DOUBLE
+    },
+    EARLY,
+    Config {
+        name: "early-wide",
+        about: "the same with messages both ways",
+        sends: &[(0, 1, 1), (1, 0, 1)],
+        effort: Effort::Minutes,
+        ..EARLY
+    },
+    BREAK,
+    Config {
+        name: "break-wide",
+        about: "the same with three messages, both ways",
+        sends: &[(0, 1, 2), (1, 0, 1)],
+        effort: Effort::Large,
+        ..BREAK
+    },
+    RETENTION,
+    Config {
+        name: "retention-wide",
+        about: "the same with 3 snapshots of both nodes, which cross",
+        snapshots: &[(0, 2), (1, 1)],
+        expects: &[Seen::Deleted, Seen::Commit, Seen::Generation, Seen::Superseded],
+        effort: Effort::Large,
+        ..RETENTION
+    },
+    AMBIGUOUS,
+    Config {
+        name: "ambiguous-wide",
+        about: "the same with a crash",
+        crashes: (1, &[1]),
+        expects: &[Seen::Aborted, Seen::FailedStart, Seen::Commit, Seen::Generation],
+        effort: Effort::Minutes,
+        ..AMBIGUOUS
+    },
+    GIVEN_UP,
+    Config {
+        name: "given-up-wide",
+        about: "the same with deadlines that pass at any time",
         deadlines: 1,
-        expects: &[Seen::Aborted, Seen::Commit],
-        ..CALM
+        effort: Effort::Large,
+        ..GIVEN_UP
     },
 ];
+
+const OVERLAP: Config = Config {
+    name: "overlap",
+    about: "2 nodes, no store: 3 overlapping snapshots of both, messages both ways",
+    durable: false,
+    sends: &[(0, 1, 1), (1, 0, 1)],
+    snapshots: &[(0, 2), (1, 1)],
+    expects: &[Seen::Cut, Seen::InFlight, Seen::Ahead, Seen::Overlap],
+    ..CALM
+};
+
+const MESH: Config = Config {
+    name: "mesh",
+    about: "3 nodes, no store: 2 initiators at once",
+    shape: Shape::Mesh(3),
+    durable: false,
+    sends: &[(0, 1, 1)],
+    snapshots: &[(0, 1), (1, 1)],
+    expects: &[Seen::Cut, Seen::InFlight, Seen::Ahead, Seen::Overlap],
+    ..CALM
+};
+
+const COMMIT: Config = Config {
+    name: "commit",
+    about: "2 nodes: 2 overlapping snapshots want to commit, and may cross",
+    sends: &[(0, 1, 1)],
+    snapshots: &[(0, 1), (1, 1)],
+    expects: &[Seen::Cut, Seen::InFlight, Seen::Overlap, Seen::Commit, Seen::Superseded, Seen::LostRace],
+    ..CALM
+};
+
+const CRASH: Config = Config {
+    name: "crash",
+    about: "2 nodes: a snapshot, a crash with the loss of any tail, rollback and replay",
+    any_loss: true,
+    sends: &[(0, 1, 1)],
+    snapshots: &[(0, 1)],
+    crashes: (1, &[1]),
+    expects: &[Seen::Commit, Seen::Generation, Seen::WentBack, Seen::Replayed, Seen::LostFrame],
+    ..CALM
+};
+
+const OPENERS: Config = Config {
+    name: "openers",
+    about: "2 nodes, 2 crashes: processes that race to open a generation, three generations",
+    crashes: (2, &[0, 1]),
+    expects: &[Seen::Generation, Seen::ThirdGeneration, Seen::LostRace, Seen::WentBack],
+    ..CALM
+};
+
+const SUCCESSOR: Config = Config {
+    name: "successor",
+    about: "2 nodes: the initiator dies between receipts and commit; what it had asked of the store may still happen",
+    split: true,
+    zombies: true,
+    sends: &[(0, 1, 1)],
+    snapshots: &[(0, 1)],
+    crashes: (1, &[0]),
+    expects: &[Seen::FoundSet, Seen::Zombie, Seen::ZombieCommit, Seen::LostRace, Seen::Replayed],
+    ..CALM
+};
+
+const DOUBLE: Config = Config {
+    name: "double",
+    about: "2 nodes: a second process of one, while the first lives on and commits late",
+    snapshots: &[(0, 1)],
+    doubles: (1, &[0]),
+    silences: 1,
+    expects: &[Seen::ZombieCommit, Seen::Replaced, Seen::Generation, Seen::LostRace],
+    ..CALM
+};
+
+const EARLY: Config = Config {
+    name: "early",
+    about: "2 nodes: frames of a newer generation reach a node with what it had received already",
+    eager: true,
+    sends: &[(0, 1, 1)],
+    snapshots: &[(0, 1)],
+    crashes: (1, &[0]),
+    expects: &[Seen::Held, Seen::Generation, Seen::WentBack],
+    ..CALM
+};
+
+const BREAK: Config = Config {
+    name: "break",
+    about: "2 nodes: a connection breaks and loses any tail",
+    any_loss: true,
+    sends: &[(0, 1, 2)],
+    snapshots: &[(1, 1)],
+    breaks: 1,
+    expects: &[Seen::LostFrame, Seen::Generation, Seen::WentBack, Seen::Aborted],
+    ..CALM
+};
+
+const RETENTION: Config = Config {
+    name: "retention",
+    about: "2 nodes that keep 1 commit, 2 snapshots, a crash; deletions may come late",
+    keep: 1,
+    zombies: true,
+    snapshots: &[(0, 2)],
+    crashes: (1, &[0]),
+    expects: &[Seen::Deleted, Seen::Commit, Seen::Generation],
+    ..CALM
+};
+
+const AMBIGUOUS: Config = Config {
+    name: "ambiguous",
+    about: "2 nodes: the store fails once, before or after it has done what was asked, or lags",
+    sends: &[(0, 1, 1)],
+    snapshots: &[(0, 1)],
+    store_faults: 1,
+    expects: &[Seen::Aborted, Seen::Commit],
+    ..CALM
+};
+
+const GIVEN_UP: Config = Config {
+    name: "given-up",
+    about: "2 nodes: 2 snapshots, one of which is given up at any time",
+    sends: &[(0, 1, 1)],
+    snapshots: &[(0, 1), (1, 1)],
+    aborts: 1,
+    expects: &[Seen::Aborted, Seen::Commit],
+    ..CALM
+};

@@ -1,5 +1,8 @@
 //! What a branch holds, and what goes from one branch to another.
 
+#[cfg(test)]
+mod conformance;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};

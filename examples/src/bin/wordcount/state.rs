@@ -1,5 +1,8 @@
 //! The state of a worker, of which snapshots are made.
 
+#[cfg(test)]
+mod conformance;
+
 use serde::{Deserialize, Serialize};
 use snapshot_core::PostcardState;
 

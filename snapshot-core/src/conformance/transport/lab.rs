@@ -83,9 +83,8 @@ impl<F: TransportFixture> Lab<F> {
         for id in ids {
             stations.push(self.start(id).await?);
         }
-        let mut stations = match <[Station<F>; N]>::try_from(stations) {
-            Ok(stations) => stations,
-            Err(_) => unreachable!("one for each id"),
+        let Ok(mut stations) = <[Station<F>; N]>::try_from(stations) else {
+            unreachable!("one for each id")
         };
         let connecting = stations.iter_mut().map(|station| {
             let peers: Vec<_> = station.topology().peers().map(NodeId::from).collect();
