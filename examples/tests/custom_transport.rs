@@ -38,7 +38,9 @@ impl TransportFixture for Sockets {
     }
 
     fn message(&self, number: u64, size: usize) -> Bytes {
-        number.to_le_bytes().into_iter().cycle().take(size).collect()
+        let mut bytes = number.to_le_bytes().repeat(size.div_ceil(8));
+        bytes.truncate(size);
+        bytes.into()
     }
 
     fn block_on<T>(&self, scenario: impl Future<Output = T>) -> T {

@@ -1,6 +1,8 @@
 //! An application's protobuf message with two fields more: what it was it still is, the transport over it keeps every clause
 //! of `Transport`, and the program does what it says.
 
+#[path = "../src/bin/protobuf_transport/before.rs"]
+mod before;
 #[path = "../src/bin/protobuf_transport/network.rs"]
 mod network;
 #[path = "../src/bin/protobuf_transport/wire.rs"]
@@ -8,6 +10,7 @@ mod wire;
 
 use std::process::Command;
 
+use before::OrderBefore;
 use bytes::{Bytes, BytesMut};
 use network::Registry;
 use prost::Message;
@@ -53,18 +56,7 @@ impl TransportFixture for Trade {
     }
 }
 
-/// `message Order` as it was before it gained two fields: what older releases, logs and other services have.
-#[derive(Clone, PartialEq, Message)]
-struct OrderBefore {
-    #[prost(uint64, tag = "1")]
-    number: u64,
-    #[prost(string, tag = "2")]
-    item: String,
-    #[prost(int64, tag = "3")]
-    pieces: i64,
-}
-
-fn before() -> OrderBefore {
+fn old_order() -> OrderBefore {
     OrderBefore { number: 300, item: "nails".to_owned(), pieces: -7 }
 }
 
@@ -85,15 +77,20 @@ fn packets() -> [Packet<Order>; 4] {
 #[test]
 fn whoever_knows_the_old_message_reads_what_is_on_the_wire_now() {
     let [message, empty, control, goodbye] = packets().map(|packet| to_wire(packet).encode_to_vec());
-    assert_eq!(OrderBefore::decode(&message[..]), Ok(before()));
+    assert_eq!(OrderBefore::decode(&message[..]), Ok(old_order()));
     for other in [empty, control, goodbye] {
         assert_eq!(OrderBefore::decode(&other[..]), Ok(OrderBefore::default()));
     }
 }
 
 #[test]
+fn the_program_shows_that_old_and_new_releases_read_each_other() {
+    before::show().unwrap();
+}
+
+#[test]
 fn the_old_fields_are_on_the_wire_byte_for_byte_and_the_new_ones_after_them() {
-    let old = before().encode_to_vec();
+    let old = old_order().encode_to_vec();
     let [message, ..] = packets().map(|packet| to_wire(packet).encode_to_vec());
     assert_eq!(message[..old.len()], old);
     assert_eq!(message[old.len()..], [14 << 3 | 2, 3, 0, 2, 1], "field 14, 3 bytes: the stamp");
@@ -101,7 +98,7 @@ fn the_old_fields_are_on_the_wire_byte_for_byte_and_the_new_ones_after_them() {
 
 #[test]
 fn a_message_of_an_old_release_is_read_and_is_no_frame() {
-    let decoded = Order::decode(&before().encode_to_vec()[..]).unwrap();
+    let decoded = Order::decode(&old_order().encode_to_vec()[..]).unwrap();
     assert_eq!(decoded, order());
     assert!(from_wire(decoded).unwrap_err().to_string().contains("without a stamp"));
 }
@@ -146,7 +143,7 @@ fn what_no_release_has_sent_is_refused() {
 fn what_the_store_keeps_is_the_old_message() {
     let mut bytes = Vec::new();
     Protobuf.encode(&order(), &mut bytes).unwrap();
-    assert_eq!(bytes, before().encode_to_vec());
+    assert_eq!(bytes, old_order().encode_to_vec());
     assert_eq!(Protobuf.decode(bytes.into()).unwrap(), order());
     assert!(Protobuf.decode(Bytes::from_static(&[0xff])).is_err());
 }
@@ -174,5 +171,7 @@ fn the_program_ends_by_itself_with_every_nail_counted() {
     let output = Command::new(env!("CARGO_BIN_EXE_protobuf_transport")).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("reads today as order 300 of 7 nails, stamp None"), "{text}");
+    assert!(text.contains("reads in an old release as order 300 of 7 nails"), "{text}");
     assert!(text.ends_with("3 snapshots, 2000 nails in each: ok\n"), "{text}");
 }

@@ -18,15 +18,21 @@ use crate::{
 
 /// Puts a [`SnapshotNode`] together. Only the transport is needed; all else has defaults, see [`Settings`].
 ///
-/// ```no_run
-/// # use snapshot_core::*;
-/// # async fn f(transport: impl Transport<Message = bytes::Bytes>, store: impl SnapshotStore, mut state: impl StateProvider) -> Result<(), NodeError> {
+/// ```
+/// use snapshot_core::{Graph, NodeId, Postcard, SnapshotNode};
+/// use snapshot_store::MemoryStore;
+/// use snapshot_transport_mem::MemNetwork;
 /// use std::time::Duration;
-/// let mut node = SnapshotNode::builder(transport)
-///     .store(store)
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let network = MemNetwork::<u64>::new(&Graph::new([NodeId(1)]))?;
+/// let node = SnapshotNode::builder(network.transport(NodeId(1)))
+///     .store(MemoryStore::new())
+///     .codec(Postcard)
 ///     .interval(Duration::from_secs(60))
-///     .start(&mut state)
+///     .start(&mut ())
 ///     .await?;
+/// assert!(node.has_room());
 /// # Ok(()) }
 /// ```
 pub struct NodeBuilder<S: StateProvider, M> {

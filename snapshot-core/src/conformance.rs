@@ -5,7 +5,7 @@
 //!
 //! ```toml
 //! [dev-dependencies]
-//! snapshot-core = { version = "0.1", features = ["conformance"] }
+//! snapshot-core = { path = "../snapshot/snapshot-core", features = ["conformance"] }
 //! ```
 //!
 //! You write a *fixture*, which says how one of yours is made, and the line:
@@ -13,7 +13,10 @@
 //! | you have written a | fixture | line |
 //! | --- | --- | --- |
 //! | [`Transport`](crate::Transport) | [`TransportFixture`] | `snapshot_core::transport_conformance!(MyFixture);` |
-//! | [`Clock`](crate::Clock) | [`ClockFixture`] | `snapshot_core::clock_conformance!(MyFixture);` |
+//! | [`SnapshotStore`](crate::SnapshotStore) | [`StoreFixture`] | `snapshot_core::store_conformance!(MyFixture);` |
+//! | [`StateProvider`](crate::StateProvider), [`PostcardState`](crate::PostcardState) | [`StateFixture`] | `snapshot_core::state_conformance!(MyFixture);` |
+//! | [`MessageCodec`](crate::MessageCodec) | [`CodecFixture`] | `snapshot_core::codec_conformance!(MyFixture);` |
+//! | [`Clock`] | [`ClockFixture`] | `snapshot_core::clock_conformance!(MyFixture);` |
 //!
 //! A test that fails names the clause that was broken and says what was seen: `T1 order: frame 18 from n2 came before
 //! frame 17`. That need not be the clause that the test is named after: where the first frame is lost, no test gets far.

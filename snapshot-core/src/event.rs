@@ -72,7 +72,8 @@ pub enum Event<M, C> {
     /// Without a store: this node's part of a snapshot. The group's parts make a
     /// [`GlobalSnapshot`](crate::GlobalSnapshot).
     LocalSnapshot(Box<LocalSnapshot<C, M>>),
-    /// A neighbour cannot be reached. Sends to it wait. Without a store it stays lost.
+    /// A neighbour cannot be reached. Sends to it wait. Without a store it stays lost. Messages of it that came before may
+    /// follow this event.
     PeerLost {
         /// The neighbour.
         peer: Peer,
@@ -84,7 +85,7 @@ pub enum Event<M, C> {
         /// The neighbour.
         peer: Peer,
     },
-    /// A neighbour said goodbye and ended.
+    /// A neighbour said goodbye and ended. Messages of it that came before may follow this event.
     PeerLeft {
         /// The neighbour.
         peer: Peer,
@@ -145,7 +146,7 @@ pub enum Event<M, C> {
         /// The neighbours for which frames are queued.
         waiting_for: Vec<NodeId>,
     },
-    /// The transport has come to its clean end: nothing will arrive any more.
+    /// The transport has come to its clean end: nothing will arrive any more. Messages that came before may follow this event.
     Closed,
 }
 

@@ -4,7 +4,9 @@
 //!
 //! | chapter | what it tells |
 //! | --- | --- |
-//! | [`add_snapshots`] | from an application without snapshots to one that survives `kill -9`, and the mistakes on the way |
+//! | [`add_snapshots`] | from an application without snapshots to one that survives `kill -9` |
+//! | [`existing_app`] | a whole server before and after, and what is different, step by step |
+//! | [`mistakes`] | the ones that everybody makes, beside what is right |
 //! | [`write_a_transport`] | carry snapshots over a network of your own, and have it judged |
 //! | [`test_in_memory`] | freeze a message, look at the cut, kill everybody; let seeds find the rest |
 //! | [`deploying`] | supervisors, the store, intervals, disks, what to watch, upgrades, backups |
@@ -17,10 +19,17 @@
 //! | [`why_order_matters`] | a marker overtakes a message, and money is lost |
 //! | [`states_that_never_happened`] | what may be concluded from a cut, and what not |
 //! | [`large_states`] | captures that take microseconds: copy on write, swapped buffers, streams |
+//! | [`how_this_is_tested`] | what is checked, with which command, and what no check shows |
 //! | [`questions`] | "why is there no …?", with what to do meanwhile |
 
 #[doc = include_str!("guide/add_snapshots.md")]
 pub mod add_snapshots {}
+
+#[doc = include_str!("guide/existing_app.md")]
+pub mod existing_app {}
+
+#[doc = include_str!("guide/mistakes.md")]
+pub mod mistakes {}
 
 #[doc = include_str!("guide/write_a_transport.md")]
 pub mod write_a_transport {}
@@ -42,6 +51,9 @@ pub mod states_that_never_happened {}
 
 #[doc = include_str!("guide/large_states.md")]
 pub mod large_states {}
+
+#[doc = include_str!("guide/how_this_is_tested.md")]
+pub mod how_this_is_tested {}
 
 #[doc = include_str!("guide/questions.md")]
 pub mod questions {}

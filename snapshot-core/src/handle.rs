@@ -15,13 +15,26 @@ const MAX_WAITING: usize = 1024;
 /// Asks a node for snapshots from any task or thread. Cheap to clone. The node acts on it when its application calls
 /// [`next`](crate::SnapshotNode::next).
 ///
-/// ```no_run
-/// # async fn f(handle: snapshot_core::SnapshotHandle) -> Result<(), snapshot_core::SnapshotError> {
-/// for status in handle.running() {
-///     println!("{} waits for markers of {:?}", status.snapshot, status.missing_markers);
-/// }
-/// let report = handle.snapshot().await?;      // when it is committed
-/// # Ok(()) }
+/// ```
+/// # use snapshot_core::{Graph, NodeId, Postcard, SnapshotNode};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let network = snapshot_transport_mem::MemNetwork::<u64>::new(&Graph::new([NodeId(1)]))?;
+/// # let builder = SnapshotNode::builder(network.transport(NodeId(1))).store(snapshot_store::MemoryStore::new());
+/// # let mut node = builder.codec(Postcard).start(&mut ()).await?;
+/// let handle = node.handle();
+/// // The application's loop.
+/// let serving = async { loop { if let Err(error) = node.next(&mut ()).await { return error } } };
+/// // In another task:
+/// let asking = async {
+///     for status in handle.running() {
+///         println!("{} waits for markers of {:?}", status.snapshot, status.missing_markers);
+///     }
+///     let report = handle.snapshot().await?; // when it is committed
+///     assert_eq!(report.messages(), 0);
+///     Ok(())
+/// };
+/// tokio::select! { result = asking => result, error = serving => Err(error.into()) }
+/// # }
 /// ```
 #[derive(Clone)]
 pub struct SnapshotHandle {

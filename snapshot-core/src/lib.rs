@@ -43,10 +43,11 @@
 //!
 //! # Where to find what
 //!
-//! The [`guide`] begins with programs: [add snapshots to an application](guide::add_snapshots), [write a
-//! transport](guide::write_a_transport), [test in memory](guide::test_in_memory), [deploy](guide::deploying). Then it tells
-//! [what recovery promises](guide::recovery), [what large states need](guide::large_states), and answers [why there is no
-//! …](guide::questions).
+//! The [`guide`] begins with programs: [add snapshots to an application](guide::add_snapshots), [a whole server before and
+//! after](guide::existing_app), [mistakes](guide::mistakes), [write a transport](guide::write_a_transport), [test in
+//! memory](guide::test_in_memory), [deploy](guide::deploying). Then it tells [what recovery promises](guide::recovery), [what
+//! large states need](guide::large_states), [how all this is tested](guide::how_this_is_tested), and answers [why there is
+//! no …](guide::questions).
 //!
 //! | to | look at |
 //! | --- | --- |

@@ -37,7 +37,8 @@ use crate::{Frames, Inbox, NodeId, Peer, Topology, Transport, TransportError};
 /// * of two neighbours, one alone makes connections to the other. Where both do, each may take another one for the newest,
 ///   and both are closed again and again.
 ///
-/// It needs no runtime: the halves work in any task.
+/// It needs no runtime: the halves work in any task, and in a thread of their own by way of a `block_on`, such as that of
+/// `futures::executor`, where the connection is one that blocks.
 ///
 /// ```
 /// use snapshot_core::{Event, Graph, LinkTransport, NodeId, SnapshotNode};
@@ -163,13 +164,15 @@ impl<M> fmt::Debug for LinkTransport<M> {
 
 /// Tells a [`LinkTransport`] of connections. Cheap to clone: one for each task that makes or takes connections.
 ///
-/// When all clones are dropped and the last connection has ended, nothing can arrive any more: `recv` then comes to its clean
-/// end, and a `send` fails that would wait for a connection.
+/// When all clones are dropped and the last connection has ended, nothing can arrive any more: the node hands out what has
+/// come, and then [`Event::Closed`](crate::Event::Closed). So whoever makes connections anew keeps one. Where all are dropped
+/// before there was a connection to anybody, that is a mistake, and `recv` fails and says so.
 ///
 /// ```
 /// use snapshot_core::{ConnectError, Graph, LinkTransport, NodeId};
 /// let topology = Graph::mesh([NodeId(1), NodeId(2)]).at(NodeId(1))?;
 /// let (transport, links) = LinkTransport::<u64>::new(topology);
+/// assert_eq!(links.topology().me(), NodeId(1));
 /// assert!(matches!(links.connect(NodeId(3)), Err(ConnectError::NoNeighbour { .. })));
 /// let (arrivals, departures) = links.connect(NodeId(2))?;
 ///
@@ -187,6 +190,11 @@ struct Owner<M> {
 }
 
 impl<M> Links<M> {
+    /// The group, and this node's place in it: whom to connect to, and under which name.
+    pub fn topology(&self) -> &Topology {
+        &self.owner.shared.topology
+    }
+
     /// A new connection to this neighbour stands, whoever made it. It takes the place of an older one, which is thereby
     /// lost.
     ///

@@ -52,11 +52,23 @@ pub enum AbortReason {
 
 /// What a snapshot that ended well was like, as its initiator sees it.
 ///
-/// ```no_run
-/// # async fn f(handle: snapshot_core::SnapshotHandle) -> Result<(), snapshot_core::SnapshotError> {
-/// let report = handle.snapshot().await?;
-/// println!("{}: {} bytes, {} messages in flight, {:?}", report.snapshot, report.bytes(), report.messages(), report.took);
-/// # Ok(()) }
+/// ```
+/// # use snapshot_core::{Graph, NodeId, Postcard, SnapshotNode};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let network = snapshot_transport_mem::MemNetwork::<u64>::new(&Graph::new([NodeId(1)]))?;
+/// # let builder = SnapshotNode::builder(network.transport(NodeId(1))).store(snapshot_store::MemoryStore::new());
+/// # let mut node = builder.codec(Postcard).start(&mut ()).await?;
+/// let handle = node.handle();
+/// // The application's loop.
+/// let serving = async { loop { if let Err(error) = node.next(&mut ()).await { return error } } };
+/// let asking = async {
+///     let report = handle.snapshot().await?;
+///     println!("{}: {} bytes, {} in flight, {:?}", report.snapshot, report.bytes(), report.messages(), report.took);
+///     assert!(report.durable);
+///     Ok(())
+/// };
+/// tokio::select! { result = asking => result, error = serving => Err(error.into()) }
+/// # }
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct SnapshotReport {
@@ -97,12 +109,17 @@ pub struct PartReport {
 impl SnapshotReport {
     /// The size of all parts together, in bytes.
     pub fn bytes(&self) -> u64 {
-        self.parts.iter().map(|part| part.bytes).sum()
+        self.sum(|part| part.bytes)
     }
 
     /// How many messages were in flight.
     pub fn messages(&self) -> u64 {
-        self.parts.iter().map(|part| part.messages).sum()
+        self.sum(|part| part.messages)
+    }
+
+    /// These numbers are what other nodes have said.
+    fn sum(&self, number: impl Fn(&PartReport) -> u64) -> u64 {
+        self.parts.iter().map(number).fold(0, u64::saturating_add)
     }
 }
 
@@ -158,4 +175,26 @@ pub enum SnapshotPhase {
     Committing,
     /// Elsewhere: the receipt is sent, the outcome not known yet.
     AwaitingOutcome,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Generation;
+
+    #[test]
+    fn what_nodes_say_of_their_parts_adds_up_whatever_they_say() {
+        let part = |node| PartReport {
+            node: NodeId(node),
+            turn: Turn(1),
+            bytes: u64::MAX,
+            messages: u64::MAX,
+            capture: Duration::ZERO,
+            durable_after: Duration::ZERO,
+        };
+        let snapshot = SnapshotId { generation: Generation(1), sequence: 1, initiator: NodeId(1) };
+        let parts = vec![part(1), part(2)];
+        let report = SnapshotReport { snapshot, durable: false, took: Duration::ZERO, parts };
+        assert_eq!((report.bytes(), report.messages()), (u64::MAX, u64::MAX));
+    }
 }

@@ -18,6 +18,46 @@ use crate::{MessageCodec, StateProvider, UnknownVersion};
 /// assert_eq!(back, ("transfer".to_owned(), 5));
 /// # Ok::<(), std::io::Error>(())
 /// ```
+///
+/// # What cannot be read back
+///
+/// The bytes hold neither names nor kinds of fields: only who knows the type can read them. Some of serde's attributes make a
+/// type that asks the bytes what they are. All of it compiles, in messages and in a [`PostcardState`], and most of it is
+/// **written** without an error:
+///
+/// | attribute | what becomes of it | in place of it |
+/// | --- | --- | --- |
+/// | `tag`, with `content` or without, and `untagged` | written, never read back | a plain `enum`: a variant is stored as its position |
+/// | `skip_serializing_if` | written, not read back where a field was left out | the field alone; a `None` takes one byte |
+/// | `flatten` | not written | the inner struct as a field |
+/// | `default`, on a field that is new | no help: a missing field is not noticed | [another version](PostcardState#when-the-state-changes) |
+///
+/// The same goes for types that ask the bytes by themselves, such as `serde_json::Value`. And a type that holds itself, such as
+/// a tree, is read as deep as the bytes say: bytes that no release has written can overflow the stack. Keep it flat, a list
+/// whose entries refer to each other by index, where bytes may come from strangers. Likewise a map of some other crate may make
+/// room for as many entries as the bytes promise; those of the standard library do not. All of this shows in a test:
+/// `codec_conformance!` and `state_conformance!` (feature `conformance`).
+///
+/// ```
+/// use snapshot_core::{MessageCodec, Postcard};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize, PartialEq, Debug)]
+/// #[serde(tag = "kind")]
+/// enum Tagged { Buy { pieces: u32 } }
+///
+/// #[derive(Serialize, Deserialize, PartialEq, Debug)]
+/// enum Plain { Buy { pieces: u32 } }
+///
+/// let mut out = Vec::new();
+/// Postcard.encode(&Tagged::Buy { pieces: 3 }, &mut out)?;
+/// assert!(MessageCodec::<Tagged>::decode(&Postcard, out.into()).is_err());
+///
+/// let mut out = Vec::new();
+/// Postcard.encode(&Plain::Buy { pieces: 3 }, &mut out)?;
+/// assert_eq!(MessageCodec::<Plain>::decode(&Postcard, out.into())?, Plain::Buy { pieces: 3 });
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Postcard;
 
@@ -52,7 +92,8 @@ impl<M: Serialize + DeserializeOwned> MessageCodec<M> for Postcard {
 /// Makes a state with serde's traits and `Clone` a [`StateProvider`], by one line.
 ///
 /// A capture is a clone; [`encode`](StateProvider::encode) streams; `decode` reads the encoded bytes into memory first.
-/// States that are large or slow to clone implement [`StateProvider`] themselves.
+/// States that are large or slow to clone implement [`StateProvider`] themselves. Some of serde's attributes do not go with
+/// the format: see [`Postcard`](Postcard#what-cannot-be-read-back).
 ///
 /// ```
 /// use snapshot_core::PostcardState;
@@ -88,7 +129,7 @@ impl<M: Serialize + DeserializeOwned> MessageCodec<M> for Postcard {
 ///
 ///     fn migrate(version: u32, bytes: &[u8]) -> io::Result<Self> {
 ///         match version {
-///             1 => Postcard::from_bytes(bytes).map(Self::from),
+///             1 => Postcard::from_bytes::<LedgerV1>(bytes).map(Self::from),
 ///             _ => Err(UnknownVersion::of::<Self>(version).into()),
 ///         }
 ///     }
@@ -245,5 +286,94 @@ mod tests {
         }
         assert_eq!(Plain::decode(2, &mut &[9][..]).unwrap().0, 9);
         assert_eq!(unknown::<Plain>(1, &[9]), UnknownVersion { found: 1, known: 2 });
+    }
+
+    /// What `Postcard`'s docs say of serde's attributes.
+    mod attributes {
+        use serde::Deserialize;
+
+        use super::*;
+
+        #[derive(Serialize, Deserialize)]
+        #[serde(tag = "kind")]
+        enum Tagged {
+            Buy { pieces: u32 },
+        }
+
+        #[derive(Serialize, Deserialize)]
+        #[serde(tag = "kind", content = "of")]
+        enum TaggedBeside {
+            Buy { pieces: u32 },
+        }
+
+        #[derive(Serialize, Deserialize)]
+        #[serde(untagged)]
+        enum Untagged {
+            Pieces(u32),
+        }
+
+        #[derive(Serialize, Deserialize)]
+        struct Flattened {
+            #[serde(flatten)]
+            inner: Inner,
+        }
+
+        #[derive(Serialize, Deserialize)]
+        struct Inner {
+            pieces: u32,
+        }
+
+        #[derive(Serialize, Deserialize)]
+        struct Skipping {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            note: Option<u8>,
+            pieces: u32,
+        }
+
+        #[derive(Serialize)]
+        struct Old {
+            pieces: u32,
+        }
+
+        #[derive(Serialize, Deserialize)]
+        struct New {
+            pieces: u32,
+            #[serde(default)]
+            note: Option<u8>,
+        }
+
+        fn written<T: Serialize>(value: &T) -> Vec<u8> {
+            let mut bytes = Vec::new();
+            write(value, &mut bytes).expect("it is written");
+            bytes
+        }
+
+        fn is_not_read_back<T: Serialize + DeserializeOwned>(value: &T) {
+            assert!(read::<T>(&written(value)).is_err());
+        }
+
+        #[test]
+        fn what_has_a_tag_or_asks_for_one_is_written_and_not_read_back() {
+            is_not_read_back(&Tagged::Buy { pieces: 3 });
+            is_not_read_back(&TaggedBeside::Buy { pieces: 3 });
+            is_not_read_back(&Untagged::Pieces(3));
+        }
+
+        #[test]
+        fn what_is_flattened_is_not_written() {
+            let error = write(&Flattened { inner: Inner { pieces: 3 } }, &mut Vec::new()).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        }
+
+        #[test]
+        fn what_leaves_a_field_out_is_not_read_back_without_it() {
+            is_not_read_back(&Skipping { note: None, pieces: 3 });
+            assert_eq!(read::<Skipping>(&written(&Skipping { note: Some(1), pieces: 3 })).unwrap().pieces, 3);
+        }
+
+        #[test]
+        fn a_default_does_not_stand_in_for_a_field_that_is_missing() {
+            assert!(read::<New>(&written(&Old { pieces: 3 })).is_err());
+        }
     }
 }

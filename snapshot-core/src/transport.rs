@@ -13,6 +13,9 @@ use crate::{Clock, Frame, Frames, MessageCodec, NodeId, Peer, SystemClock, Topol
 /// The node calls these methods so that an implementor needs **no cancel safety**: it never drops a future of `send` or
 /// `recv` before it is done (unless the node itself is dropped), it runs one `send` per peer and one `recv` at a time,
 /// and all of them side by side. So the obvious implementation, which takes a frame from the front and awaits, is right.
+/// Like any future, one of these may be polled by one task and later by another; the last one is to be woken.
+/// None of them may block its thread: a socket or a channel that does gets threads of its own, and a
+/// [`LinkTransport`](crate::LinkTransport) between them and the node.
 ///
 /// # Contract
 ///

@@ -2,12 +2,13 @@
 //! the fault breaks.
 
 use std::collections::BTreeMap;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use snapshot_core::conformance::ClockFixture;
 use snapshot_core::conformance::clock::*;
 use snapshot_core::{Clock, SystemClock, async_trait};
@@ -45,6 +46,8 @@ enum Fault {
     // C2
     /// Whole milliseconds, rounded down.
     RoundsDown,
+    /// A millisecond is nothing.
+    EarlyByAMillisecond,
     /// Ready when it is asked a second time.
     ReadyWhenAskedAgain,
     /// A moment that is far away overflows, and is now.
@@ -62,12 +65,22 @@ enum Fault {
     KeepsTheFirstWaker,
     NeverWakes,
     StandsStill,
+    /// Not when it is first asked after its moment.
+    MissesWhatIsOver,
 
     // C4
     /// The waker of the last sleep, for all.
     OneWaker,
     /// Of those until one moment only the last is woken.
     OneForEachMoment,
+    /// All are ready when the first one is.
+    AllWithTheFirst,
+    /// The thread that waits for the first one does not hear of an earlier one.
+    InTheOrderOfAsking,
+    /// Not woken where another one waits.
+    NotBesideAnother,
+    /// A table of a thousand.
+    NoMoreThanAThousand,
     /// One sleep at a time.
     OneAtATime,
     /// Who is dropped takes the others along.
@@ -85,6 +98,8 @@ struct Shared {
     /// By moment, and the number of the sleep.
     wakers: Mutex<BTreeMap<(Duration, u64), Waker>>,
     busy: AtomicBool,
+    /// Sleeps of lower numbers are over.
+    released: AtomicU64,
 }
 
 impl<const FAULT: u8> ClockFixture for Double<FAULT> {
@@ -101,6 +116,18 @@ impl<const FAULT: u8> ClockFixture for Double<FAULT> {
             self.0.nanos.fetch_add(duration.as_nanos() as u64, Ordering::SeqCst);
         }
         let mut wakers = self.0.wakers.lock().unwrap();
+        if is::<FAULT>(Fault::InTheOrderOfAsking) {
+            while let Some((at, number)) = wakers.keys().min_by_key(|(_, number)| *number).copied()
+                && at <= self.truth()
+            {
+                wakers.remove(&(at, number)).into_iter().for_each(Waker::wake);
+            }
+            return;
+        }
+        if is::<FAULT>(Fault::AllWithTheFirst) && wakers.keys().any(|(at, _)| *at <= self.truth()) {
+            self.0.released.store(self.0.looks.load(Ordering::SeqCst), Ordering::SeqCst);
+            std::mem::take(&mut *wakers).into_values().for_each(Waker::wake);
+        }
         let later = wakers.split_off(&(self.truth() + Duration::from_nanos(1), 0));
         let due = std::mem::replace(&mut *wakers, later);
         drop(wakers);
@@ -136,7 +163,16 @@ impl<const FAULT: u8> Clock for Double<FAULT> {
         }
     }
 
-    async fn sleep_until(&self, at: Duration) {
+    fn sleep_until<'a, 'b>(&'a self, at: Duration) -> BoxFuture<'b, ()>
+    where
+        'a: 'b,
+    {
+        Box::pin(self.sleep(self.truth(), at))
+    }
+}
+
+impl<const FAULT: u8> Double<FAULT> {
+    async fn sleep(&self, created: Duration, at: Duration) {
         let shared = &*self.0;
         let at = match () {
             () if is::<FAULT>(Fault::SleepsFor) => self.truth().saturating_add(at),
@@ -146,6 +182,7 @@ impl<const FAULT: u8> Clock for Double<FAULT> {
             () if is::<FAULT>(Fault::Overflows) && at > Duration::from_nanos(u64::MAX) => Duration::ZERO,
             () if is::<FAULT>(Fault::Wraps) => Duration::from_millis(u64::from(at.as_millis() as u32)),
             () if is::<FAULT>(Fault::Panics) => Duration::from_nanos(u64::try_from(at.as_nanos()).unwrap()),
+            () if is::<FAULT>(Fault::EarlyByAMillisecond) => at.saturating_sub(Duration::from_millis(1)),
             () if is::<FAULT>(Fault::WaitsForTheNextTick) => at.max(self.truth() + Duration::from_millis(1)),
             () => at,
         };
@@ -163,17 +200,26 @@ impl<const FAULT: u8> Clock for Double<FAULT> {
             () if is::<FAULT>(Fault::OneForEachMoment) => 0,
             () => shared.looks.fetch_add(1, Ordering::SeqCst),
         };
+        if created < at && self.truth() >= at && is::<FAULT>(Fault::MissesWhatIsOver) {
+            return pending().await;
+        }
         let _dropped = is::<FAULT>(Fault::DropsAll).then(|| Clears(shared));
         let mut asked = false;
         poll_fn(|cx| {
-            if self.truth() >= at || asked && is::<FAULT>(Fault::ReadyWhenAskedAgain) {
+            let released = shared.released.load(Ordering::SeqCst) > number;
+            if self.truth() >= at || released || asked && is::<FAULT>(Fault::ReadyWhenAskedAgain) {
                 return Poll::Ready(());
             }
             let mut wakers = shared.wakers.lock().unwrap();
             if is::<FAULT>(Fault::OneWaker) {
                 wakers.clear();
             }
-            if !(asked && is::<FAULT>(Fault::KeepsTheFirstWaker)) {
+            let room = match () {
+                () if is::<FAULT>(Fault::NotBesideAnother) => 1,
+                () if is::<FAULT>(Fault::NoMoreThanAThousand) => 1000,
+                () => usize::MAX,
+            };
+            if wakers.len() < room && !(asked && is::<FAULT>(Fault::KeepsTheFirstWaker)) {
                 wakers.insert((at, number), cx.waker().clone());
             }
             asked = true;
@@ -219,9 +265,9 @@ mod a_clock_without_fault {
 finds! {
     c1_finds_time_that_goes_back: c1_now_never_goes_back, "C1", [JumpsBack DiffersByThread Trembles];
     c2_finds_sleeps_that_end_early: c2_no_sleep_ends_early, "C2",
-        [RoundsDown ReadyWhenAskedAgain Overflows Wraps Panics];
+        [RoundsDown EarlyByAMillisecond ReadyWhenAskedAgain Overflows Wraps Panics];
     c3_finds_sleeps_that_do_not_end: c3_sleeps_end, "C3",
-        [SleepsFor WaitsForTheNextTick KeepsTheFirstWaker NeverWakes StandsStill];
+        [SleepsFor WaitsForTheNextTick KeepsTheFirstWaker NeverWakes StandsStill MissesWhatIsOver];
     c4_finds_sleeps_that_touch_each_other: c4_sleeps_are_independent, "C4",
-        [OneWaker OneForEachMoment OneAtATime DropsAll];
+        [OneWaker OneForEachMoment AllWithTheFirst InTheOrderOfAsking NotBesideAnother NoMoreThanAThousand OneAtATime DropsAll];
 }

@@ -45,7 +45,12 @@ mod raw_bytes {
         }
 
         fn messages(&self) -> Vec<Bytes> {
-            vec![Bytes::new(), Bytes::from_static(b"\0"), Bytes::from_static(b"hello"), vec![7; 100_000].into()]
+            vec![
+                Bytes::new(),
+                Bytes::from_static(b"\0"),
+                Bytes::from_static(b"hello"),
+                vec![7; 100_000].into(),
+            ]
         }
     }
 
@@ -121,6 +126,57 @@ mod lines_of_text {
     snapshot_core::codec_conformance!(Lines);
 }
 
+/// A message that holds another one, and so on.
+mod nested {
+    use std::env;
+    use std::process::Command;
+
+    use super::*;
+
+    const ROLE: &str = "SNAPSHOT_CORE_TEST_DECODES_NESTED_MESSAGES";
+
+    #[derive(PartialEq, Serialize, Deserialize, Debug)]
+    enum Doll {
+        Solid(u8),
+        Hollow(Box<Self>),
+    }
+
+    struct Dolls;
+
+    impl CodecFixture for Dolls {
+        type Message = Doll;
+        type Codec = Postcard;
+
+        fn new() -> Self {
+            Self
+        }
+
+        fn codec(&self) -> Postcard {
+            Postcard
+        }
+
+        fn messages(&self) -> Vec<Doll> {
+            vec![Doll::Solid(7), Doll::Hollow(Box::new(Doll::Hollow(Box::new(Doll::Solid(7)))))]
+        }
+    }
+
+    /// Not a test by itself: what the next one starts.
+    #[test]
+    fn role() {
+        if env::var_os(ROLE).is_some() {
+            println!("{:?}", codec::m2_decode_refuses_what_it_does_not_know::<Dolls>());
+        }
+    }
+
+    #[test]
+    fn a_decoder_that_calls_itself_for_each_level_ends_the_test_program() {
+        let mut program = Command::new(env::current_exe().unwrap());
+        let output = program.args(["--exact", "nested::role"]).env(ROLE, "yes").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains("overflowed its stack"), "{output:?}");
+    }
+}
+
 macro_rules! flaws {
     ($($check:ident $clause:literal: $($flaw:ident)*;)*) => {
         #[derive(Clone, Copy, PartialEq, Debug)]
@@ -151,10 +207,12 @@ macro_rules! flaws {
 flaws! {
     m1_decoded_messages_are_the_same "M1":
         LosesTheLastNumber CutsNumbersTo32Bits WritesOnlyOnce PassesOverTheWriter CountsMessages KnowsOnlyItsOwn
-        OtherBytesByReference AddsALength ReadsEarlierOnesWrong FailsOnEmptyOnes ForgetsTheKind;
+        OtherBytesByReference AddsALength ReadsEarlierOnesWrong FailsOnEmptyOnes ForgetsTheKind
+        RemembersTheLastBytes SharesABuffer KeepsWhatWasNotWritten;
     m2_decode_refuses_what_it_does_not_know "M2":
         PanicsOnShortBytes PanicsOnNothing PanicsOnAnUnknownKind FillsUpWithZeros IgnoresWhatFollows PanicsOnBadText
-        BelievesTheLength BelievesALargeLength WaitsForMore AddsUpWithOverflow StopsAtTheEnd;
+        BelievesTheLength BelievesALargeLength WaitsForMore AddsUpWithOverflow StopsAtTheEnd
+        KeepsWhatItCouldNotRead;
 }
 
 struct Broken<const FLAW: usize>;
@@ -169,7 +227,12 @@ impl<const FLAW: usize> CodecFixture for Broken<FLAW> {
     }
 
     fn codec(&self) -> Double {
-        Double { flaw: ALL[FLAW], count: Mutex::new(0), id: std::ptr::from_ref(&Box::new(0)) as u64 }
+        Double {
+            flaw: ALL[FLAW],
+            count: Mutex::new(0),
+            buffer: Mutex::default(),
+            id: std::ptr::from_ref(&Box::new(0)) as u64,
+        }
     }
 
     fn messages(&self) -> Vec<Message> {
@@ -185,6 +248,8 @@ impl<const FLAW: usize> CodecFixture for Broken<FLAW> {
 struct Double {
     flaw: Flaw,
     count: Mutex<u8>,
+    /// Of some flaws: bytes that stay from one call to the next.
+    buffer: Mutex<Vec<u8>>,
     id: u64,
 }
 
@@ -199,10 +264,12 @@ impl Double {
             Message::Text(text) => [length(b't', text.len()), text.clone().into_bytes()].concat(),
             Message::Numbers(numbers) if self.is(Flaw::ForgetsTheKind) && numbers.is_empty() => vec![b'-'],
             Message::Numbers(numbers) => {
-                let kept = numbers.len() - usize::from(self.is(Flaw::LosesTheLastNumber) && !numbers.is_empty());
+                let kept =
+                    numbers.len() - usize::from(self.is(Flaw::LosesTheLastNumber) && !numbers.is_empty());
                 let mut bytes = length(b'n', kept);
                 for number in &numbers[..kept] {
-                    let number = if self.is(Flaw::CutsNumbersTo32Bits) { u64::from(*number as u32) } else { *number };
+                    let number =
+                        if self.is(Flaw::CutsNumbersTo32Bits) { u64::from(*number as u32) } else { *number };
                     bytes.extend_from_slice(&number.to_le_bytes());
                 }
                 bytes
@@ -231,11 +298,56 @@ impl MessageCodec<Message> for Double {
                 bytes.extend_from_slice(&self.id.to_le_bytes());
                 out.write_all(&bytes)
             }
+            Flaw::SharesABuffer => {
+                self.buffer.lock().unwrap().clear();
+                for piece in bytes.chunks(2) {
+                    self.buffer.lock().unwrap().extend_from_slice(piece);
+                    std::thread::yield_now();
+                }
+                let encoded = self.buffer.lock().unwrap().clone();
+                out.write_all(&encoded)
+            }
+            Flaw::KeepsWhatWasNotWritten => {
+                let mut buffer = self.buffer.lock().unwrap();
+                buffer.extend_from_slice(&bytes);
+                out.write_all(&buffer)?;
+                buffer.clear();
+                Ok(())
+            }
             _ => out.write_all(&bytes),
         }
     }
 
     fn decode(&self, bytes: Bytes) -> io::Result<Message> {
+        match self.flaw {
+            Flaw::RemembersTheLastBytes => *self.buffer.lock().unwrap() = bytes.to_vec(),
+            Flaw::KeepsWhatItCouldNotRead => {
+                // As if the rest came with the next call.
+                let mut buffer = self.buffer.lock().unwrap();
+                let all = [&buffer[..], &bytes].concat();
+                let decoded = self.read(all.clone().into());
+                *buffer = if decoded.is_ok() || all.len() > 30 { Vec::new() } else { all };
+                return decoded;
+            }
+            _ => {}
+        }
+        self.read(bytes)
+    }
+
+    fn as_bytes(&self, message: &Message) -> Option<Bytes> {
+        let Message::Text(_) = message else { return None };
+        match self.flaw {
+            Flaw::OtherBytesByReference => Some(self.bytes(&Message::Nothing).into()),
+            Flaw::AddsALength => Some([vec![9], self.bytes(message)].concat().into()),
+            Flaw::CountsMessages | Flaw::KnowsOnlyItsOwn => None,
+            Flaw::RemembersTheLastBytes => Some(self.buffer.lock().unwrap().clone().into()),
+            _ => Some(self.bytes(message).into()),
+        }
+    }
+}
+
+impl Double {
+    fn read(&self, bytes: Bytes) -> io::Result<Message> {
         let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
         let mut bytes = bytes.to_vec();
         match self.flaw {
@@ -256,7 +368,9 @@ impl MessageCodec<Message> for Double {
             Flaw::PanicsOnNothing => assert!(!bytes.is_empty(), "nothing"),
             Flaw::PanicsOnShortBytes => assert!(bytes[0] == b'-' || bytes.len() >= 9, "{}", bytes[8]),
             Flaw::WaitsForMore if bytes.len() == 5 => std::thread::sleep(Duration::from_secs(3600)),
-            Flaw::FillsUpWithZeros if !bytes.is_empty() && bytes[0] != b'-' && bytes.len() < 9 => bytes.resize(9, 0),
+            Flaw::FillsUpWithZeros if !bytes.is_empty() && bytes[0] != b'-' && bytes.len() < 9 => {
+                bytes.resize(9, 0);
+            }
             _ => {}
         }
         let mut input = &bytes[..];
@@ -319,16 +433,10 @@ impl MessageCodec<Message> for Double {
             other if self.is(Flaw::PanicsOnAnUnknownKind) => unreachable!("kind {other}"),
             _ => return Err(invalid("an unknown kind")),
         };
-        if input.is_empty() || self.is(Flaw::IgnoresWhatFollows) { Ok(message) } else { Err(invalid("too long")) }
-    }
-
-    fn as_bytes(&self, message: &Message) -> Option<Bytes> {
-        let Message::Text(_) = message else { return None };
-        match self.flaw {
-            Flaw::OtherBytesByReference => Some(self.bytes(&Message::Nothing).into()),
-            Flaw::AddsALength => Some([vec![9], self.bytes(message)].concat().into()),
-            Flaw::CountsMessages | Flaw::KnowsOnlyItsOwn => None,
-            _ => Some(self.bytes(message).into()),
+        if input.is_empty() || self.is(Flaw::IgnoresWhatFollows) {
+            Ok(message)
+        } else {
+            Err(invalid("too long"))
         }
     }
 }

@@ -84,10 +84,10 @@ caught! {
         ReadsTheCounterLate SharesWithTheInstalled;
     p3_restored_state_is_the_same "P3": LosesTheLastOne LosesTheCounter ShortensNumbers SortsTheQueue WritesOnlyOnce
         ReadsOnlyOnce PassesOverTheWriter UsesUpTheCapture KeepsNumbersOfThisThread LeavesBytesUnread
-        ForgetsHowItGoesOn MisreadsVersion1;
+        ForgetsHowItGoesOn MisreadsVersion1 CapturesOnlyWhatChanged SharesABuffer;
     p4_install_replaces_all "P4": AddsToTheQueue KeepsTheLargerCounter KeepsWhatIsHidden InstallsOnlyTheFirstTime
         IgnoresEmptyOnes;
     p5_decode_refuses_what_it_does_not_know "P5": ReadsAnyVersion ReadsNewerVersions ReadsVersion0 PanicsOnNewerVersions
         FillsUpWithZeros StopsAtTheEnd PassesOverTheReader PanicsOnShortBytes SwallowsWhatFollows PanicsOnWrongBytes
-        BelievesTheLength MultipliesTheLength NothingIsEmpty;
+        BelievesTheLength MultipliesTheLength NothingIsEmpty SpoiledByBadBytes;
 }

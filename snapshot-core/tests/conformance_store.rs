@@ -72,16 +72,18 @@ caught! {
     d2_durable: ForgetsWhenClosed ForgetsEmptyObjects SyncsNever ExistsUnsynced ReadsUnsynced StartsAnewWhenOpened;
     d3_whole_or_none: NameFirst WritesInPlace CopiesInPlace CutsLargeObjects LosesTheLastBuffer LosesOfLargePieces
         StoresText ShortensNumbers JoinsDigits LeavesOutTheInitiator MixesKinds InventsObjects CallsTheSinkForNothing
-        CutsTheDeletedShort MixesOldAndNew ReadsOneBuffer HalfAfterACrash;
+        CutsTheDeletedShort MixesOldAndNew ReadsOneBuffer HalfAfterACrash TrimsZeros UnpacksWhatLooksPacked;
     d4_found_at_once: WritesBehind RemembersWhatWasMissing ExistsTooEarly OthersSeeItLater RemembersTheOldObject
-        RemembersDeletions;
+        RemembersDeletions EveryThirdReadIsStale;
     d5_listing: ListsAllGenerations ListsTheDeleted ListsEverything ListsOnePage PassesOverEmptyParts
         ListsGenerationsThatBeginAlike ListsTheFailed ListsTheUnfinished ListsTwice ListsItsOwn FailsToListNothing
-        ListsFirstGenerationOnly;
+        ListsFirstGenerationOnly PagesByOffset;
     d6_delete: NothingCannotBeDeleted KeepsTheDeleted DeletesTheSnapshot DeletesNodesThatBeginAlike NeverFreesTheKey
-        ReadsTheDeletedElsewhere DeletesUntilClosed BringsBackTheOld DeletesOnlyItsOwn;
+        ReadsTheDeletedElsewhere DeletesUntilClosed BringsBackTheOld DeletesOnlyItsOwn
+        DeletesThePartOfTheEvidence;
     d7_errors_leave_no_half: LeavesHalfWhenDropped LocksUntilDone RunsOutOfRoom EmptyWhenOutOfReach
-        ListsNothingOutOfReach SucceedsOutOfReach;
+        ListsNothingOutOfReach SucceedsOutOfReach DroppedWritesLandLater TakesAnOutageForTheEnd
+        KeepsWhatCameBeforeTheOutage;
     d8_failing_closures: KeepsTheFailed PassesOverTheContent TakesItForExisting TakesItForMissing PassesOverTheSink
-        EndsAtUnexpectedEnds PoisonedByAPanic KeepsWhatPanicked BurnsTheKey;
+        EndsAtUnexpectedEnds PoisonedByAPanic KeepsWhatPanicked BurnsTheKey HidesTheFailure;
 }

@@ -298,6 +298,28 @@ fn a_node_that_was_left_behind_in_silence_learns_it_from_the_journal() {
 }
 
 #[test]
+fn a_snapshot_that_was_given_up_brings_a_look_at_the_journal_though_nothing_else_happens() {
+    // F3a: "a node reads its end whenever a snapshot aborts".
+    let settings = Settings { durable: true, max_recorded_bytes: 1, ..Settings::default() };
+    for by_request in [true, false] {
+        let mut group = Group::new(Graph::mesh([A, B]), settings.clone(), 1);
+        group.boot_all();
+        group.settle();
+        let id = group.initiate(B).unwrap();
+        if by_request {
+            group.input(B, |c, _, _| c.abort(id));
+        } else {
+            pay(&mut group, A, B);
+            group.deliver((A, B));
+        }
+        assert_eq!(group.processes[&B].aborted, [id]);
+        group.pass_time(Duration::ZERO);
+        let looks = |(_, request): &(_, StoreRequest<_, _>)| *request == StoreRequest::Read(Key::Journal(2));
+        assert!(group.processes[&B].asked.iter().any(looks), "by request: {by_request}");
+    }
+}
+
+#[test]
 fn a_read_that_began_before_the_news_of_a_generation_is_no_evidence_against_it() {
     // D4: only "a `read` that begins after a `create` has returned" finds the object.
     let settings = Settings { durable: true, ..Settings::default() };

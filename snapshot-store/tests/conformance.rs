@@ -63,6 +63,31 @@ mod memory_store {
     snapshot_core::store_conformance!(Memory);
 }
 
+/// As a node holds it.
+mod shared_store {
+    use std::sync::Arc;
+
+    use snapshot_core::SnapshotStore;
+
+    use super::*;
+
+    struct Shared(Arc<dyn SnapshotStore>);
+
+    impl StoreFixture for Shared {
+        type Store = Arc<dyn SnapshotStore>;
+
+        fn new() -> Self {
+            Self(Arc::new(MemoryStore::new()))
+        }
+
+        async fn open(&self) -> Arc<dyn SnapshotStore> {
+            Arc::clone(&self.0)
+        }
+    }
+
+    snapshot_core::store_conformance!(Shared);
+}
+
 mod faulty_store {
     use std::io::ErrorKind;
     use std::sync::Arc;

@@ -166,6 +166,33 @@ fn file_that_a_slow_state_is_written_to_is_not_swept() {
 }
 
 #[test]
+fn writers_that_win_lose_fail_or_panic_leave_nothing_in_tmp() {
+    let (place, store) = fresh();
+    let writes: [fn(&mut dyn Write) -> io::Result<()>; 4] = [
+        |out| out.write_all(&[7; 600_000]),
+        |out| out.write_all(b"too late"),
+        |out| {
+            out.write_all(&[7; 600_000])?;
+            Err(io::ErrorKind::StorageFull.into())
+        },
+        |out| {
+            out.write_all(&[7; 600_000])?;
+            std::panic::resume_unwind(Box::new("this state cannot be encoded"))
+        },
+    ];
+    let outcomes = [0, 0, 1, 2].map(|sequence| part(sequence, 1)).into_iter().zip(writes);
+    let outcomes: Vec<_> =
+        outcomes.map(|(key, write)| block_on(store.create(key, Content::new(write)))).collect();
+    let [Ok(Created::New), Ok(Created::Exists), Err(full), Err(panicked)] = &outcomes[..] else {
+        panic!("{outcomes:?}")
+    };
+    assert!(full.is_full());
+    let source = std::error::Error::source(panicked).unwrap().to_string();
+    assert!(source.contains("this state cannot be encoded"), "{source}");
+    assert_eq!(names(&place.path().join("tmp")), [""; 0]);
+}
+
+#[test]
 fn foreign_names_are_not_listed() {
     let (place, store) = fresh();
     create(&store, part(1, 1)).unwrap();

@@ -60,9 +60,11 @@
 
 mod application;
 mod codec;
+mod events;
 mod failure;
 mod faults;
 mod group;
+mod line;
 mod plan;
 mod process;
 mod random;
@@ -72,6 +74,8 @@ mod store;
 mod summary;
 mod test_group;
 mod trace;
+mod trouble;
+mod zombies;
 
 pub use application::{Application, Cut, Outgoing};
 pub use failure::Failure;

@@ -13,20 +13,25 @@ use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 
-/// Each node has a port of its own for as long as the fixture lives, whether it runs or not.
-struct Tcp<const RELAYED: bool> {
+/// Each node has a port of its own for as long as the fixture lives, whether it runs or not. Without workers all of a group
+/// runs on one thread.
+struct Tcp<const RELAYED: bool, const WORKERS: usize> {
     runtime: Runtime,
     ports: BTreeMap<NodeId, TcpListener>,
     /// By the node that is dialed, then the one that dials.
     relays: BTreeMap<(NodeId, NodeId), Relay>,
 }
 
-impl<const RELAYED: bool> TransportFixture for Tcp<RELAYED> {
+impl<const RELAYED: bool, const WORKERS: usize> TransportFixture for Tcp<RELAYED, WORKERS> {
     type Message = Bytes;
     type Transport = TcpTransport<Bytes>;
 
     fn new(graph: &Graph) -> Self {
-        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let mut runtime = match WORKERS {
+            0 => Builder::new_current_thread(),
+            _ => Builder::new_multi_thread(),
+        };
+        let runtime = runtime.worker_threads(WORKERS.max(1)).enable_all().build().unwrap();
         let ports: BTreeMap<NodeId, TcpListener> = graph.members().iter().map(|id| (*id, port())).collect();
         let mut relays = BTreeMap::new();
         for (dialed, port) in &ports {
@@ -121,11 +126,15 @@ impl<const PAUSED: bool> ClockFixture for Time<PAUSED> {
 }
 
 mod over_sockets {
-    snapshot_core::transport_conformance!(super::Tcp<false>);
+    snapshot_core::transport_conformance!(super::Tcp<false, 0>);
+}
+
+mod over_sockets_with_threads {
+    snapshot_core::transport_conformance!(super::Tcp<false, 3>);
 }
 
 mod over_sockets_that_can_be_cut {
-    snapshot_core::transport_conformance!(super::Tcp<true>);
+    snapshot_core::transport_conformance!(super::Tcp<true, 0>);
 }
 
 mod the_runtimes_clock {

@@ -2,11 +2,15 @@
 //!
 //! | test | what it does |
 //! | --- | --- |
-//! | `m1_decoded_messages_are_the_same` | messages there and back, in any order, by other codecs, on other threads, from bytes at any address; what earlier releases stored |
-//! | `m2_decode_refuses_what_it_does_not_know` | bytes cut short, too long, changed, without sense, with lengths that promise too much |
+//! | `m1_decoded_messages_are_the_same` | messages there and back, in any order, by other codecs, on several threads, from bytes at any address; what earlier releases stored |
+//! | `m2_decode_refuses_what_it_does_not_know` | bytes cut short, too long, changed, without sense, nested without end, with lengths that promise too much |
 //!
 //! How much memory `decode` takes is noticed on Linux. One that asks for more than the machine has ends the test program with
-//! `memory allocation of … bytes failed`: that, too, is a breach of M2.
+//! `memory allocation of … bytes failed`, and one that calls itself for each level of what is nested, however deep, with `has
+//! overflowed its stack`: these, too, are breaches of M2.
+//!
+//! All this happens in one process. That the bytes mean the same in another one, after a restart, on another machine, is
+//! what the fixture's `earlier` is for: bytes that were written once and for all.
 
 use std::fmt::Debug;
 use std::io;
@@ -145,6 +149,16 @@ impl<'t, F: CodecFixture> Desk<'t, F> {
             let again = self.encode(&codec, message, Pieces::All)?;
             self.comes_back(&self.fixture.codec(), message, &again, "what was encoded a second time")?;
         }
+        // Nor of those that it decoded.
+        for (message, bytes) in messages.iter().zip(&encoded) {
+            self.has_the_bytes_that_it_says(&codec, message, bytes)?;
+            let decoded = codec.decode(bytes.clone());
+            let decoded = decoded.map_err(|error| {
+                self.trial.broken(format!("{} is not decoded once more: {error}", short(message)))
+            })?;
+            self.has_the_bytes_that_it_says(&codec, &decoded, bytes)?;
+        }
+        self.serves_several_threads(&codec, &messages, &encoded)?;
         self.comes_back_on_another_thread(messages, encoded)?;
         for (bytes, message) in self.fixture.earlier() {
             self.comes_back(&codec, &message, &Bytes::from(bytes), "what an earlier release had stored")?;
@@ -172,7 +186,8 @@ impl<'t, F: CodecFixture> Desk<'t, F> {
         self.trial.step(format!("`encode` of {}", short(message)));
         let mut out = PieceWriter::new(pieces);
         let encoded = codec.encode(message, &mut out);
-        encoded.map_err(|error| self.trial.broken(format!("`encode` of {} failed: {error}", short(message))))?;
+        encoded
+            .map_err(|error| self.trial.broken(format!("`encode` of {} failed: {error}", short(message))))?;
         Ok(out.bytes.into())
     }
 
@@ -187,7 +202,12 @@ impl<'t, F: CodecFixture> Desk<'t, F> {
         self.is_same(codec.decode(bytes.clone()), message, what)
     }
 
-    fn is_same(&self, decoded: io::Result<F::Message>, message: &F::Message, what: &str) -> Result<(), Breach> {
+    fn is_same(
+        &self,
+        decoded: io::Result<F::Message>,
+        message: &F::Message,
+        what: &str,
+    ) -> Result<(), Breach> {
         match decoded {
             Ok(decoded) if decoded == *message => Ok(()),
             Ok(decoded) => {
@@ -250,14 +270,62 @@ impl<'t, F: CodecFixture> Desk<'t, F> {
         }
     }
 
-    fn comes_back_on_another_thread(&self, messages: Vec<F::Message>, encoded: Vec<Bytes>) -> Result<(), Breach> {
+    /// One codec serves all channels and the store, each on its own thread.
+    fn serves_several_threads(
+        &self,
+        codec: &F::Codec,
+        messages: &[F::Message],
+        encoded: &[Bytes],
+    ) -> Result<(), Breach> {
+        const THREADS: usize = 4;
+        const EACH: usize = 50;
+        self.trial.step("`decode` and `encode` on several threads");
+        let again = |from: usize| {
+            let turns = encoded.iter().enumerate().cycle().skip(from).take(EACH * encoded.len().min(4));
+            let there_and_back = |(index, bytes): (usize, &Bytes)| {
+                let mut out = Vec::new();
+                codec
+                    .decode(bytes.clone())
+                    .and_then(|message| codec.encode(&message, &mut out))
+                    .map(|()| (index, out))
+            };
+            turns.map(there_and_back).collect::<io::Result<Vec<_>>>()
+        };
+        let outcomes = thread::scope(|scope| {
+            let again = &again;
+            let threads: Vec<_> = (0..THREADS).map(|from| scope.spawn(move || again(from))).collect();
+            let join = |thread: thread::ScopedJoinHandle<'_, _>| {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            threads.into_iter().map(join).collect::<Vec<_>>()
+        });
+        for outcome in outcomes {
+            let outcome = outcome.map_err(|error| {
+                self.trial.broken(format!("a message is not decoded and encoded while others are: {error}"))
+            })?;
+            for (index, bytes) in outcome {
+                let decoded = self.fixture.codec().decode(bytes.into());
+                self.is_same(decoded, &messages[index], "what was encoded while other threads did so")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn comes_back_on_another_thread(
+        &self,
+        messages: Vec<F::Message>,
+        encoded: Vec<Bytes>,
+    ) -> Result<(), Breach> {
         self.trial.step("`encode` on another thread");
         let codec = self.fixture.codec();
         // The codec goes there, not the messages, which need not be `Send`: what is decoded there is encoded there.
         let there = thread::spawn(move || {
             let again = |bytes: Bytes| {
                 let mut out = Vec::new();
-                codec.decode(bytes).and_then(|message| codec.encode(&message, &mut out)).map(|()| Bytes::from(out))
+                codec
+                    .decode(bytes)
+                    .and_then(|message| codec.encode(&message, &mut out))
+                    .map(|()| Bytes::from(out))
             };
             encoded.into_iter().map(again).collect::<Vec<io::Result<Bytes>>>()
         });

@@ -2,10 +2,10 @@
 
 use std::io;
 
+use super::Breach;
 use super::memory::Memory;
 use super::pieces::places;
 use super::trial::{Trial, caught};
-use super::Breach;
 
 /// What became of bytes that were decoded.
 pub(super) struct Taken {
@@ -35,7 +35,9 @@ impl Subject<'_> {
         // the program.
         self.with_lengths(valid)?;
         self.with_flipped_bits(valid)?;
-        self.with_noise(valid)
+        self.with_noise(valid)?;
+        self.with_the_same_again_and_again(valid)?;
+        self.is_none_the_worse(valid, canonical)
     }
 
     fn cut_short(&self, valid: &[u8], canonical: bool) -> Result<(), Breach> {
@@ -49,7 +51,8 @@ impl Subject<'_> {
     fn with_more(&self, valid: &[u8], canonical: bool) -> Result<(), Breach> {
         self.trial.step(format!("{} of bytes with more behind them", self.what));
         let many = vec![0; 1000];
-        for more in [&[0][..], &[0xff], &[0x80, 0], &many, valid].into_iter().filter(|more| !more.is_empty()) {
+        // Not the same once more: to some forms, such as protobuf, two in a row are one.
+        for more in [&[0][..], &[0xff], &[0x80, 0], &many] {
             let longer = [valid, more].concat();
             self.must_refuse(&longer, &format!("{} bytes and {} more", valid.len(), more.len()), canonical)?;
         }
@@ -64,7 +67,10 @@ impl Subject<'_> {
             for bit in (0..8).filter(|bit| few || [0, 7, at % 8].contains(bit)) {
                 let mut flipped = valid.to_vec();
                 flipped[at] ^= 1 << bit;
-                self.survives(&flipped, &format!("{} bytes, with bit {bit} of byte {at} flipped", valid.len()))?;
+                self.survives(
+                    &flipped,
+                    &format!("{} bytes, with bit {bit} of byte {at} flipped", valid.len()),
+                )?;
             }
         }
         Ok(())
@@ -84,6 +90,52 @@ impl Subject<'_> {
             self.survives(&bytes, &format!("{} bytes of noise: {:02x?}", bytes.len(), sample(&bytes)))?;
         }
         Ok(())
+    }
+
+    /// Where values are nested, this is as deep as the bytes are many: a decoder that calls itself for each level is told to do so
+    /// more often than a stack can bear.
+    fn with_the_same_again_and_again(&self, valid: &[u8]) -> Result<(), Breach> {
+        const SIZE: usize = 512 << 10;
+        self.trial.step(format!("{} of bytes that repeat", self.what));
+        let mut patterns: Vec<Vec<u8>> = (0..=4).map(|byte| vec![byte]).collect();
+        // Of JSON; of MessagePack and CBOR, an array of one in the other.
+        patterns.extend([&b"["[..], b"{\"a\":", b"\x91", b"\x81"].map(<[u8]>::to_vec));
+        let head = &valid[..valid.len().min(16)];
+        patterns.extend((1..=head.len()).map(|len| head[..len].to_vec()));
+        patterns.extend(head.iter().map(|byte| vec![*byte]));
+        patterns.sort_unstable();
+        patterns.dedup();
+        for pattern in patterns {
+            self.trial.step(format!("{} of {SIZE} bytes that repeat {pattern:02x?}", self.what));
+            let bytes: Vec<u8> = pattern.iter().copied().cycle().take(SIZE).collect();
+            self.survives(&bytes, &format!("{SIZE} bytes that repeat {pattern:02x?}"))?;
+            let begins = [head, &bytes].concat();
+            self.survives(
+                &begins,
+                &format!("{SIZE} bytes that begin as they should, and repeat {pattern:02x?}"),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// After all that, it still understands what it should.
+    fn is_none_the_worse(&self, valid: &[u8], canonical: bool) -> Result<(), Breach> {
+        self.trial.step(format!("{} of valid bytes, after others that are not", self.what));
+        match self.survives(valid, &format!("{} valid bytes, after others that are not,", valid.len()))? {
+            Some(Taken { encoded: Some(encoded), .. }) if canonical && encoded != valid => {
+                Err(self.trial.broken(format!(
+                    "{} of {} valid bytes gave another value, after it had been given others that are not",
+                    self.what,
+                    valid.len()
+                )))
+            }
+            Some(_) => Ok(()),
+            None => Err(self.trial.broken(format!(
+                "{} of {} valid bytes failed, after it had been given others that are not",
+                self.what,
+                valid.len()
+            ))),
+        }
     }
 
     /// Lengths that promise more than there is, in the ways that formats write them, at every place. First those that can be
@@ -106,7 +158,11 @@ impl Subject<'_> {
                     match number {
                         None => memory.promised(&claim, &decode, &self.what)?,
                         Some(number) => {
-                            self.survives(&claim(number), &format!("bytes with a length of {number} at {at}")).map(drop)?;
+                            self.survives(
+                                &claim(number),
+                                &format!("bytes with a length of {number} at {at}"),
+                            )
+                            .map(drop)?;
                         }
                     }
                 }
@@ -129,7 +185,9 @@ impl Subject<'_> {
     /// These bytes are either refused, or those of another value, to the last one: some forms are cut short, or go on, and mean
     /// something.
     fn must_refuse(&self, bytes: &[u8], which: &str, canonical: bool) -> Result<(), Breach> {
-        let Some(Taken { left: 0, encoded: Some(encoded) }) = self.survives(bytes, which)? else { return Ok(()) };
+        let Some(Taken { left: 0, encoded: Some(encoded) }) = self.survives(bytes, which)? else {
+            return Ok(());
+        };
         if if canonical { encoded == bytes } else { encoded.len() == bytes.len() } {
             return Ok(());
         }

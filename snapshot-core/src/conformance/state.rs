@@ -7,14 +7,18 @@
 //! | --- | --- |
 //! | `p1_capture_has_no_effect` | captures one of a pair, once and many times, and lets both go on |
 //! | `p2_captures_are_owned` | changes or drops the state after a capture, and then looks what the capture holds |
-//! | `p3_restored_state_is_the_same` | encodes to and decodes from readers and writers of all kinds, on other threads, again and again |
+//! | `p3_restored_state_is_the_same` | encodes to and decodes from readers and writers of all kinds, on other threads, beside others, again and again |
 //! | `p4_install_replaces_all` | installs each state over each other one |
-//! | `p5_decode_refuses_what_it_does_not_know` | bytes cut short, too long, changed, without sense, with lengths that promise too much; unknown versions |
+//! | `p5_decode_refuses_what_it_does_not_know` | bytes cut short, too long, changed, without sense, nested without end, with lengths that promise too much; unknown versions |
 //!
 //! What no test sees is whether `capture` does I/O, and whether it is cheap.
 //!
 //! How much memory `decode` takes is noticed on Linux. One that asks for more than the machine has ends the test program with
-//! `memory allocation of … bytes failed`: that, too, is a breach of P5.
+//! `memory allocation of … bytes failed`, and one that calls itself for each level of what is nested, however deep, with `has
+//! overflowed its stack`: these, too, are breaches of P5.
+//!
+//! All this happens in one process. That the bytes mean the same in another one, after a restart, on another machine, is
+//! what the fixture's `earlier` is for: bytes that were written once and for all.
 
 mod captures;
 mod decoding;

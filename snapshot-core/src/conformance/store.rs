@@ -1,4 +1,4 @@
-//! The clauses of [`SnapshotStore`](crate::SnapshotStore), D1 to D8.
+//! The clauses of [`SnapshotStore`], D1 to D8.
 //!
 //! Each check begins with a fresh store, and opens it several times, as the processes of a group do. Beside plain use it puts
 //! a store where implementations go wrong: two writers inside the same object at the same time, a reader while a writer is
@@ -9,11 +9,11 @@
 //! | --- | --- |
 //! | `d1_one_winner` | writers of one key: one after the other, one half-way when the other comes, all at once |
 //! | `d2_durable` | opens the store again; after a crash, where the fixture has one |
-//! | `d3_whole_or_none` | sizes, pieces, keys; reads while an object is written or deleted |
+//! | `d3_whole_or_none` | sizes, pieces, forms, keys; reads while an object is written or deleted |
 //! | `d4_found_at_once` | reads right after a `create`, through other handles, also those that looked before |
-//! | `d5_listing` | lists parts of many generations, more than one page of them, among other objects |
+//! | `d5_listing` | lists parts of many generations, more than one page of them, among other objects, while some come and go |
 //! | `d6_delete` | deletes what is there and what is not; neighbours stay; the key is free again |
-//! | `d7_errors_leave_no_half` | drops calls half-way; asks a store that is out of reach, where the fixture has that |
+//! | `d7_errors_leave_no_half` | drops calls half-way; asks a store that is out of reach, or goes there half-way, where the fixture has that |
 //! | `d8_failing_closures` | content and sinks that fail with every kind of error, or panic, early and late |
 //!
 //! What no test sees is whether bytes are on the disk when `create` returns: pull the plug yourself, or give the fixture a
@@ -83,7 +83,8 @@ pub trait StoreFixture: Sized + Send + Sync + 'static {
     }
 
     /// Puts the store out of reach, or back within it: a folder that is unmounted, a network that is down. Until then all
-    /// operations of the stores that are open should fail. Returns whether that was done; by default it cannot be.
+    /// operations of the stores that are open should fail; those that have begun may fail or go on. Returns whether that was
+    /// done; by default it cannot be.
     fn outage(&self, begins: bool) -> bool {
         let _ = begins;
         false

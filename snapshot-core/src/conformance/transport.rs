@@ -97,16 +97,18 @@
 //! * [`t1_order`]: mixed messages and control frames in batches of all sizes, both ways, on a mesh, a one-way ring, and a
 //!   line whose way back carries only control.
 //! * [`t2_nothing_lost_repeated_or_changed`]: bodies from nothing to [`LARGEST`](TransportFixture::LARGEST), stamps and
-//!   control bytes of all kinds, equal frames; a batch of thousands; senders and receivers that are killed, and a connection
-//!   that is [cut](TransportFixture::cut), in the midst of traffic.
-//! * [`t3_bounded`]: inboxes with little room and with something in them; a receiver that takes nothing.
-//! * [`t4_a_slow_peer_delays_only_itself`]: of three nodes one takes nothing, has never run, or was killed, and the other two
-//!   go on; then it takes what was sent.
+//!   control bytes of all kinds, equal frames; a batch of thousands, and 70,000 frames; everybody to everybody at once; senders
+//!   and receivers that are killed, and a connection that is [cut](TransportFixture::cut), in the midst of traffic; the first
+//!   frames after that.
+//! * [`t3_bounded`]: inboxes with little room and with something in them; a receiver that takes nothing, neither messages nor
+//!   control frames.
+//! * [`t4_a_slow_peer_delays_only_itself`]: of three nodes one takes nothing, has never run, was killed, or said goodbye, and
+//!   the other two go on; then it takes what was sent.
 //! * [`t5_send_and_recv_side_by_side`]: sends while nothing arrives, receives while sends wait, two sends at once, two nodes
-//!   that first send and then receive.
+//!   that first send and then receive; calls that are asked by one task and then by another.
 //! * [`t6_ready_is_handed_on`]: after each `send` nothing is called on the sender until all has arrived.
-//! * [`t7_connections_are_told`]: a first connection, a death, a goodbye, restarts of either side, several while the other
-//!   side looks away.
+//! * [`t7_connections_are_told`]: a first connection, a death, a [cut](TransportFixture::cut), a goodbye, restarts of either
+//!   side, several while the other side looks away.
 //! * [`t8_clean_end`]: all others are gone, and may come back; one's own `close`.
 //!
 //! # What an implementation may leave out
@@ -171,7 +173,7 @@ pub trait TransportFixture: Sized + Send + Sync + 'static {
     /// The largest message that is asked for, in bytes. By default 1 MiB.
     const LARGEST: usize = 1024 * 1024;
     /// How many messages of 16 KiB are more than the transport and all beneath it may hold for a receiver that takes nothing
-    /// (T3). By default 8192, which is 128 MiB.
+    /// (T3), or of control frames as many bytes. By default 8192, which is 128 MiB.
     const BUFFERED: usize = 8192;
     /// How long a check waits for one thing that should happen. Only a check that fails waits as long. By default 10 s.
     const LIMIT: Duration = Duration::from_secs(10);
@@ -189,7 +191,7 @@ pub trait TransportFixture: Sized + Send + Sync + 'static {
     fn message(&self, number: u64, size: usize) -> Self::Message;
 
     /// Breaks the connection of two running nodes, if the fixture can; it must come back by itself, or here. Whether it
-    /// could. By default it cannot, and that part of T2 is left out.
+    /// could. By default it cannot, and those parts of T2 and T7 are left out.
     fn cut(&self, _a: NodeId, _b: NodeId) -> impl Future<Output = bool> {
         async { false }
     }
@@ -206,14 +208,10 @@ pub trait TransportFixture: Sized + Send + Sync + 'static {
     }
 }
 
-/// Tests that a transport keeps its clauses: one `#[test]` for each. In a file of `tests/`, or in a module of its own where
-/// there are several:
+/// Makes tests of all clauses of [`Transport`](crate::Transport), T1 to T8, for a
+/// [`TransportFixture`](crate::conformance::TransportFixture).
 ///
-/// ```ignore
-/// snapshot_core::transport_conformance!(MyFixture);
-/// ```
-///
-/// See [`conformance::transport`](crate::conformance::transport) for a fixture, and for what each test does.
+/// For a second fixture in the same file, put the line into a `mod` of its own.
 #[macro_export]
 macro_rules! transport_conformance {
     ($fixture:ty) => {

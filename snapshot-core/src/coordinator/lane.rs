@@ -93,6 +93,11 @@ impl Lane {
         self.asked.take_if(|(_, asked)| *asked == Asked::Next);
     }
 
+    /// Whether no operation on the journal is under way.
+    pub(super) fn is_free(&self) -> bool {
+        self.asked.is_none()
+    }
+
     pub(super) fn next_index(&self) -> u64 {
         self.last.as_ref().map_or(0, |record| record.index) + 1
     }

@@ -12,7 +12,7 @@ use super::lane::{Asked, Purpose};
 use super::output::{Failure, Output, StoreAnswer, StoreRequest};
 use super::phase::{Phase, Step, Why};
 use super::{CaptureFn, SnapshotCoordinator};
-use crate::journal::{Entry, Record, Start, decode_seat};
+use crate::journal::{Entry, LIMIT, Record, Start, decode_seat};
 use crate::part::{PartError, StoredPart};
 use crate::{Created, Event, Frame, Generation, Key, NodeId, Peer, Turn, Violation};
 
@@ -58,6 +58,8 @@ struct Search {
 impl Search {
     fn next(&self) -> Option<u64> {
         match self.absent {
+            // A store that has something under every key is broken: what stands here cannot be the record.
+            None if self.exists >= LIMIT / 2 => None,
             None => Some((self.exists * 2).max(1)),
             Some(absent) if absent > self.exists + 1 => Some(self.exists + (absent - self.exists) / 2),
             Some(_) => None,

@@ -119,11 +119,15 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         Some(self.schedule.last_snapshot.saturating_add(interval).saturating_add(stagger))
     }
 
-    /// The next look at the journal: where none commits, this node may have been left behind (F3a).
+    /// The next look at the journal: where none commits, this node may have been left behind (F3a). One that is wanted
+    /// and not under way is due at once: what brought the wish may have been the last input for long.
     fn next_look(&self) -> Option<Duration> {
+        if self.lane.look {
+            return self.lane.is_free().then_some(Duration::ZERO);
+        }
         let patience =
             self.settings.interval.map_or(self.settings.deadline, |interval| interval.saturating_mul(2));
-        let idle = self.settings.durable && !self.lane.look;
-        idle.then(|| self.schedule.last_news.saturating_add(patience.max(Duration::from_millis(10))))
+        let next = self.schedule.last_news.saturating_add(patience.max(Duration::from_millis(10)));
+        self.settings.durable.then_some(next)
     }
 }

@@ -39,12 +39,13 @@ impl<M> Links<M> {
     /// [`Goodbye`](Packet::Goodbye); one that arrives is told as such.
     ///
     /// The end of the stream without one, an error of either, and a newer connection end it as a loss. Then both are dropped,
-    /// which must close the connection.
+    /// which must close the connection. An error that a new connection would only meet again, such as a message that is too
+    /// large for the sink, is to be told with [`fail`](Self::fail) as well: otherwise the connection is made and lost for ever.
     ///
     /// ```
+    /// use futures::StreamExt;
     /// use futures::channel::mpsc;
-    /// use futures::{SinkExt, StreamExt};
-    /// use snapshot_core::{Event, Graph, LinkTransport, NodeId, SnapshotNode, Transport};
+    /// use snapshot_core::{Event, Graph, LinkTransport, NodeId, SnapshotNode};
     ///
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let graph = Graph::mesh([NodeId(1), NodeId(2)]);
@@ -59,10 +60,14 @@ impl<M> Links<M> {
     /// let mut one = SnapshotNode::builder(one).start(&mut ()).await?;
     /// let mut two = SnapshotNode::builder(two).start(&mut ()).await?;
     /// one.send(NodeId(2), "hello".to_owned())?;
-    /// one.close().await?;
-    /// let Event::Message { message, .. } = two.next(&mut ()).await? else { panic!() };
+    /// one.flush().await?;
+    /// let Event::Message { message, .. } = two.next(&mut ()).await? else { panic!("a message") };
     /// assert_eq!(message, "hello");
+    ///
+    /// one.close().await?;
     /// assert!(matches!(two.next(&mut ()).await?, Event::PeerLeft { .. }));
+    /// // The task above has ended, and with it the last `Links` of `two`: no other connection can come.
+    /// assert!(matches!(two.next(&mut ()).await?, Event::Closed));
     /// # Ok(()) }
     /// ```
     ///

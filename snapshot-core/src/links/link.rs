@@ -22,14 +22,6 @@ pub(super) enum Ending {
     Failed,
 }
 
-/// Why a `send` cannot go on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Stopped {
-    Ended(Ending),
-    /// No connection stands, and nobody can make one.
-    Forsaken,
-}
-
 /// What is left to do when no lock is held: tasks to wake, and messages to drop, whose `drop` is the application's.
 #[derive(Debug)]
 #[must_use]
@@ -57,8 +49,6 @@ pub(super) struct Link<M> {
     /// The halves of the newest connection that their tasks still have.
     halves: usize,
     ending: Option<Ending>,
-    /// Nobody can connect any more.
-    forsaken: bool,
     arrived: VecDeque<Arrived<M>>,
     /// How many of `arrived` are frames.
     frames: usize,
@@ -95,7 +85,6 @@ impl<M> Link<M> {
             over: Some(Disconnected::Lost),
             halves: 0,
             ending: None,
-            forsaken: false,
             arrived: VecDeque::new(),
             frames: 0,
             departing: Frames::new(),
@@ -155,10 +144,9 @@ impl<M> Link<M> {
         self.aftermath(unreceived, unsent)
     }
 
-    /// Nobody can connect any more.
-    pub(super) fn forsake(&mut self) -> Option<Waker> {
-        self.forsaken = true;
-        self.sending.take()
+    /// Whether there has ever been a connection.
+    pub(super) fn was_connected(&self) -> bool {
+        self.connection > 0
     }
 
     /// A frame has arrived on a connection: whether there is room for another; or why it was not taken, and the frame.
@@ -231,9 +219,9 @@ impl<M> Link<M> {
         &mut self,
         cx: &Context<'_>,
         frames: &mut Frames<M>,
-    ) -> (Poll<Result<(), Stopped>>, Option<Waker>) {
+    ) -> (Poll<Result<(), Ending>>, Option<Waker>) {
         if let Some(ending) = self.ending {
-            return (Poll::Ready(Err(Stopped::Ended(ending))), None);
+            return (Poll::Ready(Err(ending)), None);
         }
         let mut writer = None;
         if self.over.is_none() {
@@ -247,9 +235,6 @@ impl<M> Link<M> {
         }
         if frames.is_empty() {
             return (Poll::Ready(Ok(())), writer);
-        }
-        if self.over.is_some() && self.forsaken {
-            return (Poll::Ready(Err(Stopped::Forsaken)), writer);
         }
         note(&mut self.sending, cx);
         (Poll::Pending, writer)

@@ -9,7 +9,7 @@ use futures::task::AtomicWaker;
 
 use super::Disconnected;
 use super::gate::Gate;
-use super::link::{Aftermath, End, Ending, Link, Stopped};
+use super::link::{Aftermath, End, Ending, Link};
 use crate::{Frame, Frames, Inbox, Peer, Topology, TransportError};
 
 #[derive(Debug)]
@@ -24,6 +24,7 @@ pub(super) struct Shared<M> {
     failure: Mutex<Option<TransportError>>,
     /// Halves in use, of the newest connection to each neighbour.
     halves: AtomicUsize,
+    /// All `Links` are dropped: nobody can connect any more.
     forsaken: AtomicBool,
     /// The end has reached every link: from here on `halves` only falls.
     finished: AtomicBool,
@@ -162,13 +163,11 @@ impl<M> Shared<M> {
         let (sent, writer) = lock(&slot.link).poll_send(cx, frames);
         writer.into_iter().for_each(Waker::wake);
         sent.map_err(|why| match why {
-            Stopped::Ended(Ending::Failed) => self.failure(),
-            Stopped::Ended(_) => TransportError::closed("the transport was closed on this side: nothing can be sent")
-                .with_peer(slot.peer.id()),
-            Stopped::Forsaken => TransportError::closed(
-                "no connection stands, and all `Links` of this transport are dropped: keep one to connect with",
-            )
-            .with_peer(slot.peer.id()),
+            Ending::Failed => self.failure(),
+            Ending::Closed | Ending::Dropped => {
+                let text = "the transport was closed on this side: nothing can be sent";
+                TransportError::closed(text).with_peer(slot.peer.id())
+            }
         })
     }
 
@@ -207,7 +206,11 @@ impl<M> Shared<M> {
                 break;
             }
         }
-        if into.len() > before || over { Poll::Ready(Ok(())) } else { Poll::Pending }
+        match into.len() > before {
+            true => Poll::Ready(Ok(())),
+            false if over => Poll::Ready(self.check_connected()),
+            false => Poll::Pending,
+        }
     }
 
     pub(super) fn fail(&self, error: TransportError) {
@@ -239,10 +242,6 @@ impl<M> Shared<M> {
     /// Nobody can connect any more.
     pub(super) fn forsake(&self) {
         self.forsaken.store(true, Ordering::SeqCst);
-        for slot in &self.slots {
-            let sender = lock(&slot.link).forsake();
-            sender.into_iter().for_each(Waker::wake);
-        }
         self.receiving.wake();
     }
 
@@ -262,6 +261,16 @@ impl<M> Shared<M> {
         if !slot.ready.swap(true, Ordering::AcqRel) {
             self.receiving.wake();
         }
+    }
+
+    /// A transport that came to its end and never had a connection is a mistake, which would look like silence.
+    fn check_connected(&self) -> Result<(), TransportError> {
+        if self.slots.is_empty() || self.slots.iter().any(|slot| lock(&slot.link).was_connected()) {
+            return Ok(());
+        }
+        let text = "all `Links` of this transport were dropped, and no connection was ever made: keep them where \
+            connections are made, and call `carry` or `connect` for each";
+        Err(TransportError::other(text))
     }
 
     fn failure(&self) -> TransportError {

@@ -177,7 +177,7 @@ impl<R> Calls<R> {
         value: R,
     ) -> bool {
         if !call.is_of(out.turn().generation()) {
-            // A replayed request brings an answer too, which whoever asked must not take for one of this history.
+            // A request that stands and is replayed brings an answer too; whoever asked was told that the call has failed.
             return false;
         }
         let waiting = lock(&self.pending).waiting.remove(&call);

@@ -24,10 +24,12 @@ flaws! {
     DrainsTheQueue CountsCaptures SettlesFirst TakesBackWhenDropped EncodingCounts PanicsTheSecondTime SpoilsLaterChanges
     SharesTheQueue SharesACell HoldsAWeakReference OverwritesEarlierCaptures ReadsTheCounterLate SharesWithTheInstalled
     LosesTheLastOne LosesTheCounter ShortensNumbers SortsTheQueue WritesOnlyOnce ReadsOnlyOnce PassesOverTheWriter
-    UsesUpTheCapture KeepsNumbersOfThisThread LeavesBytesUnread ForgetsHowItGoesOn MisreadsVersion1
+    UsesUpTheCapture KeepsNumbersOfThisThread LeavesBytesUnread ForgetsHowItGoesOn MisreadsVersion1 CapturesOnlyWhatChanged
+    SharesABuffer
     AddsToTheQueue KeepsTheLargerCounter KeepsWhatIsHidden InstallsOnlyTheFirstTime IgnoresEmptyOnes
     ReadsAnyVersion ReadsNewerVersions ReadsVersion0 PanicsOnNewerVersions FillsUpWithZeros StopsAtTheEnd PassesOverTheReader
     PanicsOnShortBytes SwallowsWhatFollows PanicsOnWrongBytes BelievesTheLength MultipliesTheLength NothingIsEmpty
+    SpoiledByBadBytes
 }
 
 use Flaw::*;
@@ -74,7 +76,9 @@ impl Captured {
         match &self.queue {
             Queue::Owned(queue) => queue.clone(),
             Queue::Shared(queue) => queue.lock().unwrap().clone(),
-            Queue::Weak(queue) => queue.upgrade().map(|queue| queue.lock().unwrap().clone()).unwrap_or_default(),
+            Queue::Weak(queue) => {
+                queue.upgrade().map(|queue| queue.lock().unwrap().clone()).unwrap_or_default()
+            }
         }
     }
 
@@ -88,7 +92,12 @@ impl Captured {
 
 thread_local! {
     static OFFSET: Cell<u64> = const { Cell::new(0) };
+    /// Of one flaw: how many bytes strings were not understood.
+    static REFUSED: Cell<u64> = const { Cell::new(0) };
 }
+
+/// Of one flaw: where all captures are encoded.
+static BUFFER: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
 static THREADS: AtomicU64 = AtomicU64::new(1);
 
@@ -166,6 +175,14 @@ impl<const FLAW: usize> StateProvider for Double<FLAW> {
                 Queue::Shared(Arc::clone(&self.only))
             }
             OverwritesEarlierCaptures => Queue::Shared(Arc::clone(&self.only)),
+            CapturesOnlyWhatChanged if self.captures > 1 => {
+                let before = std::mem::replace(&mut *self.only.lock().unwrap(), owned.clone());
+                Queue::Owned(owned.strip_prefix(&before[..]).map(<[u64]>::to_vec).unwrap_or(owned))
+            }
+            CapturesOnlyWhatChanged => {
+                *self.only.lock().unwrap() = owned.clone();
+                Queue::Owned(owned)
+            }
             HoldsAWeakReference => {
                 // A copy is made when the state next changes; who drops it forgets that.
                 let copy = Arc::new(Mutex::new(owned));
@@ -175,7 +192,8 @@ impl<const FLAW: usize> StateProvider for Double<FLAW> {
             _ => Queue::Owned(owned),
         };
         let shared = matches!(Self::FLAW, SharesACell | EncodingCounts | ReadsTheCounterLate);
-        let counter = if shared { Counter::Shared(Arc::clone(&self.counter)) } else { Counter::Owned(counter) };
+        let counter =
+            if shared { Counter::Shared(Arc::clone(&self.counter)) } else { Counter::Owned(counter) };
         let on_drop = (Self::FLAW == TakesBackWhenDropped).then(|| Arc::clone(&self.queue));
         Captured { queue, counter, hidden: self.hidden, on_drop, encoded: AtomicU64::new(0) }
     }
@@ -183,6 +201,9 @@ impl<const FLAW: usize> StateProvider for Double<FLAW> {
     fn install(&mut self, captured: Captured) {
         self.installs += 1;
         let (queue, counter) = (captured.queue(), captured.counter());
+        if Self::FLAW == CapturesOnlyWhatChanged {
+            self.captures = 0;
+        }
         match Self::FLAW {
             InstallsOnlyTheFirstTime if self.installs > 1 => return,
             IgnoresEmptyOnes if queue.is_empty() => {}
@@ -232,11 +253,24 @@ impl<const FLAW: usize> StateProvider for Double<FLAW> {
         bytes.extend_from_slice(&counter.to_le_bytes());
         bytes.extend_from_slice(&hidden.to_le_bytes());
         match Self::FLAW {
+            #[expect(
+                clippy::unused_io_amount,
+                reason = "this is the flaw: the rest of the bytes is not written"
+            )]
             WritesOnlyOnce => {
                 out.write(&bytes)?;
             }
             PassesOverTheWriter => {
                 let _ = out.write_all(&bytes);
+            }
+            SharesABuffer => {
+                BUFFER.lock().unwrap().clear();
+                for piece in bytes.chunks(8) {
+                    BUFFER.lock().unwrap().extend_from_slice(piece);
+                    std::thread::yield_now();
+                }
+                let encoded = BUFFER.lock().unwrap().clone();
+                out.write_all(&encoded)?;
             }
             LeavesBytesUnread => {
                 out.write_all(&bytes)?;
@@ -247,8 +281,18 @@ impl<const FLAW: usize> StateProvider for Double<FLAW> {
         Ok(())
     }
 
-    /// Version 1 had no hidden number: it was 3.
     fn decode(version: u32, input: &mut dyn Read) -> io::Result<Captured> {
+        let decoded = Self::read(version, input);
+        if Self::FLAW == SpoiledByBadBytes && decoded.is_err() {
+            REFUSED.with(|refused| refused.set(refused.get() + 1));
+        }
+        decoded
+    }
+}
+
+impl<const FLAW: usize> Double<FLAW> {
+    /// Version 1 had no hidden number: it was 3.
+    fn read(version: u32, input: &mut dyn Read) -> io::Result<Captured> {
         let known = match Self::FLAW {
             ReadsAnyVersion => true,
             ReadsNewerVersions => version > 0,
@@ -269,7 +313,10 @@ impl<const FLAW: usize> StateProvider for Double<FLAW> {
                     other => other,
                 },
                 PassesOverTheReader => {
-                    if input.read_exact(&mut bytes).is_err_and(|error| error.kind() == ErrorKind::UnexpectedEof) {
+                    if input
+                        .read_exact(&mut bytes)
+                        .is_err_and(|error| error.kind() == ErrorKind::UnexpectedEof)
+                    {
                         return Err(ErrorKind::UnexpectedEof.into());
                     }
                     Ok(())
@@ -306,7 +353,9 @@ impl<const FLAW: usize> StateProvider for Double<FLAW> {
         };
         for _ in 0..length {
             match number() {
-                Err(error) if Self::FLAW == StopsAtTheEnd && error.kind() == ErrorKind::UnexpectedEof => break,
+                Err(error) if Self::FLAW == StopsAtTheEnd && error.kind() == ErrorKind::UnexpectedEof => {
+                    break;
+                }
                 next => queue.push(next?),
             }
             if Self::FLAW == PassesOverTheReader && queue.len() > 10_000 {
@@ -318,6 +367,9 @@ impl<const FLAW: usize> StateProvider for Double<FLAW> {
             number => number,
         };
         let mut counter = or_zero(number())?;
+        if Self::FLAW == SpoiledByBadBytes && REFUSED.with(Cell::get) > 500 {
+            return Err(invalid("no more today"));
+        }
         let hidden = match version {
             1 if Self::FLAW == MisreadsVersion1 => 4,
             1 => 3,

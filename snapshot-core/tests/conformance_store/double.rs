@@ -27,15 +27,19 @@ flaws! {
     ForgetsWhenClosed ForgetsEmptyObjects SyncsNever ExistsUnsynced ReadsUnsynced HalfAfterACrash StartsAnewWhenOpened
     NameFirst WritesInPlace CopiesInPlace CutsLargeObjects LosesTheLastBuffer LosesOfLargePieces StoresText ShortensNumbers
     JoinsDigits LeavesOutTheInitiator MixesKinds InventsObjects CallsTheSinkForNothing CutsTheDeletedShort MixesOldAndNew
-    ReadsOneBuffer
+    ReadsOneBuffer TrimsZeros UnpacksWhatLooksPacked
     WritesBehind RemembersWhatWasMissing ExistsTooEarly OthersSeeItLater RemembersTheOldObject RemembersDeletions
+    EveryThirdReadIsStale
     ListsAllGenerations ListsTheDeleted ListsEverything ListsOnePage PassesOverEmptyParts ListsGenerationsThatBeginAlike
     ListsTheFailed ListsTheUnfinished ListsTwice ListsItsOwn FailsToListNothing ListsFirstGenerationOnly
+    PagesByOffset
     NothingCannotBeDeleted KeepsTheDeleted DeletesTheSnapshot DeletesNodesThatBeginAlike NeverFreesTheKey
     ReadsTheDeletedElsewhere DeletesUntilClosed BringsBackTheOld DeletesOnlyItsOwn
+    DeletesThePartOfTheEvidence
     LeavesHalfWhenDropped LocksUntilDone RunsOutOfRoom EmptyWhenOutOfReach ListsNothingOutOfReach SucceedsOutOfReach
+    DroppedWritesLandLater TakesAnOutageForTheEnd KeepsWhatCameBeforeTheOutage
     KeepsTheFailed PassesOverTheContent TakesItForExisting TakesItForMissing PassesOverTheSink EndsAtUnexpectedEnds
-    PoisonedByAPanic KeepsWhatPanicked BurnsTheKey
+    PoisonedByAPanic KeepsWhatPanicked BurnsTheKey HidesTheFailure
 }
 
 use Flaw::*;
@@ -60,6 +64,13 @@ pub(crate) struct Disk {
     locked: bool,
     room: Option<usize>,
     behind: Vec<(String, Object)>,
+    /// What calls that were dropped still have to write, and how many others have begun since.
+    late: Vec<(String, Object)>,
+    creates: usize,
+    deletes: usize,
+    /// What another server has, and how many reads there were.
+    replica: BTreeMap<String, Object>,
+    reads: usize,
 }
 
 /// One opened store.
@@ -152,6 +163,36 @@ impl Double {
         written.map(|()| out.bytes.clone()).map_err(|error| (error, out.bytes.clone()))
     }
 
+    /// A hundred keys, then the next hundred of those that are there by then.
+    async fn pages(&self, generation: Option<Generation>) -> Vec<Key> {
+        let mut keys = BTreeSet::new();
+        for page in 0.. {
+            let is_wanted = |key: &Key| match key {
+                Key::Part { snapshot, .. } => generation.is_none_or(|wanted| wanted == snapshot.generation),
+                _ => false,
+            };
+            let parts: Vec<Key> = {
+                let disk = self.disk();
+                let all = disk.objects.keys().filter_map(|name| Key::parse(name)).filter(is_wanted);
+                all.skip(page * 100).take(100).collect()
+            };
+            if parts.is_empty() {
+                break;
+            }
+            keys.extend(parts);
+            // Slow enough for others to delete something meanwhile.
+            let before = self.disk().deletes;
+            for _ in 0..300 {
+                std::thread::yield_now();
+                if self.disk().deletes > before {
+                    break;
+                }
+            }
+            wait_once().await;
+        }
+        keys.into_iter().collect()
+    }
+
     fn insert(&self, name: &str, bytes: Vec<u8>, synced: bool) {
         self.disk().objects.insert(name.to_owned(), Object { bytes, synced });
     }
@@ -169,12 +210,21 @@ impl Double {
         let disk = self.disk();
         let gone = self.is(NothingIsNoObject);
         let there = disk.objects.get(name).is_some_and(|object| !(gone && object.bytes.is_empty()));
-        let marked = matches!(self.flaw, ExistsTooEarly | NeverFreesTheKey | BurnsTheKey) && disk.marked.contains(name);
+        let marked = matches!(self.flaw, ExistsTooEarly | NeverFreesTheKey | BurnsTheKey)
+            && disk.marked.contains(name);
         there || marked || disk.behind.iter().any(|(other, _)| other == name)
     }
 
     /// What this handle sees.
     fn look(&self, name: &str) -> Option<Object> {
+        if self.is(EveryThirdReadIsStale) {
+            let mut disk = self.disk();
+            disk.reads += 1;
+            if disk.reads.is_multiple_of(3) {
+                let now = disk.objects.clone();
+                return std::mem::replace(&mut disk.replica, now).remove(name);
+            }
+        }
         let cached = self.cache.lock().unwrap().get(name).cloned();
         let now = self.disk().objects.get(name).cloned();
         let seen = match (self.flaw, cached) {
@@ -194,6 +244,18 @@ impl Double {
             _ => {}
         }
         seen
+    }
+}
+
+/// A write that goes on when its caller has gone.
+struct Late<'a> {
+    double: &'a Double,
+    write: Option<(String, Object)>,
+}
+
+impl Drop for Late<'_> {
+    fn drop(&mut self) {
+        self.double.disk().late.extend(self.write.take());
     }
 }
 
@@ -220,7 +282,11 @@ struct Producer<'a> {
 
 impl Write for Producer<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let kept = if self.double.is(LosesOfLargePieces) { &bytes[..bytes.len().min(100_000)] } else { bytes };
+        let kept = match self.double.flaw {
+            LosesOfLargePieces => &bytes[..bytes.len().min(100_000)],
+            KeepsWhatCameBeforeTheOutage if self.double.disk().down => &[],
+            _ => bytes,
+        };
         if self.double.is(OneTemporaryFile) {
             self.double.disk().temporary.extend_from_slice(kept);
         }
@@ -246,6 +312,14 @@ impl SnapshotStore for Double {
         }
         self.reach()?;
         let name = self.name(key);
+        if self.is(DroppedWritesLandLater) {
+            let mut disk = self.disk();
+            disk.creates += 1;
+            if disk.creates.is_multiple_of(7) {
+                let late = std::mem::take(&mut disk.late);
+                disk.objects.extend(late);
+            }
+        }
         if self.is(LocksUntilDone) {
             while self.disk().locked {
                 wait_once().await;
@@ -267,7 +341,12 @@ impl SnapshotStore for Double {
         }
         let blind = matches!(
             self.flaw,
-            EveryoneWins | Overwrites | OverwritesAndSaysExists | TheSameIsNew | LooksAndThenWaits | LooksAndThenWrites
+            EveryoneWins
+                | Overwrites
+                | OverwritesAndSaysExists
+                | TheSameIsNew
+                | LooksAndThenWaits
+                | LooksAndThenWrites
         );
         if known && !blind {
             if self.is(LocksUntilDone) {
@@ -303,11 +382,14 @@ impl SnapshotStore for Double {
                 match self.flaw {
                     KeepsTheFailed => self.insert(&name, half, true),
                     PassesOverTheContent => return Ok(Created::New),
-                    TakesItForExisting if error.kind() == ErrorKind::AlreadyExists => return Ok(Created::Exists),
+                    TakesItForExisting if error.kind() == ErrorKind::AlreadyExists => {
+                        return Ok(Created::Exists);
+                    }
                     EndsAtUnexpectedEnds if error.kind() == ErrorKind::UnexpectedEof => {
                         self.insert(&name, half, true);
                         return Ok(Created::New);
                     }
+                    HidesTheFailure => return Err(StoreError::other(format!("cannot write {key}"))),
                     BurnsTheKey | ListsTheFailed => drop(self.disk().marked.insert(name.clone())),
                     NameFirst | WritesInPlace => drop(self.disk().objects.remove(&name)),
                     ExistsTooEarly => drop(self.disk().marked.remove(&name)),
@@ -325,6 +407,16 @@ impl SnapshotStore for Double {
         };
         match self.flaw {
             CutsLargeObjects => bytes.truncate(1_000_000),
+            TrimsZeros => {
+                bytes.truncate(bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1));
+            }
+            UnpacksWhatLooksPacked if bytes.starts_with(&[0x1f, 0x8b]) => bytes = b"hi".to_vec(),
+            DroppedWritesLandLater => {
+                let object = Object { bytes: bytes.clone(), synced: true };
+                let mut late = Late { double: self, write: Some((name.clone(), object)) };
+                wait_once().await;
+                late.write = None;
+            }
             StoresText => bytes = String::from_utf8_lossy(&bytes).into_owned().into_bytes(),
             OneTemporaryFile => bytes = self.disk().temporary.clone(),
             LooksBeforeTheContent | KnowsOnlyItsOwn => {
@@ -347,7 +439,8 @@ impl SnapshotStore for Double {
             }
             TheSameIsNew => {
                 let mut disk = self.disk();
-                let object = disk.objects.entry(name).or_insert(Object { bytes: bytes.clone(), synced: true });
+                let object =
+                    disk.objects.entry(name).or_insert(Object { bytes: bytes.clone(), synced: true });
                 return Ok(if object.bytes == bytes { Created::New } else { Created::Exists });
             }
             LooksAndThenWaits | LooksAndThenWrites => {
@@ -356,6 +449,8 @@ impl SnapshotStore for Double {
                 }
                 if self.is(LooksAndThenWaits) {
                     wait_once().await;
+                } else {
+                    std::thread::yield_now();
                 }
                 self.insert(&name, bytes, true);
                 return Ok(Created::New);
@@ -410,7 +505,10 @@ impl SnapshotStore for Double {
             if disk.objects.get(&name).is_some_and(is_object) {
                 return Ok(Created::Exists);
             }
-            let synced = !matches!(self.flaw, SyncsNever | ExistsUnsynced | ReadsUnsynced | HalfAfterACrash | Flawless);
+            let synced = !matches!(
+                self.flaw,
+                SyncsNever | ExistsUnsynced | ReadsUnsynced | HalfAfterACrash | Flawless
+            );
             disk.objects.insert(name.clone(), Object { bytes, synced });
             disk.marked.insert(name.clone());
         }
@@ -449,6 +547,7 @@ impl SnapshotStore for Double {
         };
         match self.flaw {
             PassesOverTheSink => Ok(true),
+            HidesTheFailure => Err(StoreError::other(format!("cannot read {key}"))),
             TakesItForMissing if failed.kind() == ErrorKind::NotFound => Ok(false),
             _ => Err(StoreError::new(format!("cannot read {key}"), failed)),
         }
@@ -459,6 +558,9 @@ impl SnapshotStore for Double {
             return Ok(Vec::new());
         }
         self.reach()?;
+        if self.is(PagesByOffset) {
+            return Ok(self.pages(generation).await);
+        }
         let disk = self.disk();
         let of = |key: &Key| match key {
             Key::Part { snapshot, .. } => Some(snapshot.generation),
@@ -502,6 +604,7 @@ impl SnapshotStore for Double {
         self.reach()?;
         let name = self.name(key);
         let mut disk = self.disk();
+        disk.deletes += 1;
         let behind = std::mem::take(&mut disk.behind);
         disk.objects.extend(behind);
         let own = self.own.lock().unwrap().contains(&name);
@@ -515,16 +618,22 @@ impl SnapshotStore for Double {
                 let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
                 disk.objects.retain(|name, _| !name.starts_with(&folder));
             }
+            DeletesThePartOfTheEvidence => {
+                disk.objects.remove(&name.replace("evidence/", "part/"));
+            }
             DeletesNodesThatBeginAlike => {
                 let stem = name.trim_end_matches(|digit: char| digit != '1').to_owned();
-                disk.objects.retain(|other, _| *other == name || !other.starts_with(&stem) || stem.len() < 60);
+                disk.objects
+                    .retain(|other, _| *other == name || !other.starts_with(&stem) || stem.len() < 60);
             }
             BringsBackTheOld => {
                 let old = disk.objects.get(&name).map(|object| object.bytes.clone());
                 disk.old.extend(old.map(|old| (name.clone(), old)));
             }
             RemembersDeletions => drop(self.cache.lock().unwrap().insert(name.clone(), None)),
-            RemembersTheOldObject | ReadsTheDeletedElsewhere => drop(self.cache.lock().unwrap().remove(&name)),
+            RemembersTheOldObject | ReadsTheDeletedElsewhere => {
+                drop(self.cache.lock().unwrap().remove(&name));
+            }
             DeletesUntilClosed => {
                 if let Some(object) = disk.objects.get(&name) {
                     let object = object.clone();
@@ -545,7 +654,9 @@ impl Drop for Double {
     fn drop(&mut self) {
         let mut disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
         match self.flaw {
-            ForgetsWhenClosed => self.own.lock().unwrap().iter().for_each(|name| drop(disk.objects.remove(name))),
+            ForgetsWhenClosed => {
+                self.own.lock().unwrap().iter().for_each(|name| drop(disk.objects.remove(name)));
+            }
             ForgetsEmptyObjects => disk.objects.retain(|_, object| !object.bytes.is_empty()),
             _ => {}
         }
@@ -565,6 +676,7 @@ impl Read for Reader<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let now = || self.double.disk().objects.get(&self.name).map(|object| object.bytes.clone());
         match self.double.flaw {
+            TakesAnOutageForTheEnd if self.double.disk().down => return Ok(0),
             CutsTheDeletedShort => self.bytes = now().unwrap_or_default(),
             MixesOldAndNew => self.bytes = now().unwrap_or_else(|| self.bytes.clone()),
             ReadsOneBuffer => self.bytes.truncate(1 << 20),

@@ -1,7 +1,11 @@
 //! The in-memory transport, with one fault.
 
+mod incoming;
+mod outgoing;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::{Future, pending, poll_fn};
+use std::marker::PhantomData;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,8 +16,8 @@ use bytes::Bytes;
 use futures::FutureExt;
 use snapshot_core::conformance::TransportFixture;
 use snapshot_core::{
-    Body, Clock, Frame, Frames, Graph, Inbox, Incoming, NodeId, Peer, Stamp, Topology, Transport,
-    TransportError, async_trait,
+    Body, Clock, Frames, Graph, Inbox, Incoming, NodeId, Peer, Topology, Transport, TransportError,
+    async_trait,
 };
 use snapshot_transport_mem::{Connection, MemNetwork, MemTransport};
 
@@ -21,11 +25,19 @@ use crate::faults::Fault;
 
 type Item = Incoming<Bytes>;
 
-/// Makes doubles with the fault of this number, of processes that come again or that do not.
-pub(crate) struct Doubles<const FAULT: u8, const RESTARTS: bool = true>(MemNetwork<Bytes>);
+/// A fixture whose transports have one fault.
+pub(crate) struct Doubles<W>(MemNetwork<Bytes>, Fault, PhantomData<W>);
+
+/// Which fault, and what a fixture says that has it.
+pub(crate) trait Which: Send + Sync + 'static {
+    const RESTARTS: bool = true;
+    const LIMIT: Duration = Duration::from_secs(10);
+    fn fault() -> Fault;
+}
 
 /// One transport. What it keeps, it keeps for its own life.
-pub(crate) struct Double<const FAULT: u8> {
+pub(crate) struct Double {
+    fault: Fault,
     network: MemNetwork<Bytes>,
     inner: MemTransport<Bytes>,
     /// By neighbour: frames that should have been sent.
@@ -35,7 +47,12 @@ pub(crate) struct Double<const FAULT: u8> {
     /// By neighbour: what is held back on the way in.
     held: Mutex<BTreeMap<NodeId, Item>>,
     stamps: Mutex<BTreeSet<(NodeId, u64, u64)>>,
+    /// The neighbours that are connected, those that ever were, and those that said goodbye.
     up: Mutex<BTreeSet<NodeId>>,
+    known: Mutex<BTreeSet<NodeId>>,
+    left: Mutex<BTreeSet<NodeId>>,
+    /// Neighbours with which something is to be done yet.
+    marked: Mutex<BTreeSet<NodeId>>,
     lock: futures::lock::Mutex<()>,
     calls: AtomicUsize,
     /// What it has taken for the end.
@@ -45,21 +62,22 @@ pub(crate) struct Double<const FAULT: u8> {
     waker: Arc<OneWaker>,
 }
 
-impl<const FAULT: u8, const RESTARTS: bool> TransportFixture for Doubles<FAULT, RESTARTS> {
+impl<W: Which> TransportFixture for Doubles<W> {
     type Message = Bytes;
-    type Transport = Double<FAULT>;
+    type Transport = Double;
 
-    const RESTARTS: bool = RESTARTS;
-    const LIMIT: Duration =
-        Duration::from_millis(if FAULT == Fault::BlocksItsThread as u8 { 20 } else { 10_000 });
+    const RESTARTS: bool = W::RESTARTS;
+    const LIMIT: Duration = W::LIMIT;
 
     fn new(graph: &Graph) -> Self {
-        let capacity = if FAULT == Fault::UnboundedQueue as u8 { usize::MAX } else { 100 };
-        Self(MemNetwork::builder(graph).seed(1).capacity(capacity).build().unwrap())
+        let fault = W::fault();
+        let capacity = if fault == Fault::UnboundedQueue { usize::MAX } else { 100 };
+        Self(MemNetwork::builder(graph).seed(1).capacity(capacity).build().unwrap(), fault, PhantomData)
     }
 
-    async fn start(&self, topology: Topology) -> Double<FAULT> {
+    async fn start(&self, topology: Topology) -> Double {
         Double {
+            fault: self.1,
             network: self.0.clone(),
             inner: self.0.transport(topology.me()),
             kept: Mutex::default(),
@@ -67,6 +85,9 @@ impl<const FAULT: u8, const RESTARTS: bool> TransportFixture for Doubles<FAULT, 
             held: Mutex::default(),
             stamps: Mutex::default(),
             up: Mutex::default(),
+            known: Mutex::default(),
+            left: Mutex::default(),
+            marked: Mutex::default(),
             lock: futures::lock::Mutex::default(),
             calls: AtomicUsize::new(0),
             over: AtomicBool::new(false),
@@ -97,7 +118,7 @@ impl<const FAULT: u8, const RESTARTS: bool> TransportFixture for Doubles<FAULT, 
 }
 
 #[async_trait]
-impl<const FAULT: u8> Transport for Double<FAULT> {
+impl Transport for Double {
     type Message = Bytes;
 
     fn topology(&self) -> &Topology {
@@ -105,42 +126,86 @@ impl<const FAULT: u8> Transport for Double<FAULT> {
     }
 
     async fn send(&self, to: Peer, frames: &mut Frames<Bytes>) -> Result<(), TransportError> {
-        assert!(!is::<FAULT>(Fault::PanicsInSend), "this transport cannot send");
-        let locked =
-            [Fault::OneSendAtATime, Fault::OneLock, Fault::SendStopsRecv].into_iter().any(is::<FAULT>);
+        assert!(!self.is(Fault::PanicsInSend), "this transport cannot send");
+        let locked = [Fault::OneSendAtATime, Fault::OneLock, Fault::SendStopsRecv]
+            .into_iter()
+            .any(|fault| self.is(fault));
         if locked {
             let _locked = self.lock.lock().await;
             return self.inner.send(to, frames).await;
         }
-        if is::<FAULT>(Fault::RecvStopsSend) {
+        if self.is(Fault::MixesUpSends) {
+            move_all(frames, self.kept.lock().unwrap().entry(self.topology().me()).or_default());
+            let next = || self.kept.lock().unwrap().values_mut().find_map(Frames::pop_front);
+            while let Some(frame) = next() {
+                let mut one = Frames::new();
+                one.push_back(frame);
+                self.inner.send(to, &mut one).await?;
+            }
+            return Ok(());
+        }
+        while self.is(Fault::OnePoolForAll) && self.in_flight() >= 100 {
+            let clock = self.network.clock();
+            clock.sleep_until(clock.now() + Duration::from_millis(1)).await;
+        }
+        if self.left.lock().unwrap().contains(&to.id()) {
+            if self.is(Fault::FailsWhenLeft) {
+                return Err(TransportError::other("it has left"));
+            }
+            if self.is(Fault::DropsWhenLeft) {
+                frames.clear();
+            }
+        }
+        if self.is(Fault::RecvStopsSend) {
             drop(self.lock.lock().await);
         }
         if !self.is_connected(to.id()) {
-            if is::<FAULT>(Fault::FailsWhenNotConnected) {
+            if self.is(Fault::FailsWhenNotConnected) {
                 return Err(TransportError::other("connection refused"));
             }
-            if is::<FAULT>(Fault::DropsWhenNotConnected) {
+            if self.is(Fault::DropsWhenNotConnected) {
                 frames.clear();
             }
-            if is::<FAULT>(Fault::KeepsAllWhenNotConnected) {
+            if self.is(Fault::WaitsInVain) {
+                return pending().await;
+            }
+            if self.is(Fault::KeepsAllWhenNotConnected) {
                 let mut kept = self.kept.lock().unwrap();
                 move_all(frames, kept.entry(to.id()).or_default());
                 return Ok(());
             }
         }
-        if is::<FAULT>(Fault::TakesHalf) && frames.len() > 1 {
+        if self.is(Fault::TakesHalf) && frames.len() > 1 {
             let mut half = Frames::new();
             frames.drain(frames.len() / 2).for_each(|frame| half.push_back(frame));
             return self.inner.send(to, &mut half).await;
         }
-        if is::<FAULT>(Fault::DropsWhatDoesNotFit) {
+        if self.is(Fault::DropsWhatDoesNotFit) {
             if let Some(sent) = self.inner.send(to, frames).now_or_never() {
                 return sent;
             }
             frames.clear();
             return Ok(());
         }
-        if is::<FAULT>(Fault::ReordersUnderPressure) {
+        if self.is(Fault::ControlHasNoBound) {
+            let control = frames.iter().all(|frame| matches!(frame.body, Body::Control(_)));
+            if control && let Some(sent) = self.inner.send(to, frames).now_or_never() {
+                return sent;
+            }
+            if control {
+                move_all(frames, self.kept.lock().unwrap().entry(to.id()).or_default());
+                return Ok(());
+            }
+        }
+        if self.is(Fault::RepeatsUnderPressure) {
+            if let Some(sent) = self.inner.send(to, frames).now_or_never() {
+                return sent;
+            }
+            let again = frames.front().cloned();
+            let rest: Vec<_> = again.into_iter().chain(frames.drain(usize::MAX)).collect();
+            rest.into_iter().for_each(|frame| frames.push_back(frame));
+        }
+        if self.is(Fault::ReordersUnderPressure) {
             if let Some(sent) = self.inner.send(to, frames).now_or_never() {
                 return sent;
             }
@@ -149,29 +214,33 @@ impl<const FAULT: u8> Transport for Double<FAULT> {
         }
         self.spoil(to.id(), frames);
         let sending = self.inner.send(to, frames);
-        if is::<FAULT>(Fault::OneWaker) { self.with_one_waker(sending).await } else { sending.await }
+        match () {
+            () if self.is(Fault::OneWaker) => self.with_one_waker(sending).await,
+            () if self.is(Fault::KeepsTheFirstWaker) => with_the_first_waker(sending).await,
+            () => sending.await,
+        }
     }
 
     async fn recv(&self, into: &mut Inbox<Bytes>) -> Result<(), TransportError> {
-        if is::<FAULT>(Fault::FlushesInRecv) || is::<FAULT>(Fault::KeepsAllWhenNotConnected) {
+        if self.is(Fault::FlushesInRecv) || self.is(Fault::KeepsAllWhenNotConnected) {
             self.flush().await?;
         }
-        while is::<FAULT>(Fault::WaitsForEverybody)
+        while self.is(Fault::WaitsForEverybody)
             && !self.topology().peers().all(|peer| self.is_connected(peer.id()))
         {
             let clock = self.network.clock();
             clock.sleep_until(clock.now() + Duration::from_millis(1)).await;
         }
-        if is::<FAULT>(Fault::EmptiesTheInbox) {
+        if self.is(Fault::EmptiesTheInbox) {
             while into.pop().is_some() {}
         }
-        if is::<FAULT>(Fault::EndsBeforeTheFirst)
+        if self.is(Fault::EndsBeforeTheFirst)
             && !self.topology().peers().any(|peer| self.is_connected(peer.id()))
         {
             return Ok(());
         }
         let call = self.calls.fetch_add(1, Ordering::SeqCst);
-        if is::<FAULT>(Fault::EndsNowAndThen) && call % 10 == 9 {
+        if self.is(Fault::EndsNowAndThen) && call % 10 == 9 {
             return Ok(());
         }
         loop {
@@ -180,24 +249,34 @@ impl<const FAULT: u8> Transport for Double<FAULT> {
             }
             let room = match () {
                 // Read ahead, as one may.
-                () if [Fault::IgnoresTheRoom, Fault::StaleFrames, Fault::NewsNeedsNoRoom]
-                    .into_iter()
-                    .any(is::<FAULT>) =>
-                {
-                    64
-                }
-                () if is::<FAULT>(Fault::PushesOneTooMany) => into.room().max(2),
+                () if Fault::THAT_READ_AHEAD.into_iter().any(|fault| self.is(fault)) => 64,
+                () if self.is(Fault::PushesOneTooMany) => into.room().max(2),
                 () => into.room(),
             };
             let mut inbox = Inbox::with_capacity(room);
+            if self.is(Fault::FlapsForEver)
+                && let Some(peer) =
+                    self.topology().peers().find(|peer| self.up.lock().unwrap().contains(&peer.id()))
+            {
+                inbox.up(peer);
+                inbox.lost(peer, "no answer");
+            }
             self.receive(&mut inbox).await?;
             let mut items: Vec<Item> = std::iter::from_fn(|| inbox.pop()).collect();
+            let is_frame = |item: &Item| matches!(item, Incoming::Frame { .. });
+            if self.is(Fault::SwapsReads) && items.iter().all(is_frame) {
+                let mut next = Inbox::with_capacity(64);
+                self.inner.recv(&mut next).now_or_never().unwrap_or(Ok(()))?;
+                let next: Vec<Item> = std::iter::from_fn(|| next.pop()).collect();
+                let at = if next.iter().all(is_frame) { 0 } else { items.len() };
+                items.splice(at..at, next);
+            }
             if items.is_empty() {
                 return self.at_the_end(into).await;
             }
-            if is::<FAULT>(Fault::NewestFirst) {
+            if self.is(Fault::NewestFirst) {
                 items.reverse();
-                items.sort_by_key(|item| matches!(item, Incoming::Frame { .. }));
+                items.sort_by_key(is_frame);
             }
             if self.takes_it_for_the_end(&items) {
                 self.over.store(true, Ordering::SeqCst);
@@ -207,172 +286,43 @@ impl<const FAULT: u8> Transport for Double<FAULT> {
     }
 
     async fn close(&self) -> Result<(), TransportError> {
+        if self.is(Fault::CloseWaitsForEver) {
+            return pending().await;
+        }
+        if self.is(Fault::CloseFails) {
+            return Err(TransportError::other("broken pipe"));
+        }
         self.inner.close().await
     }
 }
 
-impl<const FAULT: u8> Double<FAULT> {
-    /// What becomes of frames on their way out.
-    fn spoil(&self, to: NodeId, frames: &mut Frames<Bytes>) {
-        let mut all: Vec<Frame<Bytes>> = frames.drain(usize::MAX).collect();
-        let mut kept = self.kept.lock().unwrap();
-        let kept = kept.entry(to).or_default();
-        let is_control = |frame: &Frame<Bytes>| matches!(frame.body, Body::Control(_));
-        if is::<FAULT>(Fault::ControlOvertakes) {
-            all.sort_by_key(|frame| !is_control(frame));
-        } else if is::<FAULT>(Fault::LargeOnesLast) {
-            all.sort_by_key(|frame| matches!(&frame.body, Body::Message(bytes) if bytes.len() > 1000));
-        } else if is::<FAULT>(Fault::SortsByNumber) {
-            all.sort_by_key(|frame| frame.stamp.number());
-        } else if is::<FAULT>(Fault::DropsTheLastOfABatch) && all.len() > 1 {
-            all.pop();
-        } else if is::<FAULT>(Fault::RepeatsNowAndThen) && all.len() > 100 {
-            all.push(all[all.len() - 1].clone());
-        } else if is::<FAULT>(Fault::LosesEmptyControl) {
-            all.retain(|frame| frame.body != Body::Control(Bytes::new()));
-        } else if is::<FAULT>(Fault::DropsEqualStamps) {
-            let mut seen = self.stamps.lock().unwrap();
-            all.retain(|frame| seen.insert((to, frame.stamp.generation().0, frame.stamp.number())));
-        } else if is::<FAULT>(Fault::KeepsAllWhenNotConnected) {
-            let mut first: Vec<_> = kept.drain(usize::MAX).collect();
-            first.append(&mut all);
-            all = first;
-        } else if is::<FAULT>(Fault::KeepsTheLast) || is::<FAULT>(Fault::FlushesInRecv) {
-            let mut first: Vec<_> = kept.drain(usize::MAX).collect();
-            first.append(&mut all);
-            all = first;
-            all.pop().into_iter().for_each(|last| kept.push_back(last));
-        } else if is::<FAULT>(Fault::GathersEight) {
-            all.into_iter().for_each(|frame| kept.push_back(frame));
-            all = if kept.len() < 8 { Vec::new() } else { kept.drain(usize::MAX).collect() };
-        } else if is::<FAULT>(Fault::ControlWithTheNextMessage) {
-            all.into_iter().for_each(|frame| kept.push_back(frame));
-            let last = kept.iter().collect::<Vec<_>>().iter().rposition(|frame| !is_control(frame));
-            all = last.map_or(Vec::new(), |last| kept.drain(last + 1).collect());
-        }
-        for mut frame in all {
-            let Frame { stamp, body } = &mut frame;
-            match body {
-                Body::Message(bytes) if is::<FAULT>(Fault::CutsLongMessages) => bytes.truncate(0xffff),
-                Body::Message(bytes) if is::<FAULT>(Fault::FlipsABit) && stamp.number() % 1000 == 999 => {
-                    let mut changed = bytes.to_vec();
-                    changed[0] ^= 1;
-                    *bytes = changed.into();
-                }
-                _ => {}
-            }
-            if is::<FAULT>(Fault::CutsNumbers) {
-                *stamp = Stamp::new(stamp.generation(), stamp.number() & 0xffff_ffff);
-            }
-            frames.push_back(frame);
-        }
-    }
-
-    /// What becomes of items on their way in.
-    fn take(&self, item: Item) {
-        let mut out = self.received.lock().unwrap();
-        let mut held = self.held.lock().unwrap();
-        let peer = match &item {
-            Incoming::Frame { from, .. } => *from,
-            Incoming::Up(peer) | Incoming::Left(peer) | Incoming::Lost { peer, .. } => *peer,
-        };
-        let id = peer.id();
-        match &item {
-            Incoming::Frame { .. } => {}
-            Incoming::Up(_) => _ = self.up.lock().unwrap().insert(id),
-            Incoming::Lost { .. } | Incoming::Left(_) => _ = self.up.lock().unwrap().remove(&id),
-        }
-        let lost = |peer| Incoming::Lost { peer, why: "no answer".to_owned() };
-        match item {
-            Incoming::Frame { frame, .. } if is::<FAULT>(Fault::NamesTheWrongSender) => {
-                let from = self.topology().peers().last().expect("a neighbour");
-                out.push_back(Incoming::Frame { from, frame });
-            }
-            Incoming::Up(_) if is::<FAULT>(Fault::NoUp) => {}
-            Incoming::Up(_) if is::<FAULT>(Fault::UpTwice) => {
-                out.extend([Incoming::Up(peer), Incoming::Up(peer)])
-            }
-            Incoming::Up(_) if is::<FAULT>(Fault::LostBeforeUp) => {
-                out.extend([lost(peer), Incoming::Up(peer)])
-            }
-            Incoming::Up(_) if is::<FAULT>(Fault::UpAfterTheFirstFrame) => {
-                held.insert(id, item);
-            }
-            Incoming::Up(_) if is::<FAULT>(Fault::HidesReconnects) => {
-                if held.insert(id, Incoming::Up(peer)).is_none() {
-                    out.push_back(item);
-                }
-            }
-            Incoming::Up(_)
-                if is::<FAULT>(Fault::UpOnlyForReceivers) && !self.topology().is_incoming(peer) => {}
-            Incoming::Up(_) if is::<FAULT>(Fault::StaleFrames) => {
-                out.push_back(item);
-                out.extend(held.remove(&id));
-            }
-            Incoming::Frame { .. } if is::<FAULT>(Fault::UpAfterTheFirstFrame) => {
-                out.push_back(item);
-                out.extend(held.remove(&id));
-            }
-            Incoming::Lost { .. } if is::<FAULT>(Fault::StaleFrames) => {
-                if let Some(last) = out.pop_back_if(|item| matches!(item, Incoming::Frame { .. })) {
-                    held.insert(id, last);
-                }
-                out.push_back(item);
-            }
-            Incoming::Lost { .. } if is::<FAULT>(Fault::NoLost) || is::<FAULT>(Fault::HidesReconnects) => {}
-            Incoming::Lost { .. } if is::<FAULT>(Fault::LeftForADeath) => out.push_back(Incoming::Left(peer)),
-            Incoming::Lost { .. } if is::<FAULT>(Fault::LostOverAndOver) => out.extend([item, lost(peer)]),
-            Incoming::Lost { .. } if is::<FAULT>(Fault::AllAreLost) => {
-                out.push_back(item);
-                let others =
-                    self.topology().peers().filter(|other| self.up.lock().unwrap().contains(&other.id()));
-                out.extend(others.flat_map(|other| [lost(other), Incoming::Up(other)]));
-            }
-            Incoming::Left(_) if is::<FAULT>(Fault::LostForAGoodbye) => out.push_back(lost(peer)),
-            item => out.push_back(item),
-        }
-    }
-
-    /// Pushes what has been received; whether it did.
-    fn push(&self, into: &mut Inbox<Bytes>) -> bool {
-        let mut received = self.received.lock().unwrap();
-        let room = match () {
-            () if is::<FAULT>(Fault::IgnoresTheRoom) => usize::MAX,
-            () if is::<FAULT>(Fault::PushesOneTooMany) => into.room().max(2),
-            () if is::<FAULT>(Fault::NewsNeedsNoRoom) => {
-                let frames = received.iter().position(|item| matches!(item, Incoming::Frame { .. }));
-                into.room().max(frames.unwrap_or(received.len()))
-            }
-            () => into.room(),
-        };
-        let count = room.min(received.len());
-        for item in received.drain(..count) {
-            match item {
-                Incoming::Frame { from, frame } => into.push(from, frame),
-                Incoming::Up(peer) => into.up(peer),
-                Incoming::Lost { peer, why } => into.lost(peer, why),
-                Incoming::Left(peer) => into.left(peer),
-            }
-        }
-        count > 0
+impl Double {
+    fn is(&self, fault: Fault) -> bool {
+        self.fault == fault
     }
 
     async fn receive(&self, inbox: &mut Inbox<Bytes>) -> Result<(), TransportError> {
-        if is::<FAULT>(Fault::BlocksItsThread) {
+        if self.is(Fault::BlocksItsThread) {
             std::thread::park();
         }
-        if is::<FAULT>(Fault::OneLock) || is::<FAULT>(Fault::RecvStopsSend) {
+        if self.is(Fault::OneLock) || self.is(Fault::RecvStopsSend) {
             let _locked = self.lock.lock().await;
             return self.inner.recv(inbox).await;
         }
-        if is::<FAULT>(Fault::SendStopsRecv) {
+        if self.is(Fault::SendStopsRecv) {
             drop(self.lock.lock().await);
         }
-        if is::<FAULT>(Fault::DoesNotWait) {
+        if self.is(Fault::KeepsTheFirstWaker) {
+            return with_the_first_waker(self.inner.recv(inbox)).await;
+        }
+        if self.is(Fault::FlapsForEver) && !inbox.is_empty() {
+            return Ok(());
+        }
+        if self.is(Fault::DoesNotWait) {
             return self.inner.recv(inbox).now_or_never().unwrap_or(Ok(()));
         }
         let receiving = self.inner.recv(inbox);
-        if is::<FAULT>(Fault::OneWaker) {
+        if self.is(Fault::OneWaker) {
             return self.with_one_waker(receiving).await;
         }
         receiving.await
@@ -392,10 +342,10 @@ impl<const FAULT: u8> Double<FAULT> {
     }
 
     fn takes_it_for_the_end(&self, items: &[Item]) -> bool {
-        if is::<FAULT>(Fault::EndsAtAGoodbye) {
+        if self.is(Fault::EndsAtAGoodbye) {
             return items.iter().any(|item| matches!(item, Incoming::Left(_)));
         }
-        if is::<FAULT>(Fault::EndsWhenAllAreGone) {
+        if self.is(Fault::EndsWhenAllAreGone) {
             let up = self.topology().peers().any(|peer| self.is_connected(peer.id()));
             return !up && items.iter().any(|item| matches!(item, Incoming::Left(_) | Incoming::Lost { .. }));
         }
@@ -404,13 +354,13 @@ impl<const FAULT: u8> Double<FAULT> {
 
     async fn at_the_end(&self, into: &mut Inbox<Bytes>) -> Result<(), TransportError> {
         let again = self.ends.fetch_add(1, Ordering::SeqCst) > 0;
-        if is::<FAULT>(Fault::NeverEnds) || is::<FAULT>(Fault::EndsOnce) && again {
+        if self.is(Fault::NeverEnds) || self.is(Fault::EndsOnce) && again {
             return pending().await;
         }
-        if is::<FAULT>(Fault::EndsWithAnError) {
+        if self.is(Fault::EndsWithAnError) {
             return Err(TransportError::closed("closed"));
         }
-        if is::<FAULT>(Fault::GoesOnAfterTheEnd) && again {
+        if self.is(Fault::GoesOnAfterTheEnd) && again {
             let peer = self.topology().peers().next().expect("a neighbour");
             into.lost(peer, "closed");
         }
@@ -424,6 +374,13 @@ impl<const FAULT: u8> Double<FAULT> {
             let pair = [channel.from, channel.to];
             pair.contains(&me) && pair.contains(&to) && channel.connection == Connection::Up
         })
+    }
+
+    /// How much of what it has sent, to all together, has not been taken.
+    fn in_flight(&self) -> usize {
+        let me = self.topology().me();
+        let channels = self.network.channels();
+        channels.iter().filter(|channel| channel.from == me).map(|channel| channel.in_flight).sum()
     }
 
     /// Polls with a waker that wakes whoever was the last to ask anything of this transport.
@@ -447,8 +404,14 @@ impl Wake for OneWaker {
     }
 }
 
-fn is<const FAULT: u8>(fault: Fault) -> bool {
-    FAULT == fault as u8
+/// Polls with the waker of whoever asked first.
+async fn with_the_first_waker<T>(future: impl Future<Output = T>) -> T {
+    let (mut future, mut first) = (pin!(future), None);
+    poll_fn(|cx| {
+        let first = first.get_or_insert_with(|| cx.waker().clone());
+        future.as_mut().poll(&mut Context::from_waker(first))
+    })
+    .await
 }
 
 fn move_all(from: &mut Frames<Bytes>, to: &mut Frames<Bytes>) {

@@ -2,7 +2,6 @@
 
 /// One way to break the contract. Grouped by the clause that it breaks first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
 pub(crate) enum Fault {
     None,
 
@@ -15,6 +14,10 @@ pub(crate) enum Fault {
     NewestFirst,
     /// Frames are put into the order of their numbers, which are not the transport's business.
     SortsByNumber,
+    /// Each second batch goes out before the one that was sent before it.
+    SwapsBatches,
+    /// What came first waits for what came after it.
+    SwapsReads,
     /// What did not fit goes behind what did not fit either.
     ReordersUnderPressure,
 
@@ -33,6 +36,16 @@ pub(crate) enum Fault {
     DropsEqualStamps,
     /// A full channel drops what does not fit.
     DropsWhatDoesNotFit,
+    /// What did not fit at once is begun anew, with a frame that had gone.
+    RepeatsUnderPressure,
+    /// More is read than there is room for, and the rest is forgotten.
+    DropsWhatHasNoRoom,
+    /// A counter of 16 bits, whose last value means nothing.
+    CountsIn16Bits,
+    /// Sends to several share a buffer.
+    MixesUpSends,
+    /// The first frame after a reconnect is taken for a part of the greeting.
+    LosesTheFirstOfANewConnection,
     /// A connection is made anew, and nobody is told.
     HidesReconnects,
     /// All frames are said to come from one neighbour.
@@ -49,6 +62,8 @@ pub(crate) enum Fault {
     NewsNeedsNoRoom,
     /// A queue without a bound.
     UnboundedQueue,
+    /// Only messages are counted.
+    ControlHasNoBound,
 
     // T4
     /// One `send` at a time, to whomever.
@@ -59,6 +74,14 @@ pub(crate) enum Fault {
     DropsWhenNotConnected,
     /// A `send` to a peer that is not connected is kept, however much it is.
     KeepsAllWhenNotConnected,
+    /// A `send` to a peer that is not connected waits, and goes on waiting when it is.
+    WaitsInVain,
+    /// A `send` to a peer that said goodbye is an error.
+    FailsWhenLeft,
+    /// A `send` to a peer that said goodbye is thrown away.
+    DropsWhenLeft,
+    /// What is under way to all together has a bound.
+    OnePoolForAll,
     /// Nothing is received until all are connected.
     WaitsForEverybody,
 
@@ -71,6 +94,8 @@ pub(crate) enum Fault {
     RecvStopsSend,
     /// The waker of whoever asked last, for all.
     OneWaker,
+    /// The waker of whoever asked first, though another asks now.
+    KeepsTheFirstWaker,
 
     // T6
     /// The last frame goes out with the next `send`.
@@ -86,6 +111,10 @@ pub(crate) enum Fault {
 
     // T7
     NoUp,
+    /// Only reconnects are told.
+    NoFirstUp,
+    /// Connections are made when there is something to send.
+    UpOnlyWhenUsed,
     UpTwice,
     UpAfterTheFirstFrame,
     /// The sender's side of a one-way channel is not told.
@@ -95,6 +124,16 @@ pub(crate) enum Fault {
     NoLost,
     LeftForADeath,
     LostForAGoodbye,
+    /// The connection of who said goodbye is closed, and that is told as well.
+    LeftAndThenLost,
+    /// What was not taken when the goodbye came is dropped.
+    AGoodbyeDropsTheBacklog,
+    /// A connection that was made anew is told at one end.
+    HidesCutsFromOneEnd,
+    /// The last frame of the old connection is sent on the new one as well.
+    ResendsOnANewConnection,
+    /// Lost and connected again without end.
+    FlapsForEver,
     /// A loss is told over and over while the peer is gone.
     LostOverAndOver,
     /// A peer that was never there is told as lost.
@@ -117,6 +156,8 @@ pub(crate) enum Fault {
     NeverEnds,
     /// After one's own `close` a `recv` is an error.
     EndsWithAnError,
+    CloseWaitsForEver,
+    CloseFails,
     /// The end is told once.
     EndsOnce,
     /// Something is told after the end.
@@ -126,4 +167,29 @@ pub(crate) enum Fault {
     /// `recv` waits on the thread and not as a future.
     BlocksItsThread,
     PanicsInSend,
+}
+
+impl Fault {
+    /// These receive more at a time than they are asked for.
+    pub(crate) const THAT_READ_AHEAD: [Self; 5] = [
+        Self::IgnoresTheRoom,
+        Self::StaleFrames,
+        Self::NewsNeedsNoRoom,
+        Self::DropsWhatHasNoRoom,
+        Self::AGoodbyeDropsTheBacklog,
+    ];
+
+    /// These wait for what does not come, or do something without end.
+    pub(crate) const THAT_STOP_OR_GO_ON: [Self; 10] = [
+        Self::WaitsInVain,
+        Self::WaitsForEverybody,
+        Self::OneLock,
+        Self::RecvStopsSend,
+        Self::OneWaker,
+        Self::KeepsTheFirstWaker,
+        Self::FlapsForEver,
+        Self::DoesNotWait,
+        Self::NeverEnds,
+        Self::CloseWaitsForEver,
+    ];
 }

@@ -4,9 +4,11 @@ use std::task::Wake;
 
 use futures::channel::mpsc;
 use futures::executor::block_on;
-use futures::future::join;
+use futures::future::{join, join3};
 use futures::{FutureExt, SinkExt, StreamExt};
-use snapshot_core::{ConnectError, Inbox, LinkTransport, NodeId, Packet, Transport};
+use snapshot_core::{
+    ConnectError, Event, Graph, Inbox, LinkTransport, NodeId, Packet, SnapshotNode, Transport,
+};
 
 use crate::support::Heard::Frame;
 use crate::support::*;
@@ -183,4 +185,34 @@ fn a_stranger_is_not_carried() {
     let (_neighbour, incoming, outgoing) = connection();
     let refused = links.carry(NodeId(9), incoming, outgoing).now_or_never();
     assert_eq!(refused, Some(Err(ConnectError::NoNeighbour { peer: NodeId(9), me: ME })));
+}
+
+/// The task that carries it has the only `Links`, as is natural where nobody connects anew.
+#[test]
+fn a_node_whose_only_connection_came_and_went_hands_out_all_that_it_brought() {
+    let graph = Graph::mesh([ME, TWO]);
+    let (one, links_of_one) = LinkTransport::<u64>::new(graph.at(ME).unwrap());
+    let (two, links_of_two) = LinkTransport::<u64>::new(graph.at(TWO).unwrap());
+    let ((to_two, from_one), (to_one, from_two)) = (mpsc::channel(8), mpsc::channel(8));
+    let at_one = async move { links_of_one.carry(TWO, from_two.map(Ok::<_, String>), to_two).await };
+    let at_two = async move { links_of_two.carry(ME, from_one.map(Ok::<_, String>), to_one).await };
+    let mut one = block_on(SnapshotNode::builder(one).start(&mut ())).unwrap();
+    let mut two = block_on(SnapshotNode::builder(two).start(&mut ())).unwrap();
+    one.send(TWO, 7).unwrap();
+    let over = block_on(join3(one.close(), at_one, at_two));
+    assert!(matches!(over, (Ok(()), Ok(()), Ok(()))));
+
+    // This is the first that n2 sees of it, and it has a greeting of its own that nobody will take.
+    let mut heard = Vec::new();
+    while let Some(event) = two.next(&mut ()).now_or_never() {
+        heard.push(match event.unwrap() {
+            Event::Message { message: 7, .. } => "message",
+            Event::PeerLeft { .. } => "left",
+            Event::Closed => "closed",
+            other => panic!("{other:?}"),
+        });
+    }
+    heard.sort_unstable();
+    assert_eq!(heard, ["closed", "left", "message"]);
+    assert!(two.close().now_or_never().is_some_and(|closed| closed.is_ok()));
 }

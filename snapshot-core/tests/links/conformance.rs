@@ -44,7 +44,9 @@ impl<const CAPACITY: usize> TransportFixture for Switchboard<CAPACITY> {
     }
 
     fn message(&self, number: u64, size: usize) -> Bytes {
-        number.to_le_bytes().into_iter().cycle().take(size).collect()
+        let mut bytes = number.to_le_bytes().repeat(size.div_ceil(8));
+        bytes.truncate(size);
+        bytes.into()
     }
 
     async fn cut(&self, a: NodeId, b: NodeId) -> bool {

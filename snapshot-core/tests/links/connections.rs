@@ -4,7 +4,8 @@ use std::task::Poll;
 
 use futures::FutureExt;
 use snapshot_core::{
-    ConnectError, Departures, Disconnected, Inbox, Incoming, Links, NodeId, Transport, TransportError,
+    ConnectError, Departures, Disconnected, Graph, Inbox, Incoming, LinkTransport, Links, NodeId, Transport,
+    TransportError,
 };
 
 use crate::support::Heard::Frame;
@@ -215,8 +216,29 @@ fn where_nobody_can_connect_any_more_the_last_connection_leads_to_the_clean_end(
     assert_eq!(receiver.take(), 1);
     drop(receiving);
     assert_eq!(hear(&node), [End]);
-    let error = node.send(peer(TWO), &mut frames([4])).now_or_never().unwrap().unwrap_err();
-    assert!(error.is_closed() && error.to_string().contains("`Links`"));
+    assert_eq!(try_send(&node, TWO, [4]), [4], "a send waits, as to any neighbour that is gone (T4)");
+    assert!(node.close().now_or_never().is_some());
+}
+
+#[test]
+fn links_that_are_dropped_before_there_was_a_connection_are_a_mistake_that_is_told() {
+    let (node, links) = node(8);
+    let (receiver, mut inbox) = (Count::new(), Inbox::with_capacity(8));
+    let mut receiving = node.recv(&mut inbox);
+    assert!(receiver.poll(&mut receiving).is_pending());
+    drop(links);
+    assert_eq!(receiver.take(), 1);
+    let Poll::Ready(Err(error)) = receiver.poll(&mut receiving) else { panic!("it waits for ever") };
+    assert!(error.to_string().contains("keep them where connections are made"), "{error}");
+}
+
+#[test]
+fn a_node_without_neighbours_needs_no_connection() {
+    let topology = Graph::mesh([ME]).at(ME).unwrap();
+    let (node, links) = LinkTransport::new(topology);
+    assert_eq!(hear(&node), []);
+    drop(links);
+    assert_eq!(hear(&node), [End]);
 }
 
 #[test]
@@ -224,7 +246,7 @@ fn whoever_is_no_neighbour_is_refused() {
     let (node, links) = node(8);
     let stranger = NodeId(9);
     assert_eq!(links.connect(stranger).unwrap_err(), ConnectError::NoNeighbour { peer: stranger, me: ME });
-    let elsewhere = snapshot_core::Graph::mesh([ME, stranger]).at(ME).unwrap().peer(stranger).unwrap();
+    let elsewhere = Graph::mesh([ME, stranger]).at(ME).unwrap().peer(stranger).unwrap();
     let error = node.send(elsewhere, &mut frames([1])).now_or_never().unwrap().unwrap_err();
     assert!(error.to_string().contains("no channel from n1 to n9"), "{error}");
 }

@@ -144,6 +144,35 @@ impl<'a, M> Outgoing<'a, M> {
         self.messages.push((to, message));
     }
 
+    /// Gives the turn to a component with messages of its own, which `wrap` makes the application's:
+    ///
+    /// ```
+    /// use snapshot_transport_mem::simulation::Outgoing;
+    ///
+    /// #[derive(Debug)]
+    /// enum Message { Chat(String), Payment(u64) }
+    ///
+    /// fn ask_all(out: &mut Outgoing<'_, String>) {
+    ///     for to in out.neighbours() {
+    ///         out.send(*to, "hello?".to_owned());
+    ///     }
+    /// }
+    ///
+    /// fn work(out: &mut Outgoing<'_, Message>) {
+    ///     out.component(Message::Chat, ask_all);
+    /// }
+    /// ```
+    pub fn component<N, R>(
+        &mut self,
+        mut wrap: impl FnMut(N) -> M,
+        act: impl FnOnce(&mut Outgoing<'a, N>) -> R,
+    ) -> R {
+        let mut out = Outgoing::new(self.me, self.turn, self.now, self.neighbours);
+        let result = act(&mut out);
+        self.messages.extend(out.messages.into_iter().map(|(to, message)| (to, wrap(message))));
+        result
+    }
+
     /// The node whose turn it is.
     pub fn me(&self) -> NodeId {
         self.me

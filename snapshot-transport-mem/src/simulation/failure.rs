@@ -52,7 +52,7 @@ impl Failure {
         &self.what
     }
 
-    /// What happened before it, oldest first: the last [40 lines](super::SimulatedGroup::run), or all of them where `SEED`
+    /// What happened before it, oldest first: the last [lines](super::SimulatedGroup::trace_lines), or all of them where `SEED`
     /// is set.
     pub fn trace(&self) -> &[String] {
         &self.trace

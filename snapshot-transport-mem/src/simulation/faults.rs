@@ -17,12 +17,18 @@ pub enum FaultKind {
     Delay,
     /// A connection breaks with all that is under way on it, and is mended later.
     Cut,
+    /// All connections between two halves of the group break at once, and are mended one by one.
+    Partition,
     /// A process dies, or several, or all at once, with or without what they had sent; they are started again later.
     Crash,
     /// A process ends in good order and is started again.
     Leave,
     /// A process stands still for a while, for the others as good as dead, and then goes on.
     Pause,
+    /// A process that stands still is taken for dead, and its node is started anew. Then it wakes, cut off from the network
+    /// but not from the store, and goes on with what it was doing there until it finds out, or until its next turn, which it
+    /// does not live to take.
+    Zombie,
     /// A turn takes long: nothing is received or sent meanwhile.
     SlowTurn,
     /// `next` is dropped and called again though there is nothing new.
@@ -42,6 +48,10 @@ pub enum FaultKind {
     StoreError,
     /// An operation of the store is done, and its answer is an error all the same.
     LostAnswer,
+    /// A process dies at an operation of the store: before it is done, or before its answer.
+    StoreCrash,
+    /// The medium fails while an object is being written to it; nothing of it can be seen.
+    TornWrite,
     /// For a while there is no space for anything new.
     StoreFull,
     /// What a process was writing when it died, or when it was told of an error, becomes visible later.
@@ -52,12 +62,14 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 21] = [
         Self::Delay,
         Self::Cut,
+        Self::Partition,
         Self::Crash,
         Self::Leave,
         Self::Pause,
+        Self::Zombie,
         Self::SlowTurn,
         Self::DroppedNext,
         Self::SmallQueues,
@@ -67,6 +79,8 @@ impl FaultKind {
         Self::SlowStore,
         Self::StoreError,
         Self::LostAnswer,
+        Self::StoreCrash,
+        Self::TornWrite,
         Self::StoreFull,
         Self::LateWrite,
         Self::StaleListing,
@@ -78,9 +92,11 @@ impl fmt::Display for FaultKind {
         f.pad(match self {
             Self::Delay => "delay",
             Self::Cut => "cut",
+            Self::Partition => "partition",
             Self::Crash => "crash",
             Self::Leave => "leave",
             Self::Pause => "pause",
+            Self::Zombie => "zombie",
             Self::SlowTurn => "slow turn",
             Self::DroppedNext => "dropped next",
             Self::SmallQueues => "small queues",
@@ -90,6 +106,8 @@ impl fmt::Display for FaultKind {
             Self::SlowStore => "slow store",
             Self::StoreError => "store error",
             Self::LostAnswer => "lost answer",
+            Self::StoreCrash => "store crash",
+            Self::TornWrite => "torn write",
             Self::StoreFull => "store full",
             Self::LateWrite => "late write",
             Self::StaleListing => "stale listing",

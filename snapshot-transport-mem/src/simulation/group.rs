@@ -1,27 +1,35 @@
 //! A group of whole nodes, each polled by hand: what a seed and a test both drive.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
-use std::mem;
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use snapshot_core::{
     Archive, Event, Failure as Ending, Graph, LinkUse, NodeBuilder, NodeError, NodeId, Retention,
-    SnapshotNode, Topology, Turn,
+    SnapshotNode, SnapshotStore, StateProvider, Topology, Turn,
 };
 
 use super::codec::SharedCodec;
-use super::process::{Life, Process, Progress};
-use super::store::{Storage, at_once};
+use super::line::{Line, Plug};
+use super::process::{Life, Process, Progress, Started};
+use super::store::Storage;
 use super::trace::Trace;
 use super::{Application, Cut, Outgoing, Random};
 use crate::{MemNetwork, MemNetworkBuilder};
 
 pub(super) type Builder<A> = NodeBuilder<<A as Application>::State, <A as Application>::Message>;
+
+/// Stands between the store and a node, or between it and whoever reads it from outside.
+pub(super) type Wrap = dyn Fn(Option<NodeId>, Arc<dyn SnapshotStore>) -> Arc<dyn SnapshotStore>;
+
+/// Nothing stands there.
+pub(super) fn plain() -> Rc<Wrap> {
+    Rc::new(|_, store| store)
+}
 
 /// What went wrong, for people.
 pub(super) type Wrong = String;
@@ -33,15 +41,22 @@ pub(super) struct Group<A: Application> {
     pub(super) trace: Trace,
     pub(super) counts: Counts,
     pub(super) processes: BTreeMap<NodeId, Process<A>>,
-    neighbours: BTreeMap<NodeId, Vec<NodeId>>,
-    codec: SharedCodec<A::Message>,
-    archive: Option<Archive<A::State, A::Message>>,
+    /// Processes that were taken for dead, by their numbers, and whose they are.
+    pub(super) zombies: BTreeMap<u64, (NodeId, Process<A>)>,
+    /// The nodes that have had a zombie.
+    pub(super) haunted: BTreeSet<NodeId>,
+    pub(super) wrap: Rc<Wrap>,
+    pub(super) codec: SharedCodec<A::Message>,
+    pub(super) archive: Option<Archive<A::State, A::Message>>,
     /// Commits that nobody has asked for yet.
-    new: Vec<Cut<A>>,
+    pub(super) new: Vec<Cut<A>>,
     /// The newest turn of each node that is known to be committed, to whichever process of it.
-    covered: BTreeMap<NodeId, Turn>,
+    pub(super) covered: BTreeMap<NodeId, Turn>,
+    neighbours: BTreeMap<NodeId, Vec<NodeId>>,
     /// Decides the names that processes give themselves.
     seeds: Random,
+    /// How many processes there have been.
+    begun: u64,
 }
 
 /// What happened, in numbers.
@@ -53,6 +68,17 @@ pub(super) struct Counts {
     pub(super) rollbacks: u64,
     pub(super) last_abort: Option<String>,
 }
+
+/// What was ready.
+enum Polled<A: Application> {
+    Started(Started<A>),
+    Left(Result<(), NodeError>),
+    Event(Box<Result<EventOf<A>, NodeError>>),
+}
+
+/// An event as the nodes of the application `A` hand it out.
+pub(super) type EventOf<A> =
+    Event<<A as Application>::Message, <<A as Application>::State as StateProvider>::Captured>;
 
 /// How a process ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,6 +101,7 @@ impl<A: Application> Group<A> {
         graph: &Graph,
         app: A,
         codec: SharedCodec<A::Message>,
+        wrap: Rc<Wrap>,
         seed: u64,
         keep: usize,
     ) -> Self {
@@ -98,11 +125,15 @@ impl<A: Application> Group<A> {
             trace,
             counts: Counts::default(),
             processes: BTreeMap::new(),
+            zombies: BTreeMap::new(),
+            haunted: BTreeSet::new(),
+            wrap,
             codec,
             archive: None,
             new: Vec::new(),
             covered: BTreeMap::new(),
             seeds: Random::of(seed, 2),
+            begun: 0,
         }
     }
 
@@ -116,15 +147,18 @@ impl<A: Application> Group<A> {
             return;
         }
         self.trace.line(format_args!("{id} starts"));
-        let builder = SnapshotNode::builder(self.network.transport(id));
-        let builder = tune(builder).store(self.storage.of(id)).retention(Retention::All);
+        self.begun += 1;
+        let (number, plug) = (self.begun, Plug::default());
+        let line = Line { transport: self.network.transport(id), plug: plug.clone() };
+        let store = (self.wrap)(Some(id), Arc::new(self.storage.of(id, number)));
+        let builder = tune(SnapshotNode::builder(line)).store(store).retention(Retention::All);
         let builder = builder.codec(self.codec.clone()).seed(self.seeds.number());
         let mut state = self.app.start(id);
         let starting = Box::pin(async move {
             let node = builder.start(&mut state).await;
             (state, node)
         });
-        self.processes.insert(id, Process::new(Life::Starting(starting)));
+        self.processes.insert(id, Process::new(number, plug, Life::Starting(starting)));
     }
 
     pub(super) fn stop(&mut self, id: NodeId, death: Death) {
@@ -137,13 +171,21 @@ impl<A: Application> Group<A> {
         drop(process);
     }
 
-    /// Lets a process end in good order.
-    pub(super) fn leave(&mut self, id: NodeId) {
-        let Some(Process { life: Life::Running { node, .. }, .. }) = self.processes.remove(&id) else {
-            return;
+    /// Takes out the process of a node, if it runs.
+    pub(super) fn take_running(&mut self, id: NodeId) -> Option<Process<A>> {
+        self.processes.get(&id).filter(|process| process.is_running())?;
+        self.processes.remove(&id)
+    }
+
+    /// Lets a process that runs end in good order. Returns whether there was one.
+    pub(super) fn leave(&mut self, id: NodeId) -> bool {
+        let Some(Process { life: Life::Running { node, .. }, number, plug, .. }) = self.take_running(id)
+        else {
+            return false;
         };
         self.trace.line(format_args!("{id} leaves"));
-        self.processes.insert(id, Process::new(Life::Leaving(Box::pin(node.close()))));
+        self.processes.insert(id, Process::new(number, plug, Life::Leaving(Box::pin(node.close()))));
+        true
     }
 
     /// Those that have been woken and are not asleep, ascending.
@@ -155,8 +197,9 @@ impl<A: Application> Group<A> {
     /// When something happens next, if nobody is awake.
     pub(super) fn next_moment(&self) -> Option<Duration> {
         let now = self.network.now();
-        let sleepers = self.processes.values().map(|process| process.asleep_until).filter(|at| *at > now);
-        sleepers.chain(self.network.fabric.time.next()).min()
+        let zombies = self.zombies.values().map(|(_, process)| process);
+        let sleepers = self.processes.values().chain(zombies).map(|process| process.asleep_until);
+        sleepers.filter(|at| *at > now).chain(self.network.fabric.time.next()).min()
     }
 
     pub(super) fn move_to(&mut self, at: Duration) {
@@ -167,24 +210,11 @@ impl<A: Application> Group<A> {
     /// Polls one process once, and hands what comes of it to the application.
     pub(super) fn poll(&mut self, id: NodeId) -> Result<Progress, Wrong> {
         let Some(process) = self.processes.get_mut(&id) else { return Ok(Progress::Nothing) };
-        process.woken.0.store(false, Ordering::Release);
-        let waker = Waker::from(Arc::clone(&process.woken));
+        let (number, waker) = (process.number, process.waker());
         let mut cx = Context::from_waker(&waker);
-        match &mut process.life {
-            Life::Starting(starting) => {
-                let Poll::Ready((state, node)) = starting.as_mut().poll(&mut cx) else {
-                    return Ok(Progress::Nothing);
-                };
-                process.woken.0.store(true, Ordering::Release);
-                self.started(id, state, node)
-            }
-            Life::Leaving(leaving) => {
-                let Poll::Ready(left) = leaving.as_mut().poll(&mut cx) else { return Ok(Progress::Nothing) };
-                self.trace.line(format_args!("{id} has left"));
-                self.processes.remove(&id);
-                left.map_err(|error| format!("{id} could not leave: {}", chain(&error)))?;
-                Ok(Progress::Event)
-            }
+        let polled = match &mut process.life {
+            Life::Starting(starting) => starting.as_mut().poll(&mut cx).map(Polled::<A>::Started),
+            Life::Leaving(leaving) => leaving.as_mut().poll(&mut cx).map(Polled::<A>::Left),
             Life::Running { node, state } => {
                 let generation = node.generation();
                 let event = pin!(node.next(state)).poll(&mut cx);
@@ -192,16 +222,39 @@ impl<A: Application> Group<A> {
                 if !told && node.generation() != generation {
                     return Err(format!("{id}: the state went back, and no event told of it"));
                 }
-                match event {
-                    Poll::Pending => Ok(Progress::Nothing),
-                    Poll::Ready(Ok(event)) => {
-                        process.woken.0.store(true, Ordering::Release);
-                        self.hand_out(id, event)
-                    }
-                    Poll::Ready(Err(error)) => Err(format!("{id} has ended: {}", chain(&error))),
-                }
+                event.map(|event| Polled::<A>::Event(Box::new(event)))
             }
+        };
+        if let Some(death) = self.storage.take_doom(number) {
+            // What it would have done next it did not live to do.
+            self.stop(id, death);
+            return Ok(Progress::Event);
         }
+        let Poll::Ready(polled) = polled else { return Ok(Progress::Nothing) };
+        process.wake();
+        match polled {
+            Polled::Started((state, node)) => self.started(id, state, node),
+            Polled::Left(left) => {
+                self.trace.line(format_args!("{id} has left"));
+                self.processes.remove(&id);
+                left.map_err(|error| format!("{id} could not leave: {}", chain(&error)))?;
+                Ok(Progress::Event)
+            }
+            Polled::Event(event) => match *event {
+                Ok(event) => self.hand_out(id, event),
+                Err(error) => self.ended(id, &error),
+            },
+        }
+    }
+
+    fn ended(&mut self, id: NodeId, error: &NodeError) -> Result<Progress, Wrong> {
+        // A zombie that woke while the group went back, and was first to take the seat of its node.
+        if error.is_replaced() && self.haunted.contains(&id) {
+            self.trace.line(format_args!("{id} has ended: {error}"));
+            self.processes.remove(&id);
+            return Ok(Progress::Event);
+        }
+        Err(format!("{id} has ended: {}", chain(error)))
     }
 
     fn started(
@@ -226,71 +279,6 @@ impl<A: Application> Group<A> {
         Ok(Progress::Event)
     }
 
-    fn hand_out(
-        &mut self,
-        id: NodeId,
-        event: Event<A::Message, <A::State as snapshot_core::StateProvider>::Captured>,
-    ) -> Result<Progress, Wrong> {
-        match event {
-            Event::Message { from, message } => {
-                self.trace.line(format_args!("{id} takes {message:?} from {from}"));
-                self.counts.messages += 1;
-                self.turn(id, |app, state, out| app.handle(state, from.id(), message, out))?;
-                return Ok(Progress::Message);
-            }
-            Event::Committed { snapshot, turn, .. } => {
-                self.trace.line(format_args!("{id} hears that {snapshot} is committed, up to {turn}"));
-                self.read_journal()?;
-                let known =
-                    |archive: &Archive<_, _>| archive.commits().iter().any(|c| c.snapshot == snapshot);
-                if !self.archive.as_ref().is_some_and(known) {
-                    return Err(format!(
-                        "{id} heard that {snapshot} is committed, and the journal has no such commit"
-                    ));
-                }
-                let covered = self.covered.entry(id).or_default();
-                *covered = turn.max(*covered);
-                self.turn(id, |app, state, out| app.committed(state, turn, out))?;
-            }
-            Event::RolledBack { generation, snapshot, turn } => {
-                let to = snapshot.map_or_else(|| "the beginning".to_owned(), |snapshot| snapshot.to_string());
-                self.trace.line(format_args!("{id} goes back to {to}, after {turn}, in {generation}"));
-                self.counts.rollbacks += 1;
-                let covered = self.covered.entry(id).or_default();
-                if turn < *covered {
-                    return Err(format!(
-                        "{id} went back to {turn}, though up to {covered} was announced as committed"
-                    ));
-                }
-                *covered = turn;
-                self.turn(id, |app, state, out| app.rolled_back(state, turn, out))?;
-            }
-            Event::SnapshotAborted { snapshot, by, reason } => {
-                self.trace.line(format_args!("{id} hears that {by} gave up {snapshot}: {reason}"));
-                self.counts.aborts += u64::from(by == id);
-                self.counts.last_abort = Some(format!("{by} gave up {snapshot}: {reason}"));
-            }
-            Event::Violation { peer, what } => {
-                return Err(format!("{id} says that {peer} broke the protocol: {what}"));
-            }
-            Event::FellBack { to, given_up, .. } => {
-                return Err(format!("{id} fell back to {to:?} behind {given_up:?}, and nothing was damaged"));
-            }
-            Event::PeerLost { peer, why } => self.trace.line(format_args!("{id} has lost {peer}: {why}")),
-            Event::PeerBack { peer } => self.trace.line(format_args!("{id} has {peer} back")),
-            Event::PeerLeft { peer } => self.trace.line(format_args!("{id} hears that {peer} left")),
-            Event::StoreFailed { error } => self.trace.line(format_args!("{id}: {error}")),
-            Event::Stalled { waiting_for } => {
-                self.trace.line(format_args!("{id} stands still, with frames for {waiting_for:?}"));
-            }
-            Event::CheckFailed { snapshot, check, what, .. } => {
-                return Err(format!("the check `{check}` of {id} has failed on {snapshot}: {what}"));
-            }
-            _ => self.trace.line(format_args!("{id} has another event")),
-        }
-        Ok(Progress::Event)
-    }
-
     /// One turn of a process that runs: what `act` does to the state and what it sends. `None`: it does not run.
     pub(super) fn turn<R>(
         &mut self,
@@ -306,49 +294,8 @@ impl<A: Application> Group<A> {
             self.trace.line(format_args!("{id} sends {message:?} to {to}"));
             node.send(to, message).map_err(|error| format!("{id} could not send to {to}: {error}"))?;
         }
-        process.woken.0.store(true, Ordering::Release);
+        process.wake();
         Ok(Some(result))
-    }
-
-    /// The snapshots that have been committed since this was last called, oldest first.
-    pub(super) fn new_commits(&mut self) -> Result<Vec<Cut<A>>, Wrong> {
-        self.read_journal()?;
-        Ok(mem::take(&mut self.new))
-    }
-
-    fn read_journal(&mut self) -> Result<(), Wrong> {
-        if !self.storage.take_journal_grew() {
-            return Ok(());
-        }
-        let wrong = |error| format!("the store cannot be read: {}", chain(&error));
-        let archive = match &mut self.archive {
-            Some(archive) => archive,
-            none => {
-                let opened = Archive::open(self.storage.memory.clone(), self.codec.clone());
-                none.insert(at_once(opened).map_err(wrong)?)
-            }
-        };
-        at_once(archive.refresh()).map_err(wrong)?;
-        if let Some(lost) = archive.commits().iter().find(|commit| !commit.in_lineage) {
-            return Err(format!("the group has gone back behind {}, which is committed", lost.snapshot));
-        }
-        for commit in archive.commits().iter().skip(self.counts.commits) {
-            let cut = at_once(archive.read(commit.snapshot)).map_err(wrong)?;
-            let (id, flying) = (cut.id(), cut.in_flight().count());
-            self.trace.line(format_args!("{id} is committed, {flying} messages in flight"));
-            self.new.push(cut);
-        }
-        self.counts.commits = archive.commits().len();
-        Ok(())
-    }
-
-    /// Whether each node runs and has been told of this commit, or of a later one.
-    pub(super) fn all_know(&self, cut: &Cut<A>) -> bool {
-        cut.members().iter().all(|id| {
-            let runs =
-                self.processes.get(id).is_some_and(|process| matches!(process.life, Life::Running { .. }));
-            runs && self.covered.get(id) >= cut.turn(*id).as_ref()
-        })
     }
 
     /// How everything stands, for whoever asks why nothing happens any more.
@@ -366,6 +313,9 @@ impl<A: Application> Group<A> {
                 }
             };
             text += &format!("\n  {id} {how}");
+        }
+        for (id, _) in self.zombies.values() {
+            text += &format!("\n  {id} has a process that was taken for dead");
         }
         let busy = self.network.channels().into_iter().filter(|channel| !channel.is_at_rest());
         busy.fold(text, |text, channel| text + &format!("\n  {channel}"))

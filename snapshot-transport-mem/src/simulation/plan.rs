@@ -115,6 +115,8 @@ impl Plan {
         weather.errors = percent(FaultKind::StoreError, 10);
         weather.lost_answers = percent(FaultKind::LostAnswer, 10);
         weather.stale_listings = percent(FaultKind::StaleListing, 100);
+        weather.crashes = percent(FaultKind::StoreCrash, 3);
+        weather.torn_writes = percent(FaultKind::TornWrite, 5);
         weather.late_writes = percent(FaultKind::LateWrite, 100);
         weather.slowness = MS * u32::try_from(percent(FaultKind::SlowStore, 30)).unwrap_or(0);
     }

@@ -14,7 +14,7 @@ use super::process::{Life, Progress};
 use super::simulated_group::Checks;
 use super::{Application, Cut, FaultKind, Random, Summary};
 
-const MS: Duration = Duration::from_millis(1);
+pub(super) const MS: Duration = Duration::from_millis(1);
 
 /// How far time leaps in the storm when nobody is awake: so that it does not spend itself in waiting for a deadline.
 const LEAP: Duration = Duration::from_millis(100);
@@ -31,16 +31,23 @@ const CALM: Duration = Duration::from_secs(600);
 const CALM_POLLS: u32 = 500_000;
 
 pub(super) struct Run<'a, A: Application> {
-    group: Group<A>,
+    pub(super) group: Group<A>,
     checks: &'a Checks<A>,
-    plan: Plan,
+    pub(super) plan: Plan,
     /// Decides who moves and what goes wrong.
-    random: Random,
+    pub(super) random: Random,
     /// The application's own.
     work: Random,
-    links: Vec<(NodeId, NodeId)>,
-    cut: BTreeSet<(NodeId, NodeId)>,
+    pub(super) links: Vec<(NodeId, NodeId)>,
+    pub(super) cut: BTreeSet<(NodeId, NodeId)>,
     faults: BTreeMap<FaultKind, u64>,
+}
+
+/// Who can be polled.
+#[derive(Clone, Copy)]
+enum Mover {
+    Process(NodeId),
+    Zombie(u64),
 }
 
 /// A request for a snapshot that has not been answered.
@@ -54,36 +61,41 @@ impl<'a, A: Application> Run<'a, A> {
         Self { group, checks, plan, random, work, links, cut: BTreeSet::new(), faults: BTreeMap::new() }
     }
 
-    /// The whole run.
-    pub(super) fn finish(mut self, steps: usize) -> Result<Summary, Wrong> {
-        self.prepare();
-        for _ in 0..steps {
-            self.step()?;
-            self.check_commits()?;
+    /// The whole run: storm and calm, as often as is asked for.
+    pub(super) fn finish(mut self, rounds: usize, steps: usize) -> Result<Summary, Wrong> {
+        for kind in self.plan.standing_faults() {
+            self.faults.insert(kind, 1);
         }
-        let last = self.come_to_rest()?;
-        for (name, check) in &self.checks.at_rest {
-            check(&self.group.app, &last)
-                .map_err(|what| format!("`{name}` does not hold at rest, in {}: {what}", last.id()))?;
+        for round in 1..=rounds {
+            self.begin_storm();
+            for _ in 0..steps {
+                self.step()?;
+                self.check_commits()?;
+            }
+            let last = self.come_to_rest()?;
+            for (name, check) in &self.checks.at_rest {
+                check(&self.group.app, &last)
+                    .map_err(|what| format!("`{name}` does not hold at rest, in {}: {what}", last.id()))?;
+            }
+            if round < rounds {
+                self.crash_all();
+            }
         }
         Ok(self.summary())
     }
 
-    fn prepare(&mut self) {
+    fn begin_storm(&mut self) {
         for (from, to) in &self.links {
             let longest = self.random.time(..=self.plan.delay);
             self.group.network.set_delay(*from, *to, Duration::ZERO..=longest);
         }
         self.plan.store(&mut self.group.storage.weather(), &mut self.random);
-        for kind in self.plan.standing_faults() {
-            self.faults.insert(kind, 1);
-        }
         for id in self.group.members() {
             self.start(id);
         }
     }
 
-    fn start(&mut self, id: NodeId) {
+    pub(super) fn start(&mut self, id: NodeId) {
         let (plan, tune) = (&self.plan, &self.checks.tune);
         self.group.start(id, |builder| tune(plan.settings(builder)));
     }
@@ -123,12 +135,14 @@ impl<'a, A: Application> Run<'a, A> {
             idle.for_each(super::process::Process::wake);
             self.count(FaultKind::DroppedNext);
         }
-        let awake = self.group.awake();
-        if awake.is_empty() {
-            self.pass_time(LEAP);
-            return Ok(());
-        }
-        let id = *self.random.pick(&awake);
+        let id = match self.someone() {
+            Some(Mover::Process(id)) => id,
+            Some(Mover::Zombie(number)) => return self.group.poll_zombie(number),
+            None => {
+                self.pass_time(LEAP);
+                return Ok(());
+            }
+        };
         if self.group.poll(id)? == Progress::Message
             && !self.plan.slow_turn.is_zero()
             && self.random.chance(30)
@@ -183,83 +197,7 @@ impl<'a, A: Application> Run<'a, A> {
         Some(Box::pin(async move { handle.snapshot().await }))
     }
 
-    fn make_trouble(&mut self) {
-        const ACTS: [FaultKind; 5] =
-            [FaultKind::Cut, FaultKind::Crash, FaultKind::Leave, FaultKind::Pause, FaultKind::StoreFull];
-        let acts: Vec<FaultKind> = ACTS.into_iter().filter(|kind| self.plan.faults.has(*kind)).collect();
-        if acts.is_empty() {
-            return;
-        }
-        let kind = *self.random.pick(&acts);
-        let members = self.group.members();
-        let one = *self.random.pick(&members);
-        let now = self.group.network.now();
-        match kind {
-            FaultKind::Cut if !self.links.is_empty() => {
-                let (a, b) = *self.random.pick(&self.links);
-                let pair = (a.min(b), a.max(b));
-                let lost = self.group.network.cut(a, b);
-                self.group
-                    .trace
-                    .line(format_args!("{} and {} are cut off, {lost} frames lost", pair.0, pair.1));
-                self.cut.insert(pair);
-            }
-            FaultKind::Crash => {
-                let percent = *self.random.pick(&[0, 0, 0, 50, 100]);
-                for id in members {
-                    if id == one || self.random.chance(percent) {
-                        let death = *self.random.pick(&[Death::Killed, Death::Crashed]);
-                        self.group.stop(id, death);
-                    }
-                }
-            }
-            FaultKind::Leave => self.group.leave(one),
-            FaultKind::Pause => {
-                self.group.trace.line(format_args!("{one} stands still"));
-                self.put_to_sleep(one, 500 * MS);
-            }
-            FaultKind::StoreFull => {
-                self.group.trace.line(format_args!("store: full"));
-                self.group.storage.weather().full_until = now + self.random.time(..300 * MS);
-            }
-            _ => return,
-        }
-        self.count(kind);
-    }
-
-    /// Puts one thing right that is broken.
-    fn mend(&mut self) {
-        let members = self.group.members();
-        let down: Vec<NodeId> =
-            members.into_iter().filter(|id| !self.group.processes.contains_key(id)).collect();
-        let broken = down.len() + self.cut.len();
-        if broken == 0 {
-            return;
-        }
-        let chosen = self.random.below(broken as u64) as usize;
-        match down.get(chosen) {
-            Some(id) => self.start(*id),
-            None => {
-                let pair = self.cut.iter().nth(chosen - down.len()).copied();
-                pair.into_iter().for_each(|(a, b)| self.heal(a, b));
-            }
-        }
-    }
-
-    fn heal(&mut self, a: NodeId, b: NodeId) {
-        self.group.trace.line(format_args!("{a} and {b} are connected again"));
-        self.cut.remove(&(a, b));
-        self.group.network.heal(a, b);
-    }
-
-    fn put_to_sleep(&mut self, id: NodeId, at_most: Duration) {
-        let until = self.group.network.now() + self.random.time(..=at_most);
-        if let Some(process) = self.group.processes.get_mut(&id) {
-            process.asleep_until = until;
-        }
-    }
-
-    fn count(&mut self, kind: FaultKind) {
+    pub(super) fn count(&mut self, kind: FaultKind) {
         *self.faults.entry(kind).or_default() += 1;
     }
 
@@ -291,6 +229,7 @@ impl<'a, A: Application> Run<'a, A> {
             }
             if let Some(cut) = newest.take_if(|cut| Some(cut.id()) == goal && self.group.all_know(cut)) {
                 if self.checks.at_rest.is_empty() || cut.in_flight().next().is_none() {
+                    self.outlive_the_zombies()?;
                     return Ok(cut);
                 }
                 (goal, restless) = (None, Some(cut));
@@ -306,28 +245,67 @@ impl<'a, A: Application> Run<'a, A> {
                 ask_at = now + PATIENCE;
                 asked = self.ask_and_wait(self.group.members()[0]);
             }
-            let awake = self.group.awake();
-            if awake.is_empty() {
+            if !self.move_calmly()? {
                 let next = self
                     .group
                     .next_moment()
                     .map_or(ask_at, |at| if ask_at > now { at.min(ask_at) } else { at });
                 self.group.move_to(next.max(now + Duration::from_nanos(1)));
-            } else {
-                let id = *self.random.pick(&awake);
-                self.group.poll(id)?;
             }
         }
         Err(self.unrest(goal, restless))
+    }
+
+    /// Polls one of those that are awake; returns whether there was one.
+    fn move_calmly(&mut self) -> Result<bool, Wrong> {
+        match self.someone() {
+            Some(Mover::Process(id)) => drop(self.group.poll(id)?),
+            Some(Mover::Zombie(number)) => self.group.poll_zombie(number)?,
+            None => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// One of those that are awake.
+    fn someone(&mut self) -> Option<Mover> {
+        let awake = self.group.awake().into_iter().map(Mover::Process);
+        let all: Vec<Mover> =
+            awake.chain(self.group.zombies_awake().into_iter().map(Mover::Zombie)).collect();
+        if all.is_empty() { None } else { Some(*self.random.pick(&all)) }
+    }
+
+    /// Goes on until every process that was taken for dead has found out.
+    fn outlive_the_zombies(&mut self) -> Result<(), Wrong> {
+        let end = self.group.network.now() + CALM;
+        for _ in 0..CALM_POLLS {
+            if self.group.zombies.is_empty() {
+                return Ok(());
+            }
+            for id in self.group.members() {
+                self.start(id);
+            }
+            if !self.move_calmly()? {
+                match self.group.next_moment().filter(|at| *at <= end) {
+                    Some(at) => self.group.move_to(at),
+                    None => break,
+                }
+            }
+            self.check_commits()?;
+        }
+        Err(format!("a process that was replaced never finds out:{}", self.group.standing()))
+    }
+
+    fn crash_all(&mut self) {
+        for id in self.group.members() {
+            self.group.stop(id, Death::Crashed);
+        }
     }
 
     fn end_trouble(&mut self) {
         self.group.trace.line(format_args!("the faults are over"));
         // Once more for what nobody has written down.
         if self.plan.faults.has(FaultKind::Crash) && self.random.chance(50) {
-            for id in self.group.members() {
-                self.group.stop(id, Death::Crashed);
-            }
+            self.crash_all();
             self.count(FaultKind::Crash);
         }
         for (a, b) in std::mem::take(&mut self.cut) {
@@ -337,7 +315,8 @@ impl<'a, A: Application> Run<'a, A> {
             self.group.network.set_delay(*from, *to, CALM_DELAY);
         }
         self.group.storage.calm();
-        for process in self.group.processes.values_mut() {
+        let zombies = self.group.zombies.values_mut().map(|(_, process)| process);
+        for process in self.group.processes.values_mut().chain(zombies) {
             process.asleep_until = Duration::ZERO;
         }
     }

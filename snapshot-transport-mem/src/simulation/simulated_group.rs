@@ -4,12 +4,13 @@ use std::any::Any;
 use std::env;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::sync::Arc;
 
-use snapshot_core::{Graph, MessageCodec, NodeBuilder, Postcard};
+use snapshot_core::{Graph, MessageCodec, NodeBuilder, NodeId, Postcard, SnapshotStore};
 
 use super::codec::SharedCodec;
-use super::group::{Builder, Group};
+use super::group::{Builder, Group, Wrap, plain};
 use super::plan::Plan;
 use super::run::Run;
 use super::{Application, Cut, Failure, Faults, Random, Summary};
@@ -22,9 +23,10 @@ const LINES: usize = 40;
 /// decides. See the [module](super) for an example.
 ///
 /// A run begins with a *storm*: work comes, snapshots are taken, and [`Faults`] happen. Then comes *calm*: whoever is dead is
-/// started again, all is mended, and in bounded virtual time a snapshot must be committed and, where there is an
-/// [`at_rest`](Self::at_rest), the application must come to rest. Every `next` is dropped whenever it waits, so that each run
-/// is one of cancel safety too.
+/// started again, all is mended, and in bounded virtual time a snapshot must be committed, every process that was wrongly
+/// taken for dead must find out, and, where there is an [`at_rest`](Self::at_rest), the application must come to rest. With
+/// [`rounds`](Self::rounds) storm and calm follow on each other. Every `next` is dropped whenever it waits, so that each run
+/// is one of cancel safety too; and a process can die wherever it waits.
 ///
 /// What is checked, besides what the test asks for:
 ///
@@ -38,6 +40,9 @@ pub struct SimulatedGroup<A: Application> {
     codec: Arc<dyn MessageCodec<A::Message>>,
     faults: Faults,
     steps: usize,
+    rounds: usize,
+    lines: usize,
+    wrap: Rc<Wrap>,
     checks: Checks<A>,
 }
 
@@ -70,7 +75,17 @@ impl<A: Application> SimulatedGroup<A> {
         let checks =
             Checks { invariants: Vec::new(), at_rest: Vec::new(), tune: Box::new(|builder| builder) };
         let start = Box::new(start);
-        Self { graph, start, codec: Arc::new(codec), faults: Faults::all(), steps: 400, checks }
+        Self {
+            graph,
+            start,
+            codec: Arc::new(codec),
+            faults: Faults::all(),
+            steps: 400,
+            rounds: 1,
+            lines: LINES,
+            wrap: plain(),
+            checks,
+        }
     }
 
     /// What holds in every consistent cut, states and messages in flight together. Checked on each committed snapshot.
@@ -105,10 +120,56 @@ impl<A: Application> SimulatedGroup<A> {
         self
     }
 
-    /// How long a storm is. By default 400 steps, of which some 100 bring work.
+    /// How long each storm is. By default 400 steps, of which some 100 bring work.
     #[must_use]
     pub fn steps(mut self, steps: usize) -> Self {
         self.steps = steps;
+        self
+    }
+
+    /// How many times a storm and the calm after it follow on each other, in one store. At the end of each calm all processes
+    /// crash, so that the next storm begins with a restart from the snapshot of the one before. By default once.
+    #[must_use]
+    pub fn rounds(mut self, rounds: usize) -> Self {
+        self.rounds = rounds.max(1);
+        self
+    }
+
+    /// How many lines of its trace a failure shows. By default 40.
+    #[must_use]
+    pub fn trace_lines(mut self, lines: usize) -> Self {
+        self.lines = lines;
+        self
+    }
+
+    /// Puts something around the store, as the application does in production: what encrypts, compresses, or tries again.
+    /// Called for each process with its node, and with `None` for the simulation's own eye on the store, which sees no
+    /// faults. The faults are within: the wrapper is what a node talks to.
+    ///
+    /// Where it waits for anything but the store that it is given, the run panics or stands still.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use snapshot_core::{Graph, NodeId, SnapshotStore};
+    /// # use snapshot_transport_mem::simulation::{Application, Outgoing, SimulatedGroup};
+    /// # struct Idle;
+    /// # impl Application for Idle {
+    /// #     type State = ();
+    /// #     type Message = ();
+    /// #     fn start(&mut self, _: NodeId) {}
+    /// #     fn handle(&mut self, _: &mut (), _: NodeId, _: (), _: &mut Outgoing<'_, ()>) {}
+    /// # }
+    /// # fn encrypted(store: Arc<dyn SnapshotStore>) -> Arc<dyn SnapshotStore> { store }
+    /// SimulatedGroup::new(Graph::mesh([NodeId(1), NodeId(2)]), || Idle)
+    ///     .wrap_store(|_node, store| encrypted(store))
+    ///     .check(0..5);
+    /// ```
+    #[must_use]
+    pub fn wrap_store(
+        mut self,
+        wrap: impl Fn(Option<NodeId>, Arc<dyn SnapshotStore>) -> Arc<dyn SnapshotStore> + 'static,
+    ) -> Self {
+        self.wrap = Rc::new(wrap);
         self
     }
 
@@ -138,9 +199,9 @@ impl<A: Application> SimulatedGroup<A> {
             None => Box::new(seeds.into_iter()),
         };
         for seed in seeds {
-            let (result, trace) = self.trace(seed, if replayed.is_some() { usize::MAX } else { LINES });
+            let (result, trace) = self.trace(seed, if replayed.is_some() { usize::MAX } else { self.lines });
             match result {
-                Ok(run) => summary.add(&run),
+                Ok(run) => summary += &run,
                 Err(failure) => panic!("{failure}"),
             }
             if replayed.is_some() {
@@ -155,14 +216,14 @@ impl<A: Application> SimulatedGroup<A> {
     ///
     /// # Errors
     ///
-    /// If something did not hold. The failure shows the last 40 lines of its trace; all of them where `SEED` is set.
+    /// If something did not hold. The failure shows the last [lines](Self::trace_lines) of its trace; all of them where `SEED` is set.
     ///
     /// # Panics
     ///
     /// If the graph is no topology.
     #[track_caller]
     pub fn run(&self, seed: u64) -> Result<Summary, Failure> {
-        self.trace(seed, if env::var_os("SEED").is_some() { usize::MAX } else { LINES }).0
+        self.trace(seed, if env::var_os("SEED").is_some() { usize::MAX } else { self.lines }).0
     }
 
     #[track_caller]
@@ -170,10 +231,12 @@ impl<A: Application> SimulatedGroup<A> {
         let plan = Plan::draw(&self.faults, &mut Random::of(seed, 0));
         let network = MemNetwork::builder(&self.graph).seed(seed).capacity(plan.capacity());
         let codec = SharedCodec(Arc::clone(&self.codec));
-        let group = Group::new(network, &self.graph, (self.start)(), codec, seed, keep);
+        let group =
+            Group::new(network, &self.graph, (self.start)(), codec, Rc::clone(&self.wrap), seed, keep);
         let trace = group.trace.clone();
         // What a panic leaves behind is dropped, but for the trace.
-        let run = AssertUnwindSafe(|| Run::new(group, &self.checks, plan, seed).finish(self.steps));
+        let run =
+            AssertUnwindSafe(|| Run::new(group, &self.checks, plan, seed).finish(self.rounds, self.steps));
         let result = catch_unwind(run).unwrap_or_else(|panic| Err(format!("it panicked: {}", text(&*panic))));
         let failed = |what| Failure { seed, at: trace.now(), what, trace: trace.last() };
         (result.map_err(failed), trace.last())
@@ -186,6 +249,7 @@ impl<A: Application> fmt::Debug for SimulatedGroup<A> {
             .field("graph", &self.graph)
             .field("faults", &self.faults)
             .field("steps", &self.steps)
+            .field("rounds", &self.rounds)
             .finish_non_exhaustive()
     }
 }

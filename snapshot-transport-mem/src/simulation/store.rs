@@ -1,7 +1,7 @@
 //! A store that takes virtual time, fails as a seed decides, and does some writes later than it says.
 
 use std::collections::BTreeMap;
-use std::future::Future;
+use std::future::{Future, pending};
 use std::io;
 use std::mem;
 use std::pin::pin;
@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use snapshot_core::{Clock, Content, Created, Generation, Key, NodeId, Sink, SnapshotStore, StoreError};
 use snapshot_store::MemoryStore;
 
+use super::group::Death;
 use super::trace::Trace;
 use super::{FaultKind, Random};
 
@@ -39,21 +40,38 @@ pub(super) struct Weather {
     pub(super) lost_answers: u64,
     pub(super) stale_listings: u64,
     pub(super) late_writes: u64,
+    pub(super) torn_writes: u64,
+    pub(super) crashes: u64,
     pub(super) full_until: Duration,
     pub(super) faults: BTreeMap<FaultKind, u64>,
     /// When each part became visible; only the newest are looked at.
     created: BTreeMap<Key, Duration>,
     /// Writes that nobody waits for any more, and when they are done.
     late: BTreeMap<(Duration, Key), Vec<u8>>,
+    /// Processes that die at an operation, and how.
+    doomed: BTreeMap<u64, Death>,
     journal_grew: bool,
 }
 
 /// What shall become of one operation.
 struct Fate {
     before: Duration,
-    error: Option<io::ErrorKind>,
-    lost: bool,
+    end: End,
     after: Duration,
+}
+
+/// How an operation ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Well,
+    /// It is not done.
+    Error(io::ErrorKind),
+    /// It is done, and the answer is lost.
+    NoAnswer,
+    /// The process dies before it is done.
+    DeathBefore,
+    /// The process dies after it is done, before the answer.
+    DeathAfter,
 }
 
 impl Storage {
@@ -66,19 +84,27 @@ impl Storage {
             lost_answers: 0,
             stale_listings: 0,
             late_writes: 0,
+            torn_writes: 0,
+            crashes: 0,
             full_until: Duration::ZERO,
             faults: BTreeMap::new(),
             created: BTreeMap::new(),
             late: BTreeMap::new(),
+            doomed: BTreeMap::new(),
             journal_grew: false,
         };
         let shared = Shared { clock, trace, weather: Mutex::new(weather) };
         Self { memory: MemoryStore::new(), shared: Arc::new(shared) }
     }
 
-    /// The store as a process of this node has it.
-    pub(super) fn of(&self, node: NodeId) -> impl SnapshotStore {
-        NodeStore { node, storage: self.clone() }
+    /// The store as this process of this node has it.
+    pub(super) fn of(&self, node: NodeId, process: u64) -> impl SnapshotStore + use<> {
+        NodeStore { node, process, storage: self.clone() }
+    }
+
+    /// How this process has just died at an operation, if it has.
+    pub(super) fn take_doom(&self, process: u64) -> Option<Death> {
+        self.weather().doomed.remove(&process)
     }
 
     pub(super) fn weather(&self) -> MutexGuard<'_, Weather> {
@@ -90,7 +116,8 @@ impl Storage {
         let mut weather = self.weather();
         weather.slowness = Duration::ZERO;
         (weather.errors, weather.lost_answers, weather.stale_listings) = (0, 0, 0);
-        (weather.late_writes, weather.full_until) = (0, Duration::ZERO);
+        (weather.late_writes, weather.torn_writes, weather.crashes) = (0, 0, 0);
+        weather.full_until = Duration::ZERO;
     }
 
     /// Does the late writes that are due by now.
@@ -132,7 +159,7 @@ impl Weather {
     }
 
     fn fate(&mut self, now: Duration, writes: bool) -> Fate {
-        let mut fate = Fate { before: Duration::ZERO, error: None, lost: false, after: Duration::ZERO };
+        let mut fate = Fate { before: Duration::ZERO, end: End::Well, after: Duration::ZERO };
         if !self.slowness.is_zero() {
             self.count(FaultKind::SlowStore);
             fate.before = self.random.time(..=self.slowness);
@@ -140,19 +167,37 @@ impl Weather {
         }
         if self.random.chance(self.errors) {
             self.count(FaultKind::StoreError);
-            fate.error = Some(io::ErrorKind::TimedOut);
+            fate.end = End::Error(io::ErrorKind::TimedOut);
         } else if self.random.chance(self.lost_answers) {
             self.count(FaultKind::LostAnswer);
-            fate.lost = true;
+            fate.end = End::NoAnswer;
+        } else if self.random.chance(self.crashes) {
+            self.count(FaultKind::StoreCrash);
+            fate.end = if self.random.chance(50) { End::DeathBefore } else { End::DeathAfter };
         } else if writes && now < self.full_until {
-            fate.error = Some(io::ErrorKind::StorageFull);
+            fate.end = End::Error(io::ErrorKind::StorageFull);
         }
         fate
+    }
+
+    fn doom(&mut self, process: u64) {
+        let death = if self.random.chance(50) { Death::Killed } else { Death::Crashed };
+        self.doomed.insert(process, death);
+    }
+
+    /// After how many bytes the medium fails, if it does in this write.
+    fn tear(&mut self) -> Option<usize> {
+        let percent = self.torn_writes;
+        self.random.chance(percent).then(|| {
+            self.count(FaultKind::TornWrite);
+            self.random.below(200) as usize
+        })
     }
 }
 
 struct NodeStore {
     node: NodeId,
+    process: u64,
     storage: Storage,
 }
 
@@ -162,23 +207,34 @@ impl NodeStore {
         let shared = &self.storage.shared;
         let fate = self.storage.weather().fate(shared.clock.now(), writes);
         self.wait(fate.before).await;
-        match fate.error {
-            Some(kind) => {
+        match fate.end {
+            End::Error(kind) => {
                 shared.trace.line(format_args!("store: {} cannot {what}: {kind}", self.node));
                 Err(StoreError::new(format!("cannot {what}"), kind.into()))
             }
-            None => Ok(fate),
+            End::DeathBefore => self.die(&format!("before it can {what}")).await,
+            End::Well | End::NoAnswer | End::DeathAfter => Ok(fate),
         }
     }
 
     /// Waits until the answer is there, or is known to be lost.
     async fn end<T>(&self, what: &str, fate: Fate, answer: T) -> Result<T, StoreError> {
         self.wait(fate.after).await;
-        if fate.lost {
-            self.storage.shared.trace.line(format_args!("store: {} gets no answer to {what}", self.node));
-            return Err(StoreError::new(format!("no answer to {what}"), io::ErrorKind::TimedOut.into()));
+        match fate.end {
+            End::NoAnswer => {
+                self.storage.shared.trace.line(format_args!("store: {} gets no answer to {what}", self.node));
+                Err(StoreError::new(format!("no answer to {what}"), io::ErrorKind::TimedOut.into()))
+            }
+            End::DeathAfter => self.die(&format!("before the answer to {what}")).await,
+            End::Well | End::Error(_) | End::DeathBefore => Ok(answer),
         }
-        Ok(answer)
+    }
+
+    /// The process dies here: whoever polls it finds its doom, and does not poll it again.
+    async fn die<T>(&self, when: &str) -> T {
+        self.storage.weather().doom(self.process);
+        self.storage.shared.trace.line(format_args!("store: {} dies {when}", self.node));
+        pending().await
     }
 
     async fn wait(&self, time: Duration) {
@@ -193,8 +249,12 @@ impl NodeStore {
 impl SnapshotStore for NodeStore {
     async fn create(&self, key: Key, content: Content) -> Result<Created, StoreError> {
         let what = format!("create {key}");
-        let mut bytes = Vec::new();
-        content.write_to(&mut bytes).map_err(|error| StoreError::new(format!("cannot {what}"), error))?;
+        let mut medium = Medium { bytes: Vec::new(), fails_after: self.storage.weather().tear() };
+        if let Err(error) = content.write_to(&mut medium) {
+            self.storage.shared.trace.line(format_args!("store: {} cannot {what}: {error}", self.node));
+            return Err(StoreError::new(format!("cannot {what}"), error));
+        }
+        let bytes = medium.bytes;
         let mut under_way = UnderWay { storage: &self.storage, key, bytes };
         let full = |error: &StoreError| {
             if error.is_full() {
@@ -226,6 +286,28 @@ impl SnapshotStore for NodeStore {
         let fate = self.begin(&what, true).await?;
         self.storage.memory.delete(key).await?;
         self.end(&what, fate, ()).await
+    }
+}
+
+/// Where an object is written to before it becomes visible.
+struct Medium {
+    bytes: Vec<u8>,
+    fails_after: Option<usize>,
+}
+
+impl io::Write for Medium {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let room = self.fails_after.map_or(usize::MAX, |limit| limit.saturating_sub(self.bytes.len()));
+        if room == 0 {
+            return Err(io::Error::other("the medium failed half-way"));
+        }
+        let taken = bytes.len().min(room);
+        self.bytes.extend_from_slice(&bytes[..taken]);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -270,9 +352,15 @@ impl Drop for UnderWay<'_> {
 }
 
 /// The output of a future that never waits: what is asked of a store in memory.
+///
+/// # Panics
+///
+/// If it waits: the test has put something around the store that does.
 pub(super) fn at_once<F: Future>(future: F) -> F::Output {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
-        Poll::Pending => unreachable!("a store in memory never waits"),
+        Poll::Pending => {
+            panic!("what stands between a simulation and its store must not wait for anything else")
+        }
     }
 }

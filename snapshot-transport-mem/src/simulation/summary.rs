@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::AddAssign;
 use std::time::Duration;
 
 use super::FaultKind;
@@ -47,8 +48,9 @@ pub struct Summary {
     pub trace_hash: u64,
 }
 
-impl Summary {
-    pub(super) fn add(&mut self, other: &Self) {
+impl AddAssign<&Self> for Summary {
+    /// What happened in these runs too.
+    fn add_assign(&mut self, other: &Self) {
         let Self { runs, replayed, messages, commits, aborts, rollbacks, time, faults, trace_hash } = other;
         self.replayed |= replayed;
         self.runs += runs;

@@ -8,7 +8,7 @@ use snapshot_core::{Graph, MessageCodec, NodeId, Postcard};
 use snapshot_store::MemoryStore;
 
 use super::codec::SharedCodec;
-use super::group::{Death, Group, Wrong};
+use super::group::{Death, Group, Wrong, plain};
 use super::process::Life;
 use super::{Application, Cut, Outgoing};
 use crate::MemNetwork;
@@ -97,7 +97,7 @@ impl<A: Application> TestGroup<A> {
     #[track_caller]
     pub fn with_codec(graph: Graph, app: A, codec: impl MessageCodec<A::Message>) -> Self {
         let codec = SharedCodec(Arc::new(codec) as Arc<dyn MessageCodec<A::Message>>);
-        let group = Group::new(MemNetwork::builder(&graph), &graph, app, codec, 0, LINES);
+        let group = Group::new(MemNetwork::builder(&graph), &graph, app, codec, plain(), 0, LINES);
         let mut group = Self { group, before: 0, last: None };
         group.start_all();
         group
@@ -187,8 +187,8 @@ impl<A: Application> TestGroup<A> {
     pub fn begin_snapshot(&mut self, by: NodeId) {
         self.before = self.group.counts.commits;
         self.group.counts.last_abort = None;
-        match self.group.processes.get_mut(&by).map(|process| (&mut process.life, &process.woken)) {
-            Some((Life::Running { node, .. }, _)) => node.snapshot(),
+        match self.group.processes.get_mut(&by).map(|process| &mut process.life) {
+            Some(Life::Running { node, .. }) => node.snapshot(),
             _ => panic!("{by} does not run: `start` it"),
         }
         self.group.processes[&by].wake();

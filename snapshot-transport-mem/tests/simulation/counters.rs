@@ -77,7 +77,7 @@ fn messages_take_effect_once_and_in_order_whatever_happens() {
             .at_rest("all have arrived", |_, cut| each_message_is_somewhere(cut))
             .check(0..60);
         assert!(
-            summary.replayed || summary.messages > 1000 && summary.commits > 200,
+            summary.replayed || summary.messages > 1000 && summary.commits > 150,
             "too little to say anything: {summary}"
         );
     }

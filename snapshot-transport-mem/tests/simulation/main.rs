@@ -4,4 +4,5 @@ mod bank;
 mod bites;
 mod by_hand;
 mod counters;
+mod faults;
 mod seeds;

@@ -1,12 +1,15 @@
 //! Three nodes that give each other coins, over sockets in a folder.
 
+#[cfg(test)]
+mod conformance;
+
 use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use snapshot_core::{
-    Archive, Event, Graph, NodeId, Postcard, PostcardState, SendError, SnapshotHandle, SnapshotId,
+    Archive, Event, GlobalSnapshot, Graph, NodeId, Postcard, PostcardState, SendError, SnapshotHandle,
     SnapshotNode,
 };
 use snapshot_store::MemoryStore;
@@ -36,6 +39,8 @@ impl PostcardState for Purse {}
 /// What the nodes send each other: so many coins.
 type Gift = u64;
 
+type Cut = GlobalSnapshot<Purse, Gift>;
+
 /// A process of the group; here a task.
 struct Process {
     handle: SnapshotHandle,
@@ -49,16 +54,17 @@ pub(crate) async fn run() -> Result<()> {
     let start = |id| start(folder.path(), id, store.clone(), stopped.clone());
     let (one, two, three) = (start(MEMBERS[0]).await?, start(MEMBERS[1]).await?, start(MEMBERS[2]).await?);
 
-    let first = snapshot(&one.handle).await;
-    check(&store, first).await?;
+    let first = snapshot(&one.handle, &store, 100).await?;
+    check(&first);
 
-    // As if it had been killed: its connections close without a goodbye, and the others notice.
+    println!("n2 is killed: its connections close without a goodbye");
     two.task.abort();
     let _ = two.task.await;
+    println!("n2 is started again");
     let two = start(MEMBERS[1]).await?;
-    let second = snapshot(&one.handle).await;
-    assert!(second.generation > first.generation, "the group has not gone back to the first snapshot");
-    check(&store, second).await?;
+    let second = snapshot(&one.handle, &store, 200).await?;
+    assert!(second.id().generation > first.id().generation, "the group has not gone back");
+    check(&second);
 
     stop.send(())?;
     for process in [one, two, three] {
@@ -95,6 +101,7 @@ async fn live(
                 give(&mut node, &mut purse, other)?;
             }
         }
+        let gifts_before = purse.gifts_taken;
         tokio::select! {
             event = node.next(&mut purse) => match event? {
                 Event::Message { from, message: coins } => {
@@ -105,8 +112,9 @@ async fn live(
                     let to = if purse.gifts_taken.is_multiple_of(2) { from.id() } else { other.unwrap_or(from.id()) };
                     give(&mut node, &mut purse, to)?;
                 }
-                Event::RolledBack { generation, turn, .. } => {
-                    println!("{me}: {generation} begins, at {turn}");
+                Event::RolledBack { snapshot: Some(snapshot), .. } => {
+                    let gifts = purse.gifts_taken;
+                    println!("{me} had taken {gifts_before} gifts, and goes on from {snapshot}, after {gifts}");
                 }
                 Event::PeerLost { peer, why } => println!("{me}: {peer} is lost: {why}"),
                 _ => {}
@@ -127,11 +135,17 @@ fn give(
     node.send(to, coins)
 }
 
-/// Asks until one is committed: while a node is down, none can be.
-async fn snapshot(handle: &SnapshotHandle) -> SnapshotId {
+/// Asks until one is committed in which each node has taken so many gifts. While a node is down, none can be.
+async fn snapshot(handle: &SnapshotHandle, store: &MemoryStore, gifts: u64) -> Result<Cut> {
     loop {
         match handle.snapshot().await {
-            Ok(report) => return report.snapshot,
+            Ok(report) => {
+                let archive = Archive::<Purse, Gift>::open(store.clone(), Postcard).await?;
+                let cut = archive.read(report.snapshot).await?;
+                if cut.states().all(|(_, purse)| purse.gifts_taken >= gifts) {
+                    return Ok(cut);
+                }
+            }
             Err(error) => println!("no snapshot yet: {error}"),
         }
         sleep(Duration::from_millis(10)).await;
@@ -139,18 +153,16 @@ async fn snapshot(handle: &SnapshotHandle) -> SnapshotId {
 }
 
 /// Prints a snapshot, and counts its coins.
-async fn check(store: &MemoryStore, id: SnapshotId) -> Result<()> {
-    let archive = Archive::<Purse, Gift>::open(store.clone(), Postcard).await?;
-    let cut = archive.read(id).await?;
-    println!("snapshot {id}");
+fn check(cut: &Cut) {
+    println!("snapshot {}", cut.id());
     for (node, purse) in cut.states() {
         println!("  {node} has {} coins, after {} gifts", purse.coins, purse.gifts_taken);
     }
-    for ((from, to), coins) in cut.in_flight() {
-        println!("  {coins} coins are on their way from {from} to {to}");
+    for ((from, to), gifts) in cut.channels().filter(|(_, gifts)| !gifts.is_empty()) {
+        println!("  on their way from {from} to {to}: gifts of {gifts:?}");
     }
     let held: u64 = cut.states().map(|(_, purse)| purse.coins).sum();
     let in_flight: u64 = cut.in_flight().map(|(_, coins)| coins).sum();
+    println!("  {held} coins in purses and {in_flight} on their way: {}", held + in_flight);
     assert_eq!(held + in_flight, TOTAL, "a coin is missing, or there twice");
-    Ok(())
 }

@@ -40,13 +40,13 @@ pub(crate) struct UnixTransport<M>(LinkTransport<M>);
 impl<M: Serialize + DeserializeOwned + Send + 'static> UnixTransport<M> {
     /// Listens in `folder`, where each node of the group has a socket. To be called within a Tokio runtime.
     pub(crate) fn bind(folder: impl Into<PathBuf>, topology: Topology) -> io::Result<Self> {
-        let (transport, links) = LinkTransport::new(topology.clone());
-        let station = Arc::new(Station { folder: folder.into(), topology, links });
-        let me = station.topology.me();
+        let (transport, links) = LinkTransport::new(topology);
+        let me = transport.topology().me();
+        let station = Arc::new(Station { folder: folder.into(), links });
         let _ = std::fs::remove_file(station.socket(me)); // of a process that was killed
         let listener = UnixListener::bind(station.socket(me))?;
         // Of two neighbours one alone calls. If both did, each could take another connection for the newest.
-        for peer in station.topology.peers().map(NodeId::from).filter(|peer| *peer < me) {
+        for peer in transport.topology().peers().map(NodeId::from).filter(|peer| *peer < me) {
             tokio::spawn(Arc::clone(&station).keep_connected(peer));
         }
         tokio::spawn(station.take_connections(listener));
@@ -74,7 +74,6 @@ impl<M: Serialize + DeserializeOwned + Send + 'static> Transport for UnixTranspo
 /// What the tasks of one node share.
 struct Station<M> {
     folder: PathBuf,
-    topology: Topology,
     links: Links<M>,
 }
 
@@ -113,14 +112,15 @@ impl<M: Serialize + DeserializeOwned + Send + 'static> Station<M> {
 
     /// Whoever calls gives its name first, so that the other one knows the connection before frames are sent on it.
     async fn greet(&self, stream: UnixStream, called: Option<NodeId>) -> io::Result<(NodeId, Connection)> {
+        let topology = self.links.topology();
         let mut connection = LengthDelimitedCodec::builder().max_frame_length(LARGEST).new_framed(stream);
-        let name = encode(&(self.topology.group().to_owned(), self.topology.me()))?;
+        let name = encode(&(topology.group().to_owned(), topology.me()))?;
         if called.is_some() {
             connection.send(name.clone()).await?;
         }
         let packet = connection.next().await.ok_or(ErrorKind::UnexpectedEof)??;
         let (group, peer): (String, NodeId) = decode(packet)?;
-        if group != self.topology.group() || called.is_some_and(|id| id != peer) {
+        if group != topology.group() || called.is_some_and(|id| id != peer) {
             return Err(io::Error::other("it is somebody else"));
         }
         if called.is_none() {

@@ -1,5 +1,4 @@
-//! The server of `before.rs` with snapshots: whoever is killed, what a client was told with `OK` has happened once, and what
-//! it was told with `ERR` may have happened or not. `OK` waits for a snapshot, which takes all nodes.
+//! `before.rs` with snapshots. `OK` waits for one, of all nodes, and holds whoever is killed; `ERR`: it happened or not.
 //!
 //! Each key has an owner among the nodes. Whichever node a client asks, the owner carries the command out, tells all others
 //! the new value, and answers.
@@ -9,6 +8,9 @@
 //! cargo run --bin existing_app_after -- --snapshots kv --peers $PEERS --id 1 --clients 127.0.0.1:5001     # and so on
 //! nc 127.0.0.1 5001                                                  # SET key value, GET key, INCR key, PEEK key
 //! ```
+
+#[cfg(test)]
+mod conformance;
 
 use std::collections::BTreeMap;
 use std::error::Error;

@@ -37,11 +37,11 @@ impl Registry {
 
 /// Starts the network of one node. Its tasks end when the transport is closed or dropped.
 pub(crate) async fn start(topology: Topology, registry: Registry) -> io::Result<LinkTransport<Order>> {
-    let (transport, links) = LinkTransport::new(topology.clone());
-    let me = topology.me();
+    let (transport, links) = LinkTransport::new(topology);
+    let me = links.topology().me();
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     registry.enter(me, listener.local_addr()?);
-    for peer in topology.peers().map(NodeId::from).filter(|peer| *peer < me) {
+    for peer in links.topology().peers().map(NodeId::from).filter(|peer| *peer < me) {
         tokio::spawn(keep_connected(me, peer, registry.clone(), links.clone()));
     }
     tokio::spawn(take_connections(me, listener, links));

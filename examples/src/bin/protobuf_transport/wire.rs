@@ -9,7 +9,9 @@
 //!   other fields stay as they are by default.
 //!
 //! Both are bytes that the application passes on and never looks into, so it does not learn the snapshot protocol, and
-//! nothing here changes when that gains a new kind of frame. Whoever knows nothing of the fields skips them, as protobuf does.
+//! nothing here changes when that gains a new kind of frame. Whoever knows nothing of the fields skips them, as protobuf does:
+//! a service beside the group, a tool that reads the log. A member of the group cannot be without them, for what has no stamp
+//! has no place in its channel: a connection that brings such an order is given up, and the loss says why.
 //!
 //! The heart is [`to_wire`] and [`from_wire`]; the rest of this file gives protobuf's own framing a size limit.
 

@@ -1,7 +1,7 @@
 //! A counter: how often each of its words occurs.
 
 use std::borrow::Borrow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use crate::message::{Message, Nonsense};
 /// The state of a counter. A clone shares all words with the original, however many there are, so a capture is cheap.
 #[derive(Clone, PartialEq, Serialize, Deserialize, Debug, Default)]
 pub(crate) struct Counter {
+    #[serde(deserialize_with = "counts")]
     counts: imbl::HashMap<Word, u64>,
     /// What has come so far of a long word, by reader. Bounded by the longest word of the input.
     pieces: BTreeMap<NodeId, Vec<Word>>,
@@ -71,6 +72,11 @@ impl Counter {
             }
         }
     }
+}
+
+/// By way of a map that grows with what is there: `imbl`'s own makes room for as many words as the bytes say there are.
+fn counts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<imbl::HashMap<Word, u64>, D::Error> {
+    HashMap::<Word, u64>::deserialize(deserializer).map(imbl::HashMap::from_iter)
 }
 
 /// The bytes of a word, shared by all captures that hold it.

@@ -28,7 +28,11 @@ pub(super) fn no_effect<F: StateFixture>(lab: &Lab<F>) -> Result<(), Breach> {
         }
         lab.go_on_alike(&mut one, &mut twin(), "the state after three captures that were encoded")?;
         drop(kept);
-        lab.go_on_alike(&mut one, &mut lab.grown(number, age + CHANGES + 1), "the state after captures were dropped")?;
+        lab.go_on_alike(
+            &mut one,
+            &mut lab.grown(number, age + CHANGES + 1),
+            "the state after captures were dropped",
+        )?;
 
         // As with snapshots every now and then.
         let (mut one, mut other) = (twin(), twin());
@@ -106,13 +110,25 @@ fn is_not_shared_with_what_it_was_installed_in<F: StateFixture>(
     let (first, second) = (lab.capture(&mut one), lab.capture(&mut one));
     lab.install(&mut other, first, &twin);
     (0..CHANGES).for_each(|_| lab.change(&mut other));
-    lab.go_on_alike(&mut one, &mut twin, "the state, after one that its capture was installed in had changed")?;
+    lab.go_on_alike(
+        &mut one,
+        &mut twin,
+        "the state, after one that its capture was installed in had changed",
+    )?;
     let mut twin = lab.grown(number, age);
     lab.install(&mut other, second, &twin);
-    lab.go_on_alike(&mut other, &mut twin, "a second capture, after one that the first was installed in had changed")
+    lab.go_on_alike(
+        &mut other,
+        &mut twin,
+        "a second capture, after one that the first was installed in had changed",
+    )
 }
 
-fn is_encoded_while_the_state_changes<F: StateFixture>(lab: &Lab<F>, number: u64, age: u64) -> Result<(), Breach> {
+fn is_encoded_while_the_state_changes<F: StateFixture>(
+    lab: &Lab<F>,
+    number: u64,
+    age: u64,
+) -> Result<(), Breach> {
     let (mut one, mut twin) = (lab.grown(number, age), lab.grown(number, age));
     let captured: Captured<F> = lab.capture(&mut one);
     lab.trial.step("`encode` on another thread while the state changes");

@@ -26,7 +26,11 @@ pub(super) fn refuses<F: StateFixture>(lab: &Lab<F>) -> Result<(), Breach> {
     Ok(())
 }
 
-fn unknown_versions<F: StateFixture>(lab: &Lab<F>, known: &BTreeSet<u32>, bytes: &[u8]) -> Result<(), Breach> {
+fn unknown_versions<F: StateFixture>(
+    lab: &Lab<F>,
+    known: &BTreeSet<u32>,
+    bytes: &[u8],
+) -> Result<(), Breach> {
     let ours = F::State::VERSION;
     let versions = [
         ours.wrapping_add(1),
@@ -41,7 +45,8 @@ fn unknown_versions<F: StateFixture>(lab: &Lab<F>, known: &BTreeSet<u32>, bytes:
     for version in versions.into_iter().filter(|version| !known.contains(version)) {
         for bytes in [bytes, &[]] {
             lab.trial.step(format!("`decode` of version {version}"));
-            let decoded = caught(|| F::State::decode(version, &mut PieceReader::new(bytes, Pieces::All)).map(drop));
+            let decoded =
+                caught(|| F::State::decode(version, &mut PieceReader::new(bytes, Pieces::All)).map(drop));
             match decoded {
                 Ok(Err(_)) => {}
                 Ok(Ok(())) => {

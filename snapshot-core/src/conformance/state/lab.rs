@@ -114,7 +114,8 @@ impl<F: StateFixture> Lab<F> {
     pub(super) fn encode_in(&self, captured: &Captured<F>, pieces: Pieces) -> Result<Vec<u8>, Breach> {
         self.trial.step("`encode`");
         let mut out = PieceWriter::new(pieces);
-        F::State::encode(captured, &mut out).map_err(|error| self.broken(format!("`encode` failed: {error}")))?;
+        F::State::encode(captured, &mut out)
+            .map_err(|error| self.broken(format!("`encode` failed: {error}")))?;
         Ok(out.bytes)
     }
 
@@ -123,7 +124,12 @@ impl<F: StateFixture> Lab<F> {
     }
 
     /// Decodes what must be understood, to the last byte.
-    pub(super) fn decode_in(&self, version: u32, bytes: &[u8], pieces: Pieces) -> Result<Captured<F>, Breach> {
+    pub(super) fn decode_in(
+        &self,
+        version: u32,
+        bytes: &[u8],
+        pieces: Pieces,
+    ) -> Result<Captured<F>, Breach> {
         self.trial.step(format!("`decode` of {} bytes of version {version}", bytes.len()));
         let mut input = PieceReader::new(bytes, pieces);
         let decoded = F::State::decode(version, &mut input);

@@ -16,6 +16,8 @@ pub(super) fn the_same<F: StateFixture>(lab: &Lab<F>) -> Result<(), Breach> {
         }
         comes_back_on_another_thread(lab, number, age)?;
         comes_back_again_and_again(lab, number, age)?;
+        comes_back_from_each_of_several_captures(lab, number, age)?;
+        comes_back_beside_others(lab, number, age)?;
         is_encoded_as_often_as_one_likes(lab, number, age)?;
         tells_of_a_writer_that_fails(lab, number, age)?;
     }
@@ -42,15 +44,12 @@ fn comes_back_on_another_thread<F: StateFixture>(lab: &Lab<F>, number: u64, age:
     });
     let told = |what: &str, error: String| lab.broken(format!("`{what}` on another thread failed: {error}"));
     let encoded = encoding.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-    let bytes = encoded
-        .map_err(|panic| told("encode", panic))?
-        .map_err(|error| told("encode", error.to_string()))?;
-    let decoding =
-        thread::spawn(move || caught(|| F::State::decode(F::State::VERSION, &mut &bytes[..])));
+    let bytes =
+        encoded.map_err(|panic| told("encode", panic))?.map_err(|error| told("encode", error.to_string()))?;
+    let decoding = thread::spawn(move || caught(|| F::State::decode(F::State::VERSION, &mut &bytes[..])));
     let decoded = decoding.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-    let captured = decoded
-        .map_err(|panic| told("decode", panic))?
-        .map_err(|error| told("decode", error.to_string()))?;
+    let captured =
+        decoded.map_err(|panic| told("decode", panic))?.map_err(|error| told("decode", error.to_string()))?;
     lab.install(&mut one, captured, &twin);
     lab.go_on_alike(&mut one, &mut twin, "what was encoded and decoded on other threads")
 }
@@ -68,8 +67,69 @@ fn comes_back_again_and_again<F: StateFixture>(lab: &Lab<F>, number: u64, age: u
     lab.go_on_alike(&mut one, &mut lab.grown(number, age + 4), "a state that was restored four times")
 }
 
+/// Each one has all of the state, and not only what has changed since the one before.
+fn comes_back_from_each_of_several_captures<F: StateFixture>(
+    lab: &Lab<F>,
+    number: u64,
+    age: u64,
+) -> Result<(), Breach> {
+    let mut one = lab.grown(number, age);
+    for taken in 0..6 {
+        let captured = lab.capture(&mut one);
+        let (mut new, mut twin) = (lab.grown(F::STATES - 1, 0), lab.grown(number, age + taken / 2));
+        lab.install(&mut new, lab.decode(&lab.encode(&captured)?)?, &twin);
+        lab.go_on_alike(&mut new, &mut twin, "what was captured after other captures")?;
+        if taken % 2 == 1 {
+            lab.change(&mut one);
+        }
+    }
+    Ok(())
+}
+
+/// Snapshots may overlap: then several captures are encoded at the same time, and one may be decoded meanwhile.
+fn comes_back_beside_others<F: StateFixture>(lab: &Lab<F>, number: u64, age: u64) -> Result<(), Breach> {
+    const EACH: usize = 8;
+    let ages = [age, age + 1, age + 2, age + 3];
+    let captures = ages.map(|age| lab.capture(&mut lab.grown(number, age)));
+    lab.trial.step("`encode` and `decode` of several captures at the same time");
+    let threads = captures.map(|captured| {
+        thread::spawn(move || {
+            caught(|| {
+                let there_and_back = || -> std::io::Result<Captured<F>> {
+                    let mut bytes = Vec::new();
+                    F::State::encode(&captured, &mut bytes)?;
+                    F::State::decode(F::State::VERSION, &mut &bytes[..])
+                };
+                (0..EACH).map(|_| there_and_back()).collect::<std::io::Result<Vec<_>>>()
+            })
+        })
+    });
+    for (thread, age) in threads.into_iter().zip(ages) {
+        let told = |error: String| lab.broken(format!("several captures at the same time: {error}"));
+        let back = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let back = back.map_err(told)?.map_err(|error| told(error.to_string()))?;
+        let mut twin = lab.grown(number, age);
+        let expected = lab.look(&mut twin);
+        for captured in back {
+            let mut new = lab.grown(number, 0);
+            lab.install(&mut new, captured, &twin);
+            let seen = lab.look(&mut new);
+            if seen != expected {
+                return Err(lab.broken(format!(
+                    "what was encoded and decoded beside others looks like {seen:?}, and should like {expected:?}"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Nothing is used up, and what was decoded is as good as what was captured.
-fn is_encoded_as_often_as_one_likes<F: StateFixture>(lab: &Lab<F>, number: u64, age: u64) -> Result<(), Breach> {
+fn is_encoded_as_often_as_one_likes<F: StateFixture>(
+    lab: &Lab<F>,
+    number: u64,
+    age: u64,
+) -> Result<(), Breach> {
     let mut one = lab.grown(number, age);
     let captured = lab.capture(&mut one);
     let first = lab.encode(&captured)?;
@@ -95,7 +155,9 @@ fn tells_of_a_writer_that_fails<F: StateFixture>(lab: &Lab<F>, number: u64, age:
     lab.trial.step("`encode` to a writer that fails");
     for room in places(size) {
         if F::State::encode(&captured, &mut PieceWriter::with_room(room)).is_ok() {
-            return Err(lab.broken(format!("`encode` of {size} bytes returned Ok, where its writer failed after {room}")));
+            return Err(lab.broken(format!(
+                "`encode` of {size} bytes returned Ok, where its writer failed after {room}"
+            )));
         }
     }
     Ok(())

@@ -222,17 +222,19 @@ impl Handle<'_> {
         let which = generation.map_or("all".to_owned(), |generation| generation.to_string());
         self.bench.trial.step(format!("`list_parts` of {which} by {}", self.name));
         let listed = self.bench.block_on(self.store.list_parts(generation));
-        let listed =
-            listed.map_err(|error| self.failed("list_parts", format_args!("of {which}"), &error))?;
+        let listed = listed.map_err(|error| self.failed("list_parts", format_args!("of {which}"), &error))?;
         let mut keys = BTreeSet::new();
         for key in listed {
-            let problem = match key {
-                Key::Part { snapshot, .. } if generation.is_none_or(|wanted| wanted == snapshot.generation) => {
-                    if keys.insert(key) { continue } else { "twice" }
-                }
-                Key::Part { .. } => "of another generation",
-                _ => "which is no part",
-            };
+            let problem =
+                match key {
+                    Key::Part { snapshot, .. }
+                        if generation.is_none_or(|wanted| wanted == snapshot.generation) =>
+                    {
+                        if keys.insert(key) { continue } else { "twice" }
+                    }
+                    Key::Part { .. } => "of another generation",
+                    _ => "which is no part",
+                };
             return Err(D5.broken(format!("`list_parts` of {which} by {} gave {key}, {problem}", self.name)));
         }
         Ok(keys)

@@ -23,6 +23,36 @@ pub(super) fn bytes(number: u64, size: usize) -> Vec<u8> {
     bytes
 }
 
+/// Bytes that a store, or what it is made of, might take for something else: padding, holes, text, encodings.
+pub(super) fn forms() -> Vec<Vec<u8>> {
+    // "hi", by gzip.
+    const GZIP: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\
+        \x03\xcb\xc8\x04\x00\xac\x2a\x93\xd8\x02\x00\x00\x00";
+    let mut forms: Vec<Vec<u8>> = [
+        &b"\0"[..],
+        b"ends in zeros\0\0\0",
+        b"\0\0\0begins with zeros",
+        b"two\0strings\0",
+        b"ends in spaces  ",
+        b"one line\nanother\r\nand one more\n",
+        b"\n",
+        b"\x1a",
+        b"\xef\xbb\xbftext with a mark",
+        b"{\"json\": [1, null]}",
+        b"null",
+        b"aGVsbG8=",
+        b"68656c6c6f",
+        b"100%25 + more",
+        b"'; -- \\ \"",
+        GZIP,
+        &[0xff; 64],
+    ]
+    .map(<[u8]>::to_vec)
+    .to_vec();
+    forms.extend([vec![0; 5000], vec![0; 1 << 20], vec![b' '; 512], [vec![7; 5000], vec![0; 9000]].concat()]);
+    forms
+}
+
 /// Content that writes this in two halves, and calls `between` in the middle.
 pub(super) fn in_halves(
     bytes: Arc<Vec<u8>>,
@@ -85,7 +115,11 @@ pub(super) fn read_in_pieces(input: &mut dyn Read, size: usize) -> io::Result<Ve
 pub(super) fn compared(found: Option<&[u8]>, expected: &[u8]) -> String {
     let Some(found) = found else { return format!("nothing, in place of {} bytes", expected.len()) };
     match found.iter().zip(expected).position(|(a, b)| a != b) {
-        Some(at) => format!("{} bytes that differ from the {} written, from byte {at} on", found.len(), expected.len()),
+        Some(at) => format!(
+            "{} bytes that differ from the {} written, from byte {at} on",
+            found.len(),
+            expected.len()
+        ),
         None => format!("{} bytes of {}", found.len(), expected.len()),
     }
 }

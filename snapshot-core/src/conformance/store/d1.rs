@@ -184,10 +184,13 @@ fn race(bench: &Bench, threads: usize, time: Duration) -> Result<(), Breach> {
             }
             _ => {}
         }
-        winners.push((key(round), judge(bench, &[&handles[0], &handles[1]], key(round), &outcomes, &contents)?));
+        winners
+            .push((key(round), judge(bench, &[&handles[0], &handles[1]], key(round), &outcomes, &contents)?));
     }
     if winners.iter().all(|(_, winner)| winner.is_none()) {
-        return Err(bench.broken(format!("of {} races of {threads} writers, all calls failed", winners.len())));
+        return Err(
+            bench.broken(format!("of {} races of {threads} writers, all calls failed", winners.len()))
+        );
     }
     // Not overwritten later either.
     for (key, winner) in winners {
@@ -230,8 +233,11 @@ fn judge(
             outcomes.len()
         ))),
         [] => {
-            let of_the_failed =
-                outcomes.iter().zip(contents).filter(|(outcome, _)| outcome.is_err()).map(|(_, content)| content);
+            let of_the_failed = outcomes
+                .iter()
+                .zip(contents)
+                .filter(|(outcome, _)| outcome.is_err())
+                .map(|(_, content)| content);
             let found = handles[0].read(key)?;
             let exists = of(Created::Exists).next().is_some();
             match &found {

@@ -8,11 +8,8 @@ use super::keys::of_each_kind;
 use crate::conformance::Breach;
 use crate::{Created, Key};
 
-pub(super) const CHECKS: &[Check] = &[
-    objects_outlive_the_process,
-    created_objects_outlive_a_crash,
-    what_was_seen_outlives_a_crash,
-];
+pub(super) const CHECKS: &[Check] =
+    &[objects_outlive_the_process, created_objects_outlive_a_crash, what_was_seen_outlives_a_crash];
 
 fn objects() -> Vec<(Key, Vec<u8>)> {
     let sizes = [0, 1, 300, LARGE];

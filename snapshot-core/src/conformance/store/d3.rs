@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::bench::{Bench, Check, Handle, POLLS, poll_and_drop, shared};
-use super::contents::{LARGE, bytes, compared, in_halves, in_pieces, read_in_pieces};
+use super::contents::{LARGE, bytes, compared, forms, in_halves, in_pieces, read_in_pieces};
 use super::keys::{confusable, of_each_kind, part};
 use super::meet::Tally;
 use crate::conformance::Breach;
@@ -18,6 +18,7 @@ const LOOKING: Duration = Duration::from_millis(300);
 pub(super) const CHECKS: &[Check] = &[
     nothing_is_there_at_first,
     objects_of_all_sizes_in_pieces_of_all_sizes,
+    objects_of_forms_that_a_store_might_know,
     every_key_has_an_object_of_its_own,
     what_is_half_written_is_not_there,
     what_is_being_written_is_whole_or_not_there,
@@ -62,6 +63,19 @@ fn objects_of_all_sizes_in_pieces_of_all_sizes(bench: &Bench) -> Result<(), Brea
                 Ok(begin)
             })?;
             reader.must_hold(key, &written, "after one that read only its beginning")?;
+        }
+    }
+    Ok(())
+}
+
+/// Bytes are bytes, whatever they look like.
+fn objects_of_forms_that_a_store_might_know(bench: &Bench) -> Result<(), Breach> {
+    let [one, other] = bench.pair();
+    for (number, written) in (40..).zip(forms()) {
+        for key in of_each_kind(number) {
+            one.put(key, written.clone())?;
+            let when = format!("whose bytes begin with {:02x?},", &written[..written.len().min(12)]);
+            other.must_hold(key, &written, &when)?;
         }
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ pub(super) const CHECKS: &[Check] = &[
     parts_of_each_generation_are_listed,
     parts_are_listed_after_the_store_was_opened_again,
     more_parts_than_a_page_holds_are_listed,
+    parts_that_come_and_go_do_not_hide_others,
     what_was_never_created_is_not_listed,
     what_was_deleted_is_no_longer_listed,
 ];
@@ -75,33 +77,51 @@ fn parts_are_listed_after_the_store_was_opened_again(bench: &Bench) -> Result<()
 }
 
 fn more_parts_than_a_page_holds_are_listed(bench: &Bench) -> Result<(), Breach> {
-    const THREADS: u64 = 8;
     let handles = bench.pair();
     let count = bench.parts() as u64;
     let keys: Vec<Key> =
         (0..count).map(|n| part(1, n / 3, 1, n % 3)).chain((0..5).map(|n| part(2, n, 1, 1))).collect();
-    thread::scope(|scope| {
-        let threads: Vec<_> = (0..THREADS)
-            .map(|thread| {
-                let (keys, handle) = (&keys, &handles[thread as usize % 2]);
-                scope.spawn(move || {
-                    let mine = keys.iter().skip(thread as usize).step_by(THREADS as usize);
-                    mine.map(|key| handle.put(*key, &b"part"[..])).collect::<Result<(), Breach>>()
-                })
-            })
-            .collect();
-        first(
-            threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))),
-        )
-    })?;
+    put_all(&[&handles[0], &handles[1]], keys.clone())?;
     let parts: BTreeSet<Key> = keys.into_iter().collect();
     lists(bench, &handles[0], None, &parts)?;
     for wanted in [1, 2].map(Generation) {
         lists(bench, &handles[1], Some(wanted), &of(&parts, wanted))?;
     }
     Ok(())
+}
+
+/// While a listing is on its way from page to page, parts before the place that it has come to are deleted, and created.
+fn parts_that_come_and_go_do_not_hide_others(bench: &Bench) -> Result<(), Breach> {
+    const GO: u64 = 60;
+    let [one, other] = bench.pair();
+    let stays: BTreeSet<Key> = (0..bench.parts() as u64).map(|n| part(2, n, 1, 1)).collect();
+    let goes: Vec<Key> = (0..GO).map(|n| part(1, n, 1, 1)).collect();
+    let all: BTreeSet<Key> = stays.iter().chain(&goes).copied().collect();
+    put_all(&[&one, &other], all.iter().copied().collect())?;
+    lists(bench, &other, None, &all)?;
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let (one, over) = (&one, &over);
+        let changing = scope.spawn(move || {
+            let changed = (0..).zip(&goes).try_for_each(|(n, key)| {
+                one.delete(*key)?;
+                if n % 4 == 3 { one.put(part(1, GO + n, 1, 1), &b"part"[..]) } else { Ok(()) }
+            });
+            over.store(true, Ordering::SeqCst);
+            changed
+        });
+        let mut listed = Ok(());
+        while listed.is_ok() && !over.load(Ordering::SeqCst) {
+            listed = other.list(None).and_then(|listed| match stays.difference(&listed).next() {
+                None => Ok(()),
+                Some(key) => Err(bench.broken(format!(
+                    "`list_parts` by {} left out {key}, which it had listed before, while others were deleted",
+                    other.name
+                ))),
+            });
+        }
+        changing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).and(listed)
+    })
 }
 
 /// Neither what is half written nor what failed.
@@ -166,7 +186,8 @@ fn what_was_deleted_is_no_longer_listed(bench: &Bench) -> Result<(), Breach> {
     }
     lists(bench, &other, None, &parts)?;
     for (at, key) in parts.clone().into_iter().enumerate() {
-        if at % 2 == 0 { one.delete(key)? } else { other.delete(key)? }
+        let deleter = if at % 2 == 0 { &one } else { &other };
+        deleter.delete(key)?;
         parts.remove(&key);
         for handle in [&one, &other] {
             lists(bench, handle, None, &parts)?;
@@ -175,6 +196,26 @@ fn what_was_deleted_is_no_longer_listed(bench: &Bench) -> Result<(), Breach> {
     }
     one.put(part(1, 1, 1, 1), &b"part"[..])?;
     lists(bench, &other, Some(Generation(1)), &BTreeSet::from([part(1, 1, 1, 1)]))
+}
+
+/// Creates parts, several at a time.
+fn put_all(handles: &[&Handle<'_>], keys: Vec<Key>) -> Result<(), Breach> {
+    const THREADS: usize = 8;
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS)
+            .map(|thread| {
+                let (keys, handle) = (&keys, handles[thread % handles.len()]);
+                scope.spawn(move || {
+                    let mut mine = keys.iter().skip(thread).step_by(THREADS);
+                    mine.try_for_each(|key| handle.put(*key, &b"part"[..]))
+                })
+            })
+            .collect();
+        let joined = threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        first(joined).map(drop)
+    })
 }
 
 /// Waits until these are listed and no others: the limit of the step is the limit of the lag.
@@ -218,8 +259,9 @@ fn only(
 ) -> Result<(), Breach> {
     match handle.list(generation)?.difference(expected).next() {
         None => Ok(()),
-        Some(key) => Err(bench
-            .broken(format!("`list_parts` by {} gave {key}, which was never created", handle.name))),
+        Some(key) => {
+            Err(bench.broken(format!("`list_parts` by {} gave {key}, which was never created", handle.name)))
+        }
     }
 }
 

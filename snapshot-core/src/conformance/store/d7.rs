@@ -1,22 +1,27 @@
 //! D7: after an error, or a call that was dropped, an object is there, whole, or not.
 
-use std::io;
+use std::io::{self, Read};
+use std::thread;
 
-use super::bench::{Bench, Check, Handle, POLLS, poll_and_drop};
-use super::contents::{LARGE, bytes, compared};
+use super::bench::{Bench, Check, Handle, POLLS, poll_and_drop, shared};
+use super::contents::{LARGE, bytes, compared, in_halves};
 use super::keys::{of_each_kind, part, seat};
+use super::meet::Tally;
 use crate::conformance::Breach;
 use crate::{Content, Created, Generation, Key, Sink};
 
 pub(super) const CHECKS: &[Check] = &[
     a_create_that_is_dropped_leaves_a_whole_object_or_none,
+    a_create_that_is_dropped_half_way_takes_nothing_from_others,
     calls_that_are_dropped_take_no_room,
     errors_leave_the_store_in_order,
     a_store_out_of_reach_is_not_empty,
+    an_outage_half_way_is_no_end,
 ];
 
 fn a_create_that_is_dropped_leaves_a_whole_object_or_none(bench: &Bench) -> Result<(), Breach> {
     let [one, other] = bench.pair();
+    let mut settled = Vec::new();
     for polls in 0..=POLLS {
         for (way, key) in of_each_kind(polls as u64).into_iter().enumerate() {
             let dropped = bytes(polls as u64, [300, LARGE][way % 2]);
@@ -49,6 +54,119 @@ fn a_create_that_is_dropped_leaves_a_whole_object_or_none(bench: &Bench) -> Resu
                     }
                 }
             }
+            settled.push((key, expected.to_vec()));
+        }
+    }
+    // Nor does what was dropped come later, in the place of what came after it.
+    for (key, expected) in settled {
+        other.must_hold(
+            key,
+            &expected,
+            "long after a `create` was dropped, and a second one had returned",
+        )?;
+    }
+    Ok(())
+}
+
+/// What was begun when its caller went away comes to its end when another has long been told `New`.
+fn a_create_that_is_dropped_half_way_takes_nothing_from_others(bench: &Bench) -> Result<(), Breach> {
+    let [one, other] = bench.pair();
+    for key in of_each_kind(500) {
+        let (dropped, mine) = (shared(bytes(1, LARGE)), bytes(2, 5000));
+        let (half_way, done) = (Tally::default(), Tally::default());
+        let content = {
+            let (half_way, done) = (half_way.clone(), done.clone());
+            in_halves(dropped.clone(), move || {
+                half_way.add();
+                done.wait_for(1);
+                Ok(())
+            })
+        };
+        poll_and_drop(bench, one.store.create(key, content), 1);
+        half_way.wait_for(1);
+        let created = other.create(key, mine.clone());
+        done.add();
+        let expected = match created {
+            Ok(Created::New) => &mine[..],
+            Ok(Created::Exists) => &dropped[..],
+            Err(error) => return Err(other.failed("create", key, &error)),
+        };
+        for handle in [&other, &one] {
+            handle.must_hold(
+                key,
+                expected,
+                "after a `create` was dropped half-way, and a second one had returned",
+            )?;
+        }
+        // By now the first one is done, or will never be.
+        one.put_again(key, &b"another"[..])?;
+        other.must_hold(key, expected, "long after a `create` was dropped half-way")?;
+    }
+    Ok(())
+}
+
+/// An end that comes from the network is not the end of the object: neither of one that is read nor of one that is written.
+fn an_outage_half_way_is_no_end(bench: &Bench) -> Result<(), Breach> {
+    let [one, other] = bench.pair();
+    if !bench.outage(true) {
+        return Ok(());
+    }
+    bench.outage(false);
+    let written = shared(bytes(3, LARGE));
+    for (key, new) in of_each_kind(600).into_iter().zip(of_each_kind(601)) {
+        one.put(key, written.to_vec())?;
+        let (half_way, down) = (Tally::default(), Tally::default());
+        let content = {
+            let (half_way, down) = (half_way.clone(), down.clone());
+            in_halves(written.clone(), move || {
+                half_way.add();
+                down.wait_for(1);
+                Ok(())
+            })
+        };
+        let (sink, read) = {
+            let (half_way, down) = (half_way.clone(), down.clone());
+            Sink::collecting(move |input: &mut dyn Read| {
+                let mut bytes = Vec::new();
+                input.take(LARGE as u64 / 2).read_to_end(&mut bytes)?;
+                half_way.add();
+                down.wait_for(1);
+                input.read_to_end(&mut bytes)?;
+                Ok(bytes)
+            })
+        };
+        let found = thread::scope(|scope| {
+            let (one, other) = (&one, &other);
+            let reading = scope.spawn(move || one.read_into(key, sink));
+            let writing = scope.spawn(move || other.create_from(new, content));
+            half_way.wait_for(2);
+            bench.outage(true);
+            down.add();
+            let found = reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            let created = writing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            bench.outage(false);
+            (found, created)
+        });
+        if let (Ok(found), _) = &found {
+            let seen = read.take();
+            if !found || seen.as_ref() != Some(&*written) {
+                return Err(bench.broken(format!(
+                    "`read` of {key} returned {found}, where the store went out of reach half-way, and gave {}",
+                    compared(seen.as_deref(), &written)
+                )));
+            }
+        }
+        for handle in [&one, &other] {
+            match (handle.read(new)?, &found.1) {
+                (Some(seen), _) if seen == *written => {}
+                (Some(seen), _) => return Err(half(bench, new, &seen, &written)),
+                (None, Ok(Created::New)) => {
+                    return Err(bench.broken(format!(
+                        "`create` of {new} returned New, while the store went out of reach, and nothing is there"
+                    )));
+                }
+                (None, _) => {}
+            }
         }
     }
     Ok(())
@@ -63,7 +181,11 @@ fn calls_that_are_dropped_take_no_room(bench: &Bench) -> Result<(), Breach> {
         let polls = round % 3;
         bench.trial.step("calls that are dropped");
         let gone = part(2, round as u64, 1, 1);
-        poll_and_drop(bench, one.store.create(gone, Content::from(bytes::Bytes::from_static(b"gone"))), polls);
+        poll_and_drop(
+            bench,
+            one.store.create(gone, Content::from(bytes::Bytes::from_static(b"gone"))),
+            polls,
+        );
         poll_and_drop(bench, one.store.read(key, Sink::collect().0), polls);
         poll_and_drop(bench, one.store.list_parts(None), polls);
         poll_and_drop(bench, one.store.delete(gone), polls);
@@ -89,7 +211,9 @@ fn errors_leave_the_store_in_order(bench: &Bench) -> Result<(), Breach> {
             });
             let refusing = Sink::new(|_| Err(io::Error::other("this state cannot be decoded")));
             if one.create_from(key, failing).is_ok() {
-                return Err(super::D8.broken(format!("`create` of {key} returned no error, and its content did")));
+                return Err(
+                    super::D8.broken(format!("`create` of {key} returned no error, and its content did"))
+                );
             }
             one.put(key, &b"object"[..])?;
             if other.read_into(key, refusing).is_ok() {
@@ -113,7 +237,8 @@ fn a_store_out_of_reach_is_not_empty(bench: &Bench) -> Result<(), Breach> {
     if !bench.outage(true) {
         return Ok(());
     }
-    let during = [&one, &other].into_iter().try_for_each(|handle| out_of_reach(bench, handle, there, missing));
+    let during =
+        [&one, &other].into_iter().try_for_each(|handle| out_of_reach(bench, handle, there, missing));
     bench.outage(false);
     during?;
     for handle in [&one, &other] {

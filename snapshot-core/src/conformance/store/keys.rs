@@ -55,7 +55,14 @@ pub(super) fn confusable() -> Vec<Key> {
         keys.extend([seat(3, n), part(n, 1, 3, 2), part(2, 1, n, 2), part(2, 2, 1, n), evidence(2, 2, 1, n)]);
     }
     // Digits that run together.
-    keys.extend([seat(12, 3), seat(1, 23), part(1, 23, 4, 5), part(12, 3, 4, 5), part(1, 2, 34, 5), part(1, 2, 3, 45)]);
+    keys.extend([
+        seat(12, 3),
+        seat(1, 23),
+        part(1, 23, 4, 5),
+        part(12, 3, 4, 5),
+        part(1, 2, 34, 5),
+        part(1, 2, 3, 45),
+    ]);
     keys.sort_unstable();
     keys.dedup();
     keys

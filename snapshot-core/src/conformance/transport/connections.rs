@@ -2,6 +2,7 @@
 
 use futures::future::{try_join, try_join_all, try_join3};
 
+use super::frames::{Name, compare};
 use super::lab::{A, B, C, Lab, pair, run, three};
 use super::station::{FrameOf, Heard, Station};
 use super::{Breach, T2, T7, TransportFixture};
@@ -57,9 +58,14 @@ pub fn t7_connections_are_told<F: TransportFixture>() -> Result<(), Breach> {
             nothing_of(lab, &mut a, B).await
         })?;
 
+        trial.step("a connection that is cut to be told at both ends");
+        run::<F>(T7, &pair(), cut)?;
+
         if F::GOODBYE {
             trial.step("a goodbye to be told, behind the last frames");
             run::<F>(T7, &three(), goodbye)?;
+            trial.step("a goodbye to be told to one that looked away, behind the last frames");
+            run::<F>(T7, &pair(), late_goodbye)?;
         }
         if F::RESTARTS {
             trial.step("the connections of a node that is started again and again");
@@ -87,6 +93,55 @@ async fn goodbye<F: TransportFixture>(lab: &Lab<F>) -> Result<(), Breach> {
         b = lab.start(B).await?;
         try_join3(a.connected(&[B, C]), b.connected(&[A, C]), c.connected(&[A, B])).await?;
         lab.exchange(&mut a, &mut b, 4, 100).await?;
+    }
+    Ok(())
+}
+
+/// The other one takes nothing until the goodbye was said, or waits for it to do so.
+async fn late_goodbye<F: TransportFixture>(lab: &Lab<F>) -> Result<(), Breach> {
+    let [mut a, b] = lab.start_all([A, B]).await?;
+    let frames = lab.stream(0).frames(0..COUNT);
+    let leaving = async {
+        b.send_now(A, &frames).await?;
+        b.close().await
+    };
+    let looking = async {
+        lab.quiet().await;
+        leaves(lab, &mut a, &frames).await
+    };
+    try_join(leaving, looking).await.map(|_| ())
+}
+
+/// Nothing of the old connection comes on the next one.
+async fn cut<F: TransportFixture>(lab: &Lab<F>) -> Result<(), Breach> {
+    let [mut a, mut b] = lab.start_all([A, B]).await?;
+    let mut old = lab.stream(0).frames(0..COUNT);
+    lab.pass(&a, &mut b, &old).await?;
+    for round in 1..4 {
+        if !lab.cut(&mut a, &mut b).await? {
+            return Ok(());
+        }
+        let new = lab.stream(round).frames(0..COUNT);
+        let receiving = async {
+            let mut came = Vec::new();
+            while came.len() < new.len() {
+                match b.hear_in_time(A).await? {
+                    Some(Heard::Frame(frame)) if old.contains(&frame) => {
+                        let seen = format!(
+                            "{}, which {A} sent on an older connection, came after an `up`",
+                            Name(&frame)
+                        );
+                        return Err(lab.broken(seen));
+                    }
+                    Some(Heard::Frame(frame)) => came.push(frame),
+                    Some(_) => {}
+                    None => break,
+                }
+            }
+            compare(A, &new, &came)
+        };
+        try_join(a.send_now(B, &new), receiving).await?;
+        old.extend(new);
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use futures::future::try_join;
 
 use super::lab::{A, B, C, pair, run, three};
+use super::station::Station;
 use super::{Breach, T5, TransportFixture};
 use crate::conformance::trial::Trial;
 
@@ -65,6 +66,23 @@ pub fn t5_send_and_recv_side_by_side<F: TransportFixture>() -> Result<(), Breach
             let what = |peer| move || format!("a `send` to {peer}, which receives again, was not ready");
             try_join(c.receive(A, &to_c.frames), lab.in_time(what(C), to_c.sending)).await?;
             try_join(b.receive(A, &to_b.frames), lab.in_time(what(B), to_b.sending)).await.map(|_| ())
+        })?;
+
+        trial.step("calls that are asked by one task and then by another");
+        run::<F>(T5, &pair(), async |lab| {
+            let [mut a, mut b] = lab.start_all([A, B]).await?;
+            [&mut a, &mut b].into_iter().for_each(Station::move_between_tasks);
+            if let Some(received) = lab.soon(Box::pin(a.recv())).await {
+                received?;
+            }
+            // As a node does, whose `next` goes on after it was dropped.
+            lab.exchange(&mut a, &mut b, 0, 1000).await.map_err(|breach| match breach.clause() {
+                "T5" => lab.broken(format!(
+                    "{}, with each call asked by one task and then by another",
+                    breach.seen()
+                )),
+                _ => breach,
+            })
         })
     })
 }

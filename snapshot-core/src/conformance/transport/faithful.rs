@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use futures::future::try_join;
+use futures::future::{try_join, try_join_all, try_join3};
 
 use super::frames::{Name, Stream, odd_frames, sizes};
 use super::lab::{A, B, C, Lab, pair, run, three};
@@ -43,12 +43,31 @@ pub fn t2_nothing_lost_repeated_or_changed<F: TransportFixture>() -> Result<(), 
             nothing_else(lab, &a, &mut b).await
         })?;
 
+        trial.step("more frames to arrive than a counter of 16 bits has numbers");
+        run::<F>(T2, &pair(), async |lab| {
+            let [a, mut b] = lab.start_all([A, B]).await?;
+            let stream = lab.stream(0);
+            let small = |number: u64| match number % 3 {
+                0 => stream.message(number, 8),
+                len => stream.control(number, len as usize),
+            };
+            lab.pass(&a, &mut b, &(0..70_000).map(small).collect::<Vec<_>>()).await
+        })?;
+
         trial.step("frames to arrive at nobody but their receiver, and from nobody but their sender");
         run::<F>(T2, &three(), async |lab| {
             let [mut a, mut b, mut c] = lab.start_all([A, B, C]).await?;
-            lab.exchange(&mut a, &mut b, 0, 200).await?;
-            lab.exchange(&mut b, &mut c, 2, 200).await?;
-            lab.exchange(&mut c, &mut a, 4, 200).await
+            // All at the same time.
+            let frames: Vec<_> = (0..6).map(|origin| lab.stream(origin).frames(0..500)).collect();
+            let sends = [(&a, B), (&b, C), (&c, A), (&a, C), (&b, A), (&c, B)];
+            let sends = (0..).zip(sends).map(|(at, (from, to)): (usize, _)| from.send_now(to, &frames[at]));
+            let sending = try_join_all(sends);
+            let receiving = try_join3(
+                async { a.receive(C, &frames[2]).await.and(a.receive(B, &frames[4]).await) },
+                async { b.receive(A, &frames[0]).await.and(b.receive(C, &frames[5]).await) },
+                async { c.receive(B, &frames[1]).await.and(c.receive(A, &frames[3]).await) },
+            );
+            try_join(sending, receiving).await.map(|_| ())
         })?;
 
         trial.step("frames for a receiver that begins late");
@@ -81,7 +100,10 @@ pub fn t2_nothing_lost_repeated_or_changed<F: TransportFixture>() -> Result<(), 
         }
 
         trial.step("frames on a connection that is cut");
-        run::<F>(T2, &pair(), cut_connection)
+        run::<F>(T2, &pair(), cut_connection)?;
+
+        trial.step("the first frames on a new connection");
+        run::<F>(T2, &pair(), new_connection)
     })
 }
 
@@ -164,6 +186,25 @@ async fn cut_connection<F: TransportFixture>(lab: &Lab<F>) -> Result<(), Breach>
         watch.after_the_cut();
     }
     lab.while_listening([&mut a], watch.until(lab, &mut b, STRETCH, &mut sending)).await
+}
+
+/// Where nothing was under way when the connection broke, all that is sent on the next one comes.
+async fn new_connection<F: TransportFixture>(lab: &Lab<F>) -> Result<(), Breach> {
+    let [mut a, mut b] = lab.start_all([A, B]).await?;
+    lab.exchange(&mut a, &mut b, 0, 100).await?;
+    if lab.cut(&mut a, &mut b).await? {
+        lab.exchange(&mut a, &mut b, 2, 100).await?;
+    }
+    for round in (4..).step_by(2).take(if F::RESTARTS { 2 } else { 0 }) {
+        b.kill();
+        if F::CONNECTIONS {
+            a.loses(B).await?;
+        }
+        b = lab.start(B).await?;
+        try_join(a.connected(&[B]), b.connected(&[A])).await?;
+        lab.exchange(&mut a, &mut b, round, 100).await?;
+    }
+    Ok(())
 }
 
 /// Follows a stream at its receiver.

@@ -141,7 +141,10 @@ pub(super) fn compare<M: PartialEq + fmt::Debug>(
         (Some(stray), _) if sent.contains(stray) => {
             format!("{} came from {from} once more than it was sent", Name(stray))
         }
-        (Some(stray), Some(sent)) => format!("{} came from {from} changed: {}", Name(sent), Name(stray)),
+        (Some(stray), Some(sent)) if stray.stamp == sent.stamp => {
+            format!("{} came from {from} changed: {}", Name(sent), Name(stray))
+        }
+        (Some(stray), Some(sent)) => format!("{} came from {from} in place of {}", Name(stray), Name(sent)),
         (Some(stray), None) => format!("{} came from {from}, which has not sent it", Name(stray)),
         (None, Some(sent)) => format!("{} from {from} has not come, and no loss was told", Name(sent)),
         (None, None) => return Ok(()),
@@ -190,7 +193,7 @@ mod tests {
         assert!(verdict(&[1, 2, 3], &[1, 2, 2]).contains("frame g1#2 (message 2) came from n2 once more"));
         assert!(
             verdict(&[1, 2, 3], &[1, 7, 3])
-                .contains("frame g1#2 (message 2) came from n2 changed: frame g1#7")
+                .contains("frame g1#7 (message 7) came from n2 in place of frame g1#2 (message 2)")
         );
         assert!(
             verdict(&[1, 2], &[1, 2, 7])

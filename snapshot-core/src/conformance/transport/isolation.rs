@@ -43,6 +43,24 @@ pub fn t4_a_slow_peer_delays_only_itself<F: TransportFixture>() -> Result<(), Br
             let flood = lab.flood(&a, B, 0).await?;
             lab.exchange(&mut a, &mut c, 2, 300).await?;
             if F::RESTARTS { revive(lab, &mut a, flood).await } else { Ok(()) }
+        })?;
+
+        if !F::GOODBYE {
+            return Ok(());
+        }
+
+        trial.step("two nodes to go on when the third has said goodbye");
+        run::<F>(T4, &three(), async |lab| {
+            let [mut a, b, mut c] = lab.start_all([A, B, C]).await?;
+            lab.while_listening([&mut a, &mut c], b.close()).await?;
+            b.kill();
+            while F::CONNECTIONS && a.is_connected(B) {
+                let what = || format!("{A} was not told that {B} has left");
+                lab.in_time(what, a.recv()).await?;
+            }
+            let flood = lab.flood(&a, B, 0).await?;
+            lab.exchange(&mut a, &mut c, 2, 300).await?;
+            if F::RESTARTS { revive(lab, &mut a, flood).await } else { Ok(()) }
         })
     })
 }

@@ -20,6 +20,9 @@ const LARGE: usize = 16 * 1024;
 /// How many of them go into one `send`.
 const BATCH: u64 = 32;
 
+/// The size of the control frames of a flood, in bytes: more than those of a node have, as a rule.
+const CONTROL: usize = 512;
+
 pub(super) const A: NodeId = NodeId(1);
 pub(super) const B: NodeId = NodeId(2);
 pub(super) const C: NodeId = NodeId(3);
@@ -83,9 +86,7 @@ impl<F: TransportFixture> Lab<F> {
         for id in ids {
             stations.push(self.start(id).await?);
         }
-        let Ok(mut stations) = <[Station<F>; N]>::try_from(stations) else {
-            unreachable!("one for each id")
-        };
+        let Ok(mut stations) = <[Station<F>; N]>::try_from(stations) else { unreachable!("one for each id") };
         let connecting = stations.iter_mut().map(|station| {
             let peers: Vec<_> = station.topology().peers().map(NodeId::from).collect();
             let running: Vec<_> = peers.into_iter().filter(|peer| ids.contains(peer)).collect();
@@ -119,12 +120,36 @@ impl<F: TransportFixture> Lab<F> {
     /// Sends more and more large messages, which `to` does not take, until `send` waits. Where it does not, that is a breach.
     pub(super) async fn flood(&self, from: &Station<F>, to: NodeId, origin: u64) -> Result<Flood<F>, Breach> {
         let flood = self.fill(from, to, origin, F::BUFFERED).await?;
+        self.must_wait(from, to, flood, "messages", LARGE)
+    }
+
+    /// The same with control frames.
+    pub(super) async fn flood_with_control(
+        &self,
+        from: &Station<F>,
+        to: NodeId,
+        origin: u64,
+    ) -> Result<Flood<F>, Breach> {
+        let stream = self.stream(origin);
+        let most = F::BUFFERED.saturating_mul(LARGE / CONTROL);
+        let flood = self.fill_with(from, to, most, |number| stream.control(number, CONTROL)).await?;
+        self.must_wait(from, to, flood, "control frames", CONTROL)
+    }
+
+    fn must_wait(
+        &self,
+        from: &Station<F>,
+        to: NodeId,
+        flood: Flood<F>,
+        what: &str,
+        size: usize,
+    ) -> Result<Flood<F>, Breach> {
         if flood.waits {
             return Ok(flood);
         }
         let seen = format!(
-            "`send` from {} took {} messages of {LARGE} bytes for {to}, which receives nothing, and does not wait (the limit \
-             is `BUFFERED` of the fixture)",
+            "`send` from {} took {} {what} of {size} bytes for {to}, which receives nothing, and does not wait (the limit \
+             comes from `BUFFERED` of the fixture)",
             from.id(),
             flood.frames.len()
         );
@@ -140,10 +165,20 @@ impl<F: TransportFixture> Lab<F> {
         most: usize,
     ) -> Result<Flood<F>, Breach> {
         let stream = self.stream(origin);
+        self.fill_with(from, to, most, |number| stream.message(number, LARGE)).await
+    }
+
+    async fn fill_with(
+        &self,
+        from: &Station<F>,
+        to: NodeId,
+        most: usize,
+        frame: impl Fn(u64) -> FrameOf<F>,
+    ) -> Result<Flood<F>, Breach> {
         let mut frames = Vec::new();
         loop {
             let first = frames.len() as u64;
-            let batch: Vec<_> = (first..first + BATCH).map(|number| stream.message(number, LARGE)).collect();
+            let batch: Vec<_> = (first..first + BATCH).map(&frame).collect();
             frames.extend_from_slice(&batch);
             let mut sending = from.send(to, [batch]);
             match self.soon(&mut sending).await {
@@ -196,6 +231,23 @@ impl<F: TransportFixture> Lab<F> {
             Either::Right((Err(breach), _)) => Err(breach),
             Either::Right((Ok(_), _)) => unreachable!("who listens does so without end"),
         }
+    }
+
+    /// Breaks the connection of two nodes that have nothing under way, and waits until both were told of its end and of the
+    /// next one. Whether the fixture could.
+    pub(super) async fn cut(&self, one: &mut Station<F>, two: &mut Station<F>) -> Result<bool, Breach> {
+        let (one_id, two_id) = (one.id(), two.id());
+        if !self.fixture.cut(one_id, two_id).await {
+            return Ok(false);
+        }
+        if F::CONNECTIONS {
+            try_join(one.loses(two_id), two.loses(one_id)).await?;
+            try_join(one.connected(&[two_id]), two.connected(&[one_id])).await?;
+            // Two that have dialed each other may give up one of two connections.
+            self.quiet().await;
+            try_join(one.connected(&[two_id]), two.connected(&[one_id])).await?;
+        }
+        Ok(true)
     }
 
     /// What comes of receiving, while another process sends without end.

@@ -52,6 +52,14 @@ pub fn t3_bounded<F: TransportFixture>() -> Result<(), Breach> {
             let flood = lab.flood(&a, B, 0).await?;
             let what = || "a `send` to n2, which receives again, was not ready".to_owned();
             try_join(lab.in_time(what, flood.sending), b.receive(A, &flood.frames)).await.map(|_| ())
+        })?;
+
+        trial.step("control frames for a node that takes nothing");
+        run::<F>(T3, &pair(), async |lab| {
+            let [a, mut b] = lab.start_all([A, B]).await?;
+            let flood = lab.flood_with_control(&a, B, 0).await?;
+            let what = || "a `send` to n2, which receives again, was not ready".to_owned();
+            try_join(lab.in_time(what, flood.sending), b.receive(A, &flood.frames)).await.map(|_| ())
         })
     })
 }

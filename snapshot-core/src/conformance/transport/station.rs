@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -15,6 +16,12 @@ use crate::{Frame, Frames, Inbox, Incoming, NodeId, Peer, Topology, Transport, T
 
 /// How many items a `recv` may push, one after the other: mostly few, since that is where bounds are forgotten.
 const ROOMS: [usize; 12] = [1, 3, 1, 2, 64, 1, 7, 2, 1, 1024, 5, 1];
+
+/// More items than any check lets come from one neighbour before it looks at them.
+const UNHEARD: usize = 1_000_000;
+
+/// More connections with one neighbour than any check makes.
+const CONNECTIONS: usize = 10_000;
 
 type Received<M> = (Inbox<M>, Result<(), TransportError>);
 pub(super) type BoxedFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -33,6 +40,8 @@ pub(super) struct Station<F: TransportFixture> {
     calls: usize,
     /// Whether an item is in the inbox before each call.
     keeps: bool,
+    /// Whether each call is asked by one task and then by another.
+    moves: bool,
     views: BTreeMap<NodeId, View<F::Message>>,
 }
 
@@ -40,6 +49,7 @@ pub(super) struct Station<F: TransportFixture> {
 struct View<M> {
     connection: Connection,
     heard: VecDeque<Heard<M>>,
+    connections: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -73,6 +83,21 @@ pub(super) async fn alone<T>(future: impl Future<Output = T> + Send) -> T {
     }
 }
 
+/// Polls on behalf of nobody first, if it `moves`, and then of who awaits it. So a waker that is kept from the first time
+/// shows.
+async fn moved<T>(moves: bool, future: impl Future<Output = T>) -> T {
+    let (mut future, mut moves) = (pin!(future), moves);
+    poll_fn(|cx| {
+        if std::mem::take(&mut moves)
+            && let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+        {
+            return Poll::Ready(output);
+        }
+        future.as_mut().poll(cx)
+    })
+    .await
+}
+
 impl<F: TransportFixture> Station<F> {
     pub(super) fn new(
         topology: Topology,
@@ -84,7 +109,9 @@ impl<F: TransportFixture> Station<F> {
             let seen = format!("`topology()` of {} is not the one that it was started with", topology.me());
             return Err(clause.broken(seen));
         }
-        let view = |peer: Peer| (peer.id(), View { connection: Connection::Untold, heard: VecDeque::new() });
+        let view = |peer: Peer| {
+            (peer.id(), View { connection: Connection::Untold, heard: VecDeque::new(), connections: 0 })
+        };
         Ok(Self {
             id: topology.me(),
             views: topology.peers().map(view).collect(),
@@ -95,6 +122,7 @@ impl<F: TransportFixture> Station<F> {
             receiving: FuturesUnordered::new(),
             calls: 0,
             keeps: false,
+            moves: false,
         })
     }
 
@@ -112,14 +140,14 @@ impl<F: TransportFixture> Station<F> {
         to: NodeId,
         batches: impl IntoIterator<Item = Vec<FrameOf<F>>, IntoIter: Send + 'static>,
     ) -> BoxedFuture<Result<(), Breach>> {
-        let (id, clause, transport) = (self.id, self.clause, Arc::clone(&self.transport));
+        let (id, clause, moves, transport) = (self.id, self.clause, self.moves, Arc::clone(&self.transport));
         let peer = self.topology.peer(to).expect("the checks send to neighbours");
         let batches = batches.into_iter();
         Box::pin(alone(async move {
             for batch in batches {
                 let mut frames = Frames::new();
                 batch.into_iter().for_each(|frame| frames.push_back(frame));
-                if let Err(error) = transport.send(peer, &mut frames).await {
+                if let Err(error) = moved(moves, transport.send(peer, &mut frames)).await {
                     let hint = if error.is_frame_too_large() { ": set `LARGEST` of the fixture" } else { "" };
                     return Err(clause.broken(format!("`send` from {id} to {to} failed ({error}){hint}")));
                 }
@@ -162,8 +190,9 @@ impl<F: TransportFixture> Station<F> {
             if let Some(Incoming::Lost { peer, why }) = &kept {
                 inbox.lost(*peer, why.clone());
             }
+            let moves = self.moves;
             self.receiving.push(Box::pin(async move {
-                let received = transport.recv(&mut inbox).await;
+                let received = moved(moves, transport.recv(&mut inbox)).await;
                 (inbox, received)
             }));
         }
@@ -198,6 +227,11 @@ impl<F: TransportFixture> Station<F> {
     pub(super) fn keep_in_the_inbox(&mut self) {
         self.receiving.clear();
         self.keeps = true;
+    }
+
+    /// From now on, each call is asked by one task and then by another.
+    pub(super) fn move_between_tasks(&mut self) {
+        self.moves = true;
     }
 
     /// What it is told next of this neighbour.
@@ -287,6 +321,25 @@ impl<F: TransportFixture> Station<F> {
         Ok(())
     }
 
+    /// Waits until it was told that the connection with this neighbour is lost; what comes before is of no interest.
+    pub(super) async fn loses(&mut self, peer: NodeId) -> Result<(), Breach> {
+        let id = self.id;
+        loop {
+            match self.hear_in_time(peer).await? {
+                Some(Heard::Lost(_)) => return Ok(()),
+                Some(Heard::Frame(_) | Heard::Up) => {}
+                Some(Heard::Left) => {
+                    return Err(T7.broken(format!("{id} was told that {peer} left, which had not said so")));
+                }
+                None => {
+                    let seen =
+                        format!("{id} was not told (`lost`) that its connection with {peer} has ended");
+                    return Err(T7.broken(seen));
+                }
+            }
+        }
+    }
+
     /// Says goodbye, within the limit.
     pub(super) fn close(&self) -> BoxedFuture<Result<(), Breach>> {
         let (id, clause, limit) = (self.id, self.clause, self.limit.clone());
@@ -362,7 +415,18 @@ impl<F: TransportFixture> Station<F> {
             return Err(T7.broken(seen));
         }
         view.connection = told;
+        view.connections += usize::from(matches!(heard, Heard::Up));
+        if view.connections > CONNECTIONS {
+            return Err(T7.broken(format!(
+                "{id} was told of {CONNECTIONS} connections with {peer}, one after the other"
+            )));
+        }
         view.heard.push_back(heard);
+        if view.heard.len() > UNHEARD {
+            return Err(
+                T2.broken(format!("more than {UNHEARD} frames came from {peer}, which has not sent as many"))
+            );
+        }
         Ok(())
     }
 }
