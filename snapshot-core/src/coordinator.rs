@@ -343,6 +343,10 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         if let Some(reason) = self.refusal() {
             return Err(InitiateError::Refused(reason));
         }
+        // Those that wait for receipts are neither recorded nor written here any more, and are under way all the same.
+        if self.commits.tallies.len() >= self.settings.max_running {
+            return Err(InitiateError::Refused(AbortReason::TooMany));
+        }
         let initiator = self.topology.me();
         let id = SnapshotId { generation: self.generation, sequence: self.largest + 1, initiator };
         self.commits.tallies.insert(id, Tally::new(now));

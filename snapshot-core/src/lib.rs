@@ -98,6 +98,8 @@ mod coordinator;
 mod error;
 mod event;
 mod frame;
+#[cfg(test)]
+mod golden;
 pub mod guide;
 mod handle;
 mod id;

@@ -211,13 +211,16 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
     ///
     /// # Errors
     ///
-    /// If the transport failed, or the present turn went over the hard bound of the outbox.
+    /// If the transport failed, the present turn went over the hard bound of the outbox, or the node has ended.
     ///
     /// # Cancel safety
     ///
     /// Cancel-safe: what was not sent is sent by the next call of `flush` or `next`.
     pub async fn flush(&mut self) -> Result<(), NodeError> {
         poll_fn(|cx| {
+            if self.ended {
+                return Poll::Ready(Err(NodeError::Ended));
+            }
             while self.poll_lanes(cx) {}
             if let Some(error) = self.failed.take() {
                 return Poll::Ready(Err(self.end(error)));

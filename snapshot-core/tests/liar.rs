@@ -7,7 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use group::{Branch, Coordinator, Random, Transfer};
 use snapshot_core::{
-    Body, Bound, Capture, Event, Frame, Frames, Generation, Graph, NodeId, Output, Settings, Stamp,
+    AbortReason, Body, Bound, Capture, Event, Frame, FrameKind, Frames, Generation, Graph, InitiateError,
+    NodeId, Output, Settings, SnapshotPhase, Stamp,
 };
 
 const ME: NodeId = NodeId(1);
@@ -90,4 +91,32 @@ fn nothing_that_a_peer_says_can_cause_a_panic_or_break_a_bound() {
         }
     }
     assert!(accused > 10_000 && begun > 10_000, "these seeds try too little: {accused}, {begun}");
+}
+
+#[test]
+fn snapshots_whose_receipts_never_come_are_under_way_and_their_number_has_a_bound() {
+    let settings = Settings { max_running: 5, ..Settings::default() };
+    let mut coordinator = Coordinator::new(Graph::mesh([ME, LIAR]).at(ME).unwrap(), settings, 1);
+    coordinator.start(Duration::ZERO);
+    let liar = coordinator.topology().peer(LIAR).unwrap();
+    let mut capture = || Capture::new(Branch::default());
+    let (mut begun, mut number) = (0, 0);
+    let refused = loop {
+        match coordinator.initiate(Duration::ZERO, &mut capture) {
+            Ok(_) => begun += 1,
+            Err(refused) => break refused,
+        }
+        let mut frames = Frames::new();
+        coordinator.take_outgoing(liar, &mut frames);
+        coordinator.handle_sent(Duration::ZERO, liar);
+        // It sends every marker back, and nothing else.
+        for frame in frames.drain(usize::MAX).filter(|f| matches!(f.kind(), Ok(FrameKind::Marker(_)))) {
+            number += 1;
+            let frame = Frame { stamp: Stamp::new(Generation(1), number), ..frame };
+            coordinator.handle_frame(Duration::ZERO, liar, frame, &mut capture);
+        }
+        assert!(begun < 1000, "they have no bound");
+    };
+    assert_eq!((begun, refused), (5, InitiateError::Refused(AbortReason::TooMany)));
+    assert!(coordinator.running().iter().all(|status| status.phase == SnapshotPhase::AwaitingReceipts));
 }

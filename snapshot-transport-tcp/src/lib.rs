@@ -60,6 +60,8 @@ mod codec;
 mod config;
 mod dial;
 mod error;
+#[cfg(test)]
+mod golden;
 mod greeting;
 mod handshake;
 mod link;

@@ -1,4 +1,4 @@
-//! How the checks of stores, states and codecs run: watched step by step, and with panics told as breaches.
+//! How the checks of all suites run: watched step by step, and with panics told as breaches.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -71,9 +71,9 @@ pub(super) struct Counts {
 
 /// What was ready.
 enum Polled<A: Application> {
-    Started(Started<A>),
+    Started(Box<Started<A>>),
     Left(Result<(), NodeError>),
-    Event(Box<Result<EventOf<A>, NodeError>>),
+    Event(Result<EventOf<A>, NodeError>),
 }
 
 /// An event as the nodes of the application `A` hand it out.
@@ -213,7 +213,9 @@ impl<A: Application> Group<A> {
         let (number, waker) = (process.number, process.waker());
         let mut cx = Context::from_waker(&waker);
         let polled = match &mut process.life {
-            Life::Starting(starting) => starting.as_mut().poll(&mut cx).map(Polled::<A>::Started),
+            Life::Starting(starting) => {
+                starting.as_mut().poll(&mut cx).map(|started| Polled::<A>::Started(Box::new(started)))
+            }
             Life::Leaving(leaving) => leaving.as_mut().poll(&mut cx).map(Polled::<A>::Left),
             Life::Running { node, state } => {
                 let generation = node.generation();
@@ -222,7 +224,7 @@ impl<A: Application> Group<A> {
                 if !told && node.generation() != generation {
                     return Err(format!("{id}: the state went back, and no event told of it"));
                 }
-                event.map(|event| Polled::<A>::Event(Box::new(event)))
+                event.map(Polled::<A>::Event)
             }
         };
         if let Some(death) = self.storage.take_doom(number) {
@@ -233,17 +235,15 @@ impl<A: Application> Group<A> {
         let Poll::Ready(polled) = polled else { return Ok(Progress::Nothing) };
         process.wake();
         match polled {
-            Polled::Started((state, node)) => self.started(id, state, node),
+            Polled::Started(started) => self.started(id, *started),
             Polled::Left(left) => {
                 self.trace.line(format_args!("{id} has left"));
                 self.processes.remove(&id);
                 left.map_err(|error| format!("{id} could not leave: {}", chain(&error)))?;
                 Ok(Progress::Event)
             }
-            Polled::Event(event) => match *event {
-                Ok(event) => self.hand_out(id, event),
-                Err(error) => self.ended(id, &error),
-            },
+            Polled::Event(Ok(event)) => self.hand_out(id, event),
+            Polled::Event(Err(error)) => self.ended(id, &error),
         }
     }
 
@@ -257,12 +257,7 @@ impl<A: Application> Group<A> {
         Err(format!("{id} has ended: {}", chain(error)))
     }
 
-    fn started(
-        &mut self,
-        id: NodeId,
-        state: A::State,
-        node: Result<SnapshotNode<A::State, A::Message>, NodeError>,
-    ) -> Result<Progress, Wrong> {
+    fn started(&mut self, id: NodeId, (state, node): Started<A>) -> Result<Progress, Wrong> {
         let Some(process) = self.processes.get_mut(&id) else { return Ok(Progress::Nothing) };
         match node {
             Ok(node) => {

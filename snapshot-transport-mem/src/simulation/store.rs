@@ -185,13 +185,10 @@ impl Weather {
         self.doomed.insert(process, death);
     }
 
-    /// After how many bytes the medium fails, if it does in this write.
+    /// After how many bytes the medium fails, if the write is longer.
     fn tear(&mut self) -> Option<usize> {
         let percent = self.torn_writes;
-        self.random.chance(percent).then(|| {
-            self.count(FaultKind::TornWrite);
-            self.random.below(200) as usize
-        })
+        self.random.chance(percent).then(|| self.random.below(200) as usize)
     }
 }
 
@@ -251,6 +248,9 @@ impl SnapshotStore for NodeStore {
         let what = format!("create {key}");
         let mut medium = Medium { bytes: Vec::new(), fails_after: self.storage.weather().tear() };
         if let Err(error) = content.write_to(&mut medium) {
+            if medium.has_failed() {
+                self.storage.weather().count(FaultKind::TornWrite);
+            }
             self.storage.shared.trace.line(format_args!("store: {} cannot {what}: {error}", self.node));
             return Err(StoreError::new(format!("cannot {what}"), error));
         }
@@ -295,12 +295,18 @@ struct Medium {
     fails_after: Option<usize>,
 }
 
+impl Medium {
+    fn has_failed(&self) -> bool {
+        self.fails_after.is_some_and(|limit| limit <= self.bytes.len())
+    }
+}
+
 impl io::Write for Medium {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let room = self.fails_after.map_or(usize::MAX, |limit| limit.saturating_sub(self.bytes.len()));
-        if room == 0 {
+        if self.has_failed() {
             return Err(io::Error::other("the medium failed half-way"));
         }
+        let room = self.fails_after.map_or(usize::MAX, |limit| limit - self.bytes.len());
         let taken = bytes.len().min(room);
         self.bytes.extend_from_slice(&bytes[..taken]);
         Ok(taken)

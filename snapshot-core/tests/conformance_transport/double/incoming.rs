@@ -70,7 +70,7 @@ impl Double {
                 out.push_back(item);
             }
             Incoming::Up(_) if self.is(Fault::UpTwice) => {
-                out.extend([Incoming::Up(peer), Incoming::Up(peer)])
+                out.extend([Incoming::Up(peer), Incoming::Up(peer)]);
             }
             Incoming::Up(_) if self.is(Fault::LostBeforeUp) => out.extend([lost(peer), Incoming::Up(peer)]),
             Incoming::Up(_) if self.is(Fault::UpAfterTheFirstFrame) => {

@@ -1,0 +1,145 @@
+//! The handshake.
+
+use snapshot_core::{Graph, NodeId};
+
+use super::{check, flips, read};
+use crate::handshake::{
+    Disagreement, Hello, Identity, PREFIX, Prefix, Step, VERSION, accept, refusal, refusal_text,
+};
+
+/// Where the parts of an account begin, behind the start of a message.
+const TO: usize = PREFIX + 8;
+const FINGERPRINT: usize = TO + 8;
+const MAX_FRAME: usize = FINGERPRINT + 8;
+const GROUP: usize = MAX_FRAME + 4;
+
+const REASON: &str = "n1 speaks version 1 and its counterpart version 2: schöne Grüße";
+
+fn node(me: u64) -> Identity {
+    // One link carries only control, so that the fingerprint is one of both kinds.
+    let graph = Graph::new([1, 2, 300].map(NodeId))
+        .link(NodeId(1), NodeId(2))
+        .link(NodeId(2), NodeId(1))
+        .link(NodeId(2), NodeId(300))
+        .with_way_back()
+        .named("ledger ö");
+    Identity { topology: graph.at(NodeId(me)).unwrap(), max_frame: 1 << 20 }
+}
+
+/// Each message by the name of its file: what version 1 must always mean.
+fn messages() -> [(&'static str, Step, Vec<u8>); 4] {
+    [
+        ("hello", Step::Hello, node(2).hello(NodeId(1))),
+        ("welcome", Step::Welcome, node(1).welcome(NodeId(2))),
+        ("accept", Step::Accept, accept()),
+        ("refusal", Step::Refusal, refusal(REASON)),
+    ]
+}
+
+fn parse(message: &[u8]) -> Result<(Prefix, &[u8]), Disagreement> {
+    let (prefix, payload) = message.split_first_chunk().expect("it has a start");
+    Prefix::read(prefix).map(|prefix| (prefix, payload))
+}
+
+/// What the node that is dialed makes of it.
+fn listened(message: &[u8]) -> Result<Hello, Disagreement> {
+    let (prefix, payload) = parse(message)?;
+    let hello = Hello::read(NodeId(1), prefix.version, payload)?;
+    node(1).check_dialer(&hello).map(|_| hello)
+}
+
+/// What the node that dials makes of it.
+fn dialed(message: &[u8]) -> Result<Hello, Disagreement> {
+    let (prefix, payload) = parse(message)?;
+    let welcome = Hello::read(NodeId(2), prefix.version, payload)?;
+    node(2).check_listener(NodeId(1), &welcome).map(|_| welcome)
+}
+
+#[test]
+fn a_handshake_of_version_1_is_read_as_what_it_was() {
+    for (name, step, _) in messages() {
+        let bytes = read(&format!("handshake-1/{name}.bin"));
+        let (prefix, payload) = parse(&bytes).unwrap();
+        assert_eq!(prefix, Prefix { version: 1, step, len: payload.len() }, "{name}");
+        match step {
+            Step::Accept => assert_eq!(payload, b""),
+            Step::Refusal => assert_eq!(refusal_text(payload), REASON),
+            Step::Hello | Step::Welcome => {
+                let (from, to) = if step == Step::Hello { (2, 1) } else { (1, 2) };
+                let fingerprint = 0;
+                let expected = Hello {
+                    from: NodeId(from),
+                    to: NodeId(to),
+                    fingerprint,
+                    max_frame: 1 << 20,
+                    group: "ledger ö".to_owned(),
+                };
+                assert_eq!(Hello::read(NodeId(to), 1, payload), Ok(expected));
+            }
+        }
+    }
+    assert!(listened(&read("handshake-1/hello.bin")).is_ok());
+    assert!(dialed(&read("handshake-1/welcome.bin")).is_ok());
+}
+
+#[test]
+fn a_handshake_is_written_as_ever() {
+    for (name, _, today) in messages() {
+        check(&format!("handshake-{VERSION}/{name}.bin"), &today);
+    }
+}
+
+#[test]
+fn an_account_that_is_cut_short_anywhere_is_refused() {
+    for (name, hear) in [("hello", listened as fn(&[u8]) -> _), ("welcome", dialed)] {
+        let bytes = read(&format!("handshake-1/{name}.bin"));
+        for end in PREFIX..bytes.len() {
+            let error = hear(&bytes[..end]).expect_err("it is not whole");
+            let expected = match error {
+                Disagreement::Protocol(_) => end < GROUP || end == bytes.len() - 1, // in the middle of the ö
+                Disagreement::Group { .. } => end >= GROUP,
+                _ => false,
+            };
+            assert!(expected, "{name} cut to {end}: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_flipped_bit_is_a_disagreement_on_what_it_stands_for() {
+    for (name, step, hear) in
+        [("hello", Step::Hello, listened as fn(&[u8]) -> _), ("welcome", Step::Welcome, dialed)]
+    {
+        let bytes = read(&format!("handshake-1/{name}.bin"));
+        let whole = hear(&bytes).unwrap();
+        for (bit, flipped) in flips(&bytes) {
+            let found = hear(&flipped);
+            let expected = match bit / 8 {
+                0..=3 => matches!(found, Err(Disagreement::Protocol(_))),
+                4..=5 => matches!(found, Err(Disagreement::Version { .. })),
+                // Kind and length: what comes is out of turn, or not of that length.
+                6..PREFIX => match parse(&flipped) {
+                    Ok((prefix, payload)) => prefix.step != step || prefix.len != payload.len(),
+                    Err(error) => matches!(error, Disagreement::Protocol(_)),
+                },
+                PREFIX..TO => matches!(
+                    found,
+                    Err(Disagreement::Stranger { .. }
+                        | Disagreement::SameNode { .. }
+                        | Disagreement::WrongNode { .. })
+                ),
+                TO..FINGERPRINT => {
+                    matches!(found, Err(Disagreement::WrongNode { .. } | Disagreement::Protocol(_)))
+                }
+                FINGERPRINT..MAX_FRAME => matches!(found, Err(Disagreement::Topology { .. })),
+                // Any limit may be.
+                MAX_FRAME..GROUP => found.as_ref().is_ok_and(|other| {
+                    let same = Hello { max_frame: whole.max_frame, ..other.clone() };
+                    other.max_frame != whole.max_frame && same == whole
+                }),
+                _ => matches!(found, Err(Disagreement::Group { .. } | Disagreement::Protocol(_))),
+            };
+            assert!(expected, "bit {bit} of {name}: {found:?}");
+        }
+    }
+}
