@@ -108,7 +108,8 @@ impl<S: StateProvider, M: Clone + Send + 'static> NodeBuilder<S, M> {
         self
     }
 
-    /// The most snapshots that may be under way here at a time. Default 64.
+    /// The most snapshots that may be recorded or written here at a time, and the most of this node's own that may be under
+    /// way. Default 64.
     #[must_use]
     pub fn max_running(mut self, snapshots: usize) -> Self {
         self.settings.max_running = snapshots;

@@ -109,6 +109,8 @@ mod node;
 mod outcome;
 mod part;
 mod persist;
+#[cfg(test)]
+mod properties;
 #[cfg(feature = "postcard")]
 mod serde_postcard;
 mod settings;

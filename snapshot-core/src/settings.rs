@@ -50,7 +50,8 @@ pub struct Settings {
     /// The most that all recorded channels of this node may weigh, in bytes, until their parts are durable; beyond that
     /// the snapshot that grows is aborted. Default 256 MiB.
     pub max_recorded_bytes: usize,
-    /// The most snapshots that may be under way at this node; beyond that new ones are aborted. Default 64.
+    /// The most snapshots that may be recorded or written at this node, and the most of those that it began itself that may be
+    /// under way; beyond that new ones are aborted. Default 64.
     pub max_running: usize,
     /// New work is welcome while the outbox is under this. Default 4096 frames or 1 MiB.
     pub outbox_low: Bound,

@@ -66,6 +66,8 @@ mod greeting;
 mod handshake;
 mod link;
 mod listen;
+#[cfg(test)]
+mod properties;
 mod receiving;
 mod sending;
 mod shared;

@@ -1,6 +1,17 @@
 //! Evidence on `snapshot-core` that is too heavy for unit tests.
 //!
+//! * [`soak`]: whole nodes in deterministic simulation, under every fault, one seed deciding everything.
+//!   `cargo run --release -p snapshot-verification --bin soak -- --minutes 5` runs new seeds for as long as one says.
+//! * [`trace`]: traces of coordinators at work, held against the specification in `spec/`.
 //! * [`model`]: every interleaving of small groups of the shipped coordinators, judged by an independent account of what
 //!   must hold. `cargo run --release -p snapshot-verification --bin model_check` searches and prints a table.
+//! * [`mutants`]: plausible mistakes, each a patch, and proof that the two above find them.
+//!   `cargo run --release -p snapshot-verification --bin mutants` tries them all and prints a table.
+//! * [`fuzzing`]: bytes from anybody for everything that reads bytes of others. `cargo fuzz` looks for new ones, from
+//!   `verification/fuzz`; the tests replay those that were kept.
 
+pub mod fuzzing;
 pub mod model;
+pub mod mutants;
+pub mod soak;
+pub mod trace;

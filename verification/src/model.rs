@@ -40,7 +40,7 @@ use stateright::{Model, Property};
 use action::Action;
 use app::{COINS, MAX_NODES};
 use config::{Config, Seen};
-use oracle::{Oracle, Part, Rule};
+use oracle::{Fault, Oracle, Part, Rule};
 pub use search::{Found, Limits, search};
 use shared::Shared;
 use state::{Budget, State};
@@ -57,6 +57,9 @@ pub struct Group {
     links: Vec<(u8, u8)>,
     tally: Arc<Tally>,
 }
+
+/// More steps than a small group needs for its start.
+const PATIENCE: usize = 10_000;
 
 /// What a search has come by so far.
 #[derive(Debug)]
@@ -76,13 +79,18 @@ impl Group {
         let nodes = config.shape.nodes();
         assert!(usize::from(nodes) <= MAX_NODES, "a model has at most {MAX_NODES} nodes");
         let graph = config.shape.graph();
-        let place = |node| graph.at(NodeId(u64::from(node) + 1)).expect("the graph of a configuration is valid");
+        let place =
+            |node| graph.at(NodeId(u64::from(node) + 1)).expect("the graph of a configuration is valid");
         let topologies: Vec<_> = (0..nodes).map(place).collect();
         let links = topologies[0].links().filter(|(.., link)| *link == LinkUse::Messages);
         let number = |id: NodeId| id.0 as u8 - 1;
         Self {
             links: links.map(|(from, to, _)| (number(from), number(to))).collect(),
-            settings: Settings { durable: config.durable, retention: config.retention(), ..Settings::default() },
+            settings: Settings {
+                durable: config.durable,
+                retention: config.retention(),
+                ..Settings::default()
+            },
             topologies,
             tally: Arc::new(Tally {
                 seen: [const { AtomicBool::new(false) }; Seen::COUNT],
@@ -156,14 +164,16 @@ impl Group {
     fn running(&self) -> State {
         let mut state = self.empty();
         let mut actions = Vec::new();
-        loop {
+        for _ in 0..PATIENCE {
             actions.clear();
             action::progress(&self.config, &state, &mut actions);
             match actions.iter().find(|action| !matches!(action, Action::Silence)) {
-                Some(action) => state = Step::from(self, state).after(*action),
-                None => return state,
+                Some(action) if state.fault.is_none() => state = Step::from(self, state).after(*action),
+                _ => return state,
             }
         }
+        let what = format!("it has not come to rest after {PATIENCE} steps");
+        State { fault: Some(Arc::new(Fault { rule: Rule::Rest, what })), ..state }
     }
 
     /// What is wrong with a state in which nothing moves any more; `None` where something moves, or all is well.
@@ -234,18 +244,12 @@ impl Model for Group {
                 state.fault.as_ref().is_none_or(|fault| fault.rule != Rule::$rule)
             })),*] };
         }
-        let mut all = holds![
-            Consistent,
-            Exact,
-            Conserved,
-            Chain,
-            Readable,
-            Kept,
-            Restored,
-            OwnGeneration,
-            Sound
-        ];
-        all.push(Property::always(Rule::Rest.name(), |group: &Self, state| group.unrest(state).is_none()));
+        let mut all =
+            holds![Consistent, Exact, Conserved, Chain, Readable, Kept, Restored, OwnGeneration, Sound];
+        all.push(Property::always(Rule::Rest.name(), |group: &Self, state: &State| match &state.fault {
+            Some(fault) => fault.rule != Rule::Rest,
+            None => group.unrest(state).is_none(),
+        }));
         all
     }
 }

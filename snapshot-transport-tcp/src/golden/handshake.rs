@@ -13,6 +13,9 @@ const FINGERPRINT: usize = TO + 8;
 const MAX_FRAME: usize = FINGERPRINT + 8;
 const GROUP: usize = MAX_FRAME + 4;
 
+/// FNV-1a of group, members and links, as `Topology::fingerprint` tells.
+const GRAPH: u64 = 0xeb2b_648d_06a6_3bf9;
+
 const REASON: &str = "n1 speaks version 1 and its counterpart version 2: schöne Grüße";
 
 fn node(me: u64) -> Identity {
@@ -66,11 +69,10 @@ fn a_handshake_of_version_1_is_read_as_what_it_was() {
             Step::Refusal => assert_eq!(refusal_text(payload), REASON),
             Step::Hello | Step::Welcome => {
                 let (from, to) = if step == Step::Hello { (2, 1) } else { (1, 2) };
-                let fingerprint = 0;
                 let expected = Hello {
                     from: NodeId(from),
                     to: NodeId(to),
-                    fingerprint,
+                    fingerprint: GRAPH,
                     max_frame: 1 << 20,
                     group: "ledger ö".to_owned(),
                 };

@@ -58,22 +58,6 @@ pub enum How {
     Lagging,
 }
 
-impl Action {
-    /// Whether a group that is left alone would do this.
-    pub fn is_progress(self) -> bool {
-        match self {
-            Self::Deliver { .. }
-            | Self::Flush { .. }
-            | Self::Take { .. }
-            | Self::Retry { .. }
-            | Self::Start { .. }
-            | Self::Silence => true,
-            Self::Store { how, .. } => matches!(how, How::Done | How::Effect | How::Answer),
-            _ => false,
-        }
-    }
-}
-
 /// All that a group which is left alone can do. A silence is among them only where nothing else is.
 pub fn progress(config: &Config, state: &State, actions: &mut Vec<Action>) {
     let before = actions.len();
@@ -142,7 +126,8 @@ pub fn environment(config: &Config, state: &State, actions: &mut Vec<Action>) {
     }
     for place in 0..nodes {
         let Some(process) = running(place) else { continue };
-        let count = if budget.aborts > 0 || budget.deadlines > 0 { process.coordinator.running().len() } else { 0 };
+        let count =
+            if budget.aborts > 0 || budget.deadlines > 0 { process.coordinator.running().len() } else { 0 };
         if budget.aborts > 0 {
             actions.extend((0..count).map(|running| Action::Abort { place, running }));
         }
@@ -162,7 +147,9 @@ fn failures(config: &Config, state: &State, budget: &Budget, actions: &mut Vec<A
     if budget.store_faults > 0 {
         for (place, process) in state.processes.iter().enumerate() {
             let live = process.as_deref().filter(|process| process.failed.is_none());
-            for (operation, pending) in live.into_iter().flat_map(|process| process.pending.iter().enumerate()) {
+            for (operation, pending) in
+                live.into_iter().flat_map(|process| process.pending.iter().enumerate())
+            {
                 if pending.answer.is_none() {
                     actions.push(Action::Store { place, operation, how: How::Refused });
                     if changes(&pending.request) {

@@ -53,15 +53,17 @@ pub struct Config {
     pub effort: Effort,
 }
 
-/// What a search takes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What a search takes, and so, when it is run.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Effort {
-    /// Seconds: part of the tests.
+    /// A moment: part of the tests.
+    Moment,
+    /// Seconds, with optimised code: what `--quick` runs, together with the above.
     Seconds,
-    /// A minute or so: part of a run of the program.
+    /// A minute or so: what the program runs if it is not told otherwise, together with the above.
     Minutes,
     /// More: on demand.
-    Large,
+    Hours,
 }
 
 /// The channels of a group.
@@ -136,6 +138,8 @@ pub enum Seen {
     ZombieCommit,
     /// A process that found itself replaced.
     Replaced,
+    /// A process that found itself replaced by an older one of its node.
+    GaveWay,
     /// A snapshot that was given up.
     Aborted,
     /// A start that the store failed.
@@ -172,7 +176,7 @@ impl Config {
         deadlines: 0,
         silences: 0,
         expects: &[],
-        effort: Effort::Seconds,
+        effort: Effort::Moment,
     };
 
     /// What the journal will say about retention.

@@ -52,12 +52,16 @@ impl Step<'_> {
             None => {}
             // A process that was replaced learns of it.
             Some(Failure::Replaced { .. }) if place >= self.group.nodes() => {}
+            // The older process was first in a generation that was opened after this one had its seat.
+            Some(Failure::Replaced { .. }) if self.give_way(place) => {}
             // A supervisor starts it again.
             Some(Failure::Store { .. }) if place < self.group.nodes() => {
                 self.group.saw(Seen::FailedStart);
                 self.crash(place, usize::MAX);
             }
-            Some(failure) => self.broke(Rule::Sound, format!("the process in place {place} ended: {failure}")),
+            Some(failure) => {
+                self.broke(Rule::Sound, format!("the process in place {place} ended: {failure}"));
+            }
         }
     }
 

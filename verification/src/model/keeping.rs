@@ -49,9 +49,11 @@ impl Step<'_> {
                     let waiting = match (answer, request) {
                         (Some(answer), request) => Pending { ticket, request, answer: Some(answer) },
                         // Keys are deleted one after the other.
-                        (None, StoreRequest::Delete(keys)) => {
-                            Pending { ticket, request: StoreRequest::Delete(keys[1..].to_vec()), answer: None }
-                        }
+                        (None, StoreRequest::Delete(keys)) => Pending {
+                            ticket,
+                            request: StoreRequest::Delete(keys[1..].to_vec()),
+                            answer: None,
+                        },
                         (None, request) => Pending { ticket, request, answer: None },
                     };
                     return process.pending.insert(operation, waiting);
@@ -164,6 +166,24 @@ impl Step<'_> {
         let (store, nodes) = (self.state.store.clone(), self.group.config.shape.nodes());
         let verdict = self.state.oracle.update(|o| o.appended(index, record, |name| store.cut(name, nodes)));
         self.judge(verdict);
+        let (newest, causes) = (self.state.oracle.newest().unwrap_or(0), self.causes());
+        if newest > 1 + causes {
+            self.broke(Rule::Cause, format!("generation {newest} is opened after {causes} failures"));
+        }
+    }
+
+    /// How many generations the failures so far account for.
+    fn causes(&self) -> u64 {
+        let (config, left) = (&self.group.config, &self.state.budget);
+        let failures = [
+            (config.crashes.0, left.crashes),
+            (config.breaks, left.breaks),
+            (config.store_faults, left.store_faults),
+            // A second process starts, and the first one may come back.
+            (config.doubles.0, left.doubles),
+            (config.doubles.0, left.doubles),
+        ];
+        failures.iter().map(|(all, left)| u64::from(all - left)).sum()
     }
 
     fn delete(&mut self, key: Key) {

@@ -43,7 +43,7 @@ pub struct Found {
     pub ended: bool,
     /// The property that does not hold, and a way to a state in which it does not.
     pub broken: Option<(&'static str, Trace)>,
-    /// What should have happened somewhere, and did not.
+    /// What should have happened somewhere, and did not, in a search that has ended.
     pub missing: Vec<Seen>,
 }
 
@@ -71,7 +71,11 @@ pub fn search(config: &Config, limits: Limits) -> Found {
         .threads(limits.threads)
         .timeout(limits.time)
         .finish_when(HasDiscoveries::AnyFailures);
-    if limits.deep { found(&group, builder.spawn_dfs(), limits, began) } else { found(&group, builder.spawn_bfs(), limits, began) }
+    if limits.deep {
+        found(&group, builder.spawn_dfs(), limits, began)
+    } else {
+        found(&group, builder.spawn_bfs(), limits, began)
+    }
 }
 
 fn found(group: &Group, checker: impl Checker<Group>, limits: Limits, began: Instant) -> Found {
@@ -80,7 +84,8 @@ fn found(group: &Group, checker: impl Checker<Group>, limits: Limits, began: Ins
     let stopped = group.is_spent() || time >= limits.time;
     // Walking a way again looks at its states again.
     group.lift_limit();
-    let shortest = checker.discoveries().into_iter().min_by_key(|(_, path)| path.clone().into_actions().len());
+    let shortest =
+        checker.discoveries().into_iter().min_by_key(|(_, path)| path.clone().into_actions().len());
     let broken = shortest.map(|(name, path)| (name, Trace::of(group, &path.into_actions())));
     Found {
         states: checker.unique_state_count(),
@@ -88,7 +93,7 @@ fn found(group: &Group, checker: impl Checker<Group>, limits: Limits, began: Ins
         depth: checker.max_depth(),
         time,
         ended: !stopped && broken.is_none(),
-        missing: if broken.is_none() { group.missing() } else { Vec::new() },
+        missing: if broken.is_none() && !stopped { group.missing() } else { Vec::new() },
         broken,
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use snapshot_core::{
-    Failure, Frame, Key, LocalSnapshot, NodeId, PartError, PartRef, SnapshotCoordinator, SnapshotId, StoreAnswer,
-    StoreRequest, StoredPart, Ticket,
+    Failure, Frame, Key, LocalSnapshot, NodeId, PartError, PartRef, SnapshotCoordinator, SnapshotId,
+    StoreAnswer, StoreRequest, StoredPart, Ticket,
 };
 
 use super::app::{Captured, MAX_NODES, Message};

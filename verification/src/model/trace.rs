@@ -53,7 +53,8 @@ impl Trace {
             group.actions(&state, &mut open);
             let step = actions.len() + 1;
             let action = open.get(number).copied();
-            let action = action.ok_or_else(|| format!("step {step} has {} choices, not {choice}", open.len()))?;
+            let action =
+                action.ok_or_else(|| format!("step {step} has {} choices, not {choice}", open.len()))?;
             state = Step::from(group, state).after(action);
             actions.push(action);
         }
@@ -80,7 +81,7 @@ fn describe(group: &Group, state: &State, action: Action) -> String {
     match action {
         Action::Deliver { place, from } => {
             let front = state.channel(place, from, group.nodes()).front();
-            let item = front.map_or_else(String::new, |item| what(item));
+            let item = front.map_or_else(String::new, what);
             format!("{} hears from n{}: {item}", process(place), from + 1)
         }
         Action::Flush { place, to } => format!("{} hands its frames for n{} on", process(place), to + 1),

@@ -84,6 +84,30 @@ impl Step<'_> {
         self.start(node, 0);
     }
 
+    /// A process has found that the older one of its node, which lives on, has taken the seat of the newest generation: the
+    /// network belongs to that one again. Returns whether there is such a process.
+    pub(super) fn give_way(&mut self, node: usize) -> bool {
+        let nodes = self.group.nodes();
+        let lives = |process: &Process| usize::from(process.node) == node && process.failed.is_none();
+        let older = (nodes..self.state.processes.len()).find(|at| self.state.process(*at).is_some_and(lives));
+        let Some(older) = older else { return false };
+        self.group.saw(Seen::GaveWay);
+        self.crash(node, usize::MAX);
+        for from in 0..nodes {
+            let left = std::mem::take(&mut self.state.channels[older * nodes + from]);
+            self.state.channels[node * nodes + from] = left;
+        }
+        self.state.processes[node] = self.state.processes[older].take();
+        for peer in self.group.topologies[node].peers().map(|peer| index(peer.id())) {
+            if self.state.processes[peer].is_some() {
+                for (to, from) in [(node, peer), (peer, node)] {
+                    self.state.channels[to * nodes + from].update(|channel| channel.push_back(Item::Up));
+                }
+            }
+        }
+        true
+    }
+
     /// The connections of a node end. Of what it had sent last on each, so many frames still arrive, then the news.
     fn hang_up(&mut self, node: usize, kept: usize) {
         let nodes = self.group.nodes();

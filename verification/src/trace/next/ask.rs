@@ -1,0 +1,243 @@
+//! What a process wants of the store: J1 to J5, S1, retention.
+
+use snapshot_core::{NodeId, SnapshotId};
+
+use super::{Refusal, Step, sure};
+use crate::trace::journal::View;
+use crate::trace::line::{Counts, Entry, Operation, Record, Request};
+use crate::trace::show;
+use crate::trace::state::{Asked, Lane, Logs, Phase, Purpose, State};
+
+/// Under `Retention::All` a record names no more commits than this.
+const NAMED: usize = 64;
+
+impl State {
+    pub(super) fn view(&self, node: NodeId) -> View<'_> {
+        let read = self.processes.get(&node).map_or(0, |process| process.view);
+        View(&self.store.journal[..read.min(self.store.journal.len())])
+    }
+
+    fn turns(&self, id: SnapshotId) -> Option<Counts> {
+        let turn = |node: &NodeId| Some((*node, self.store.parts.get(&(*node, Some(id)))?.part.turn));
+        self.graph.members.iter().map(turn).collect()
+    }
+
+    /// `Opens`
+    fn opens(&self, node: NodeId) -> bool {
+        let newest = self.view(node).newest();
+        self.processes.get(&node).is_some_and(|process| {
+            process.phase == Phase::Gap && newest == process.generation
+                || process.taken == newest && newest > 0
+        })
+    }
+
+    /// `Superseded`: all receipts are in, and J3 or J5 forbids the record.
+    pub(super) fn is_superseded(&self, node: NodeId, id: SnapshotId) -> bool {
+        let tally = self.processes.get(&node).filter(|p| p.is_running()).and_then(|p| p.tallies.get(&id));
+        tally.is_some_and(|turns| {
+            turns.len() == self.graph.members.len() && self.view(node).may_commit(id, turns).is_err()
+        })
+    }
+
+    pub(super) fn ask(&mut self, node: NodeId, operation: Operation, request: &Request) -> Step {
+        sure(self.step.is_some_and(|(of, _)| of == node), || format!("{node} has had no input"))?;
+        sure(!self.operations.contains_key(&operation), || "an operation of that number".into())?;
+        let mut logs = Logs::default();
+        let keep = self.retention;
+        let process = self.process(node)?;
+        let number = process.number;
+        match request {
+            Request::WritePart { snapshot, part } => {
+                let stored =
+                    process.owed.parts.remove(snapshot).ok_or("no recording of it has just ended")?;
+                sure(stored.part == *part, || format!("the part is: {}", stored.part))?;
+                logs = stored.logs;
+            }
+            Request::ListParts(None) => {
+                // `Sweep`
+                let may = process.is_running() && process.sweep.is_none() && keep > 0;
+                sure(may && std::mem::take(&mut process.sweep_due), || {
+                    "nothing has been committed since".into()
+                })?;
+                process.sweep = Some(operation);
+            }
+            Request::Delete(keys) => {
+                let mut doomed = std::mem::take(&mut process.owed.deletes);
+                let mut keys = keys.clone();
+                doomed.sort_unstable();
+                keys.sort_unstable();
+                sure(doomed == keys && !keys.is_empty(), || {
+                    format!("retention lets go of {}", show::parts(&doomed))
+                })?;
+                process.sweep = Some(operation);
+            }
+            _ => {
+                let read = process.lane.as_ref().is_some_and(|(_, lane)| *lane == Lane::Read);
+                if read && std::mem::take(&mut process.reads_again) {
+                    process.lane = None;
+                }
+                sure(process.lane.is_none(), || "one operation of the journal is under way already".into())?;
+                sure(!process.waits && process.phase != Phase::Over, || "it waits, or has ended".into())?;
+                let lane = self.lane(node, request)?;
+                let process = self.process(node)?;
+                process.next = None;
+                process.lane = Some((operation, lane));
+                if let Request::WriteInitial { sent, taken } = request {
+                    let is = |counts: &Counts, log| *counts == Logs::counts(log);
+                    let own = is(sent, &process.logs.sent) && is(taken, &process.logs.taken);
+                    sure(own, || "the state is another one".into())?;
+                    logs = process.logs.clone();
+                }
+            }
+        }
+        let asked =
+            Asked { node, process: number, request: request.clone(), logs, result: None, answered: false };
+        self.operations.insert(operation, asked);
+        Ok(())
+    }
+
+    /// What the process is about with an operation of which one may be under way.
+    fn lane(&mut self, node: NodeId, request: &Request) -> Result<Lane, Refusal> {
+        let (opens, newest, start) = (self.opens(node), self.view(node).newest(), self.view(node).start());
+        let process = self.process(node)?;
+        let (next, decides) = (process.next.clone(), process.recovers() && process.at_end);
+        if let Some(next) = next {
+            let fits = match (&next, request) {
+                (Lane::Confirm(record, _), Request::ReadJournal(index)) => record.index == *index,
+                (Lane::SeatHolder { generation, .. }, Request::ReadSeat(of)) => *generation == of.0,
+                (Lane::Verify { snapshot, turns }, Request::VerifyPart((of, Some(id)))) => {
+                    let unseen = self.graph.members.iter().find(|member| !turns.contains_key(member));
+                    id == snapshot && Some(of) == unseen
+                }
+                (Lane::Found { snapshot, turns }, Request::CreateJournal(record)) => {
+                    // `CommitFound`
+                    let entry = Entry::Commit(*snapshot, turns.clone());
+                    sure(record.entry == entry, || format!("{snapshot} is the set that was found"))?;
+                    let (snapshot, record) = (*snapshot, record.clone());
+                    self.may_append(node, &record)?;
+                    sure(self.turns(snapshot).as_ref() == Some(turns), || "J4: a part is missing".into())?;
+                    return Ok(Lane::Append(record, Purpose::Found));
+                }
+                (Lane::WriteInitial, Request::WriteInitial { .. }) => true,
+                _ => false,
+            };
+            return if fits { Ok(next) } else { Err(format!("it must {next} now")) };
+        }
+        match request {
+            Request::ReadJournal(index) => match process.search {
+                Some((exists, absent)) => {
+                    let fresh = *index > exists && absent.is_none_or(|absent| *index < absent);
+                    sure(fresh, || "it knows already what is there".into())?;
+                    Ok(Lane::Find(*index))
+                }
+                None => {
+                    // `Read`
+                    let following = *index == process.view as u64 + 1;
+                    sure(following && !decides && process.loaded.is_none(), || {
+                        "it has read to the end".into()
+                    })?;
+                    Ok(Lane::Read)
+                }
+            },
+            Request::CreateJournal(record) => self.append(node, record, opens, newest),
+            Request::CreateSeat { generation, life } => {
+                // `Sit`
+                let known = match process.life.replace(*life) {
+                    Some(known) => known == *life,
+                    None => self.lives.insert(*life),
+                };
+                let process = self.process(node)?;
+                let ready = process.phase != Phase::Start || process.looked == newest;
+                let fits = generation.0 == newest && newest > process.generation && process.seat != newest;
+                sure(decides && !opens && ready && fits && known, || {
+                    "S1: this seat is not its to take now".into()
+                })?;
+                Ok(Lane::Seat(newest))
+            }
+            Request::ListParts(Some(generation)) => {
+                // `Look`
+                let due = process.looked != newest && (opens || process.phase == Phase::Start);
+                let fits = generation.0 == newest && newest > 0;
+                sure(decides && due && fits, || "it has no reason to look for whole sets".into())?;
+                Ok(Lane::Look)
+            }
+            Request::ReadPart(key) => {
+                // `Restore`, its first half
+                let fits = *key == (node, start) && process.seat == newest && newest > 0;
+                sure(decides && !opens && fits, || {
+                    format!("g{newest} begins at {}, and it needs a seat there", show::at(start.as_ref()))
+                })?;
+                Ok(Lane::Load)
+            }
+            _ => Err("it has no reason to ask for that".into()),
+        }
+    }
+
+    fn append(&mut self, node: NodeId, record: &Record, opens: bool, newest: u64) -> Result<Lane, Refusal> {
+        self.may_append(node, record)?;
+        let restart = self.view(node).restart();
+        let process = self.process(node)?;
+        let decides = process.recovers() && process.at_end;
+        match &record.entry {
+            Entry::Open(generation, start) => {
+                // `Open`
+                let first = process.view == 0 && process.phase == Phase::Start;
+                let ready = first || opens && process.looked == newest;
+                sure(decides && ready, || "it has no reason to open a generation".into())?;
+                sure(generation.0 == newest + 1, || format!("J2: the newest generation is g{newest}"))?;
+                sure(*start == restart, || format!("J2: the last commit is {}", show::at(restart.as_ref())))?;
+                Ok(Lane::Append(record.clone(), Purpose::Open))
+            }
+            Entry::Commit(id, turns) => {
+                // `Commit`
+                sure(process.is_running(), || "it is not running, and has found no whole set".into())?;
+                sure(process.tallies.get(id) == Some(turns), || {
+                    format!("these are not the receipts of {id}")
+                })?;
+                let durable = self.turns(*id);
+                sure(durable.as_ref() == Some(turns), || format!("J4: {id} is not whole in the store"))?;
+                self.check_cut(*id)?;
+                Ok(Lane::Append(record.clone(), Purpose::Receipts(*id)))
+            }
+        }
+    }
+
+    /// J1, and what a record sums up.
+    fn may_append(&mut self, node: NodeId, record: &Record) -> Step {
+        let view = self.view(node);
+        sure(record.index == view.0.len() as u64 + 1, || {
+            format!("J1: it has read {} records", view.0.len())
+        })?;
+        sure(record.author == node, || "it is another one's record".into())?;
+        if let Entry::Commit(id, turns) = &record.entry {
+            view.may_commit(*id, turns)?;
+        }
+        let mut records = view.0.to_vec();
+        records.push(record.clone());
+        let kept = View(&records).kept(self.retention);
+        let kept = &kept[kept.len().saturating_sub(if self.retention == 0 { NAMED } else { usize::MAX })..];
+        sure(record.kept == kept, || format!("retention keeps {}", show::list(kept)))
+    }
+
+    /// `ChannelExact`: what is committed is a consistent cut, message by message.
+    fn check_cut(&self, id: SnapshotId) -> Step {
+        for (from, to) in self.graph.links.keys() {
+            let (Some(sender), Some(receiver)) =
+                (self.store.parts.get(&(*from, Some(id))), self.store.parts.get(&(*to, Some(id))))
+            else {
+                return Err(format!("J4: {id} is not whole"));
+            };
+            let sent = sender.logs.sent.get(to).cloned().unwrap_or_default();
+            let mut had = receiver.logs.taken.get(from).cloned().unwrap_or_default();
+            had.extend(receiver.part.channels.get(from).into_iter().flatten());
+            sure(sent == had, || {
+                format!(
+                    "{id} is no cut: {from} has sent {}, {to} has {}",
+                    show::messages(&sent),
+                    show::messages(&had)
+                )
+            })?;
+        }
+        Ok(())
+    }
+}

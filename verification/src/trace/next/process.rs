@@ -1,0 +1,87 @@
+//! What concerns one process alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use snapshot_core::{Generation, NodeId, SnapshotId};
+
+use crate::trace::line::{Body, Event, Frame, Reason};
+use crate::trace::state::{Lane, Phase, Process, Writing};
+
+impl Process {
+    /// F1: the number is given when the frame is queued.
+    pub(super) fn push(&mut self, to: NodeId, body: Body) {
+        let channel = self.channels.entry(to).or_default();
+        channel.last_out += 1;
+        let (generation, number) = (Generation(self.generation), channel.last_out);
+        channel.outbox.push_back(Frame { generation, number, body });
+    }
+
+    pub(super) fn note_begun(&mut self, id: SnapshotId) {
+        self.largest = self.largest.max(id.sequence);
+        let begun = self.begun.entry(id.initiator).or_default();
+        *begun = id.sequence.max(*begun);
+        self.forestalled.remove(&id);
+    }
+
+    pub(super) fn has_ended(&self, id: SnapshotId) -> bool {
+        self.begun.get(&id.initiator).is_some_and(|begun| id.sequence <= *begun)
+            || self.forestalled.contains(&id)
+    }
+
+    /// `Complete`: every channel has brought its marker.
+    pub(super) fn complete(&mut self, id: SnapshotId) {
+        if self.recordings.get(&id).is_some_and(|recording| recording.open.is_empty())
+            && let Some(recording) = self.recordings.remove(&id)
+        {
+            self.writing.insert(id, Writing { turn: recording.stored.part.turn, given_up: false });
+            self.owed.parts.insert(id, recording.stored);
+        }
+    }
+
+    /// `Drop`: whether there was anything of it that nobody had given up.
+    pub(super) fn drop_snapshot(&mut self, id: SnapshotId) -> bool {
+        let mut known = self.recordings.remove(&id).is_some();
+        known |= self.tallies.remove(&id).is_some();
+        for writing in [self.writing.get_mut(&id), self.awaited.get_mut(&id)].into_iter().flatten() {
+            known |= !std::mem::replace(&mut writing.given_up, true);
+        }
+        known
+    }
+
+    /// `Newer`, `Gap`: it takes no part any more until it knows what the journal says.
+    pub(super) fn begin_recovery(&mut self, why: Phase) {
+        if self.is_running() {
+            (self.phase, self.looked, self.at_end) = (why, 0, false);
+            // A read that began before may miss what the news is about.
+            self.lane.take_if(|(_, lane)| *lane == Lane::Read);
+        }
+    }
+
+    pub(super) fn learn_commit(&mut self, id: SnapshotId) {
+        if let Some(Writing { turn, .. }) = self.awaited.remove(&id) {
+            self.awaited.retain(|_, awaited| awaited.turn > turn);
+            self.owed.events.push(Event::Committed { snapshot: id, turn });
+        }
+    }
+
+    /// `Leave`: nothing of this generation counts any more.
+    pub(super) fn leave(&mut self, node: NodeId) {
+        self.begin_recovery(Phase::Newer);
+        let live = |of: &BTreeMap<SnapshotId, Writing>| {
+            of.iter().filter(|(_, writing)| !writing.given_up).map(|(id, _)| *id).collect::<Vec<_>>()
+        };
+        let mut known: BTreeSet<SnapshotId> =
+            self.recordings.keys().chain(self.tallies.keys()).copied().collect();
+        known.extend(live(&self.writing));
+        known.extend(live(&self.awaited));
+        let aborted = |snapshot| Event::Aborted { snapshot, by: node, reason: Reason::RolledBack };
+        self.owed.events.extend(known.into_iter().map(aborted));
+        self.recordings.clear();
+        self.tallies.clear();
+        self.awaited.clear();
+        self.writing.values_mut().for_each(|writing| writing.given_up = true);
+        self.begun.clear();
+        self.forestalled.clear();
+        self.untaken.clear();
+    }
+}
