@@ -27,7 +27,9 @@ impl PostcardState for Counter {}
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
-    println!("{MESSAGES} turns that send 128 bytes, and as many that receive them; median of {ROUNDS} interleaved rounds");
+    println!(
+        "{MESSAGES} turns that send 128 bytes, and as many that receive them; median of {ROUNDS} interleaved rounds"
+    );
     for tasks in TASKS {
         let (mut mutex, mut shared) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
@@ -46,7 +48,10 @@ fn main() {
 
 fn show(what: &str, mutex: &mut [f64], shared: &mut [f64]) {
     let (mutex, shared) = (median(mutex), median(shared));
-    println!("{what}   mutex and queue {mutex:7.1} ns   shared node {shared:7.1} ns   {:5.2} x", shared / mutex);
+    println!(
+        "{what}   mutex and queue {mutex:7.1} ns   shared node {shared:7.1} ns   {:5.2} x",
+        shared / mutex
+    );
 }
 
 fn median(rounds: &mut [f64]) -> f64 {

@@ -146,7 +146,8 @@ pub use part::{PartError, StoredPart};
 pub use serde_postcard::{Postcard, PostcardState};
 pub use settings::{Bound, Settings};
 pub use shared::{
-    Answer, CallError, CallId, Calls, Deliveries, Delivery, Outbox, SharedDriver, SharedNode, TurnError, TurnId, Work,
+    Answer, CallError, CallId, Calls, Deliveries, Delivery, Outbox, SharedDriver, SharedNode, TurnError,
+    TurnId, Work,
 };
 pub use snapshot::{AssembleError, GlobalSnapshot, LocalSnapshot};
 pub use state::{StateProvider, UnknownVersion};

@@ -244,8 +244,18 @@ impl Model for Group {
                 state.fault.as_ref().is_none_or(|fault| fault.rule != Rule::$rule)
             })),*] };
         }
-        let mut all =
-            holds![Consistent, Exact, Conserved, Chain, Readable, Kept, Restored, OwnGeneration, Sound];
+        let mut all = holds![
+            Consistent,
+            Exact,
+            Conserved,
+            Chain,
+            Readable,
+            Kept,
+            Restored,
+            OwnGeneration,
+            Cause,
+            Sound
+        ];
         all.push(Property::always(Rule::Rest.name(), |group: &Self, state: &State| match &state.fault {
             Some(fault) => fault.rule != Rule::Rest,
             None => group.unrest(state).is_none(),

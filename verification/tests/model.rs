@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use snapshot_verification::model::config::{Config, Effort, Seen};
+use snapshot_verification::model::oracle::Rule;
 use snapshot_verification::model::state::State;
 use snapshot_verification::model::trace::Trace;
 use snapshot_verification::model::{Group, Limits, configs, search};
@@ -49,6 +50,13 @@ searched_to_the_end! {
 fn every_small_configuration_is_among_these_tests() {
     let small: Vec<_> = configs::ALL.iter().filter(|c| c.effort == Effort::Moment).map(|c| c.name).collect();
     assert_eq!(small, SEARCHED);
+}
+
+#[test]
+fn every_rule_of_the_oracle_is_looked_at_in_every_state() {
+    let group = Group::new(config("cut"), u64::MAX);
+    let properties: Vec<_> = group.properties().iter().map(|property| property.name).collect();
+    assert_eq!(properties, Rule::ALL.map(Rule::name));
 }
 
 #[test]

@@ -52,7 +52,9 @@ impl Trial {
                     }
                     seen = number;
                 }
-                Err(RecvTimeoutError::Disconnected) => unreachable!("the check sends its outcome, panics included"),
+                Err(RecvTimeoutError::Disconnected) => {
+                    unreachable!("the check sends its outcome, panics included")
+                }
             }
         }
     }

@@ -183,7 +183,9 @@ impl PartError {
 fn restore(key: &Key) -> &'static str {
     match key {
         Key::Initial(_) => "restore the object from a copy; there is nothing older to go back to",
-        Key::Evidence { .. } => "restore the object from a copy; retention has let go of what it was copied from",
+        Key::Evidence { .. } => {
+            "restore the object from a copy; retention has let go of what it was copied from"
+        }
         _ => {
             "restore the object from a copy, or allow the group to go back to an older snapshot \
              with `fall_back(true)` on the builder"

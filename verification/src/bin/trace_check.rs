@@ -12,11 +12,14 @@ use snapshot_verification::trace::{check, record};
 #[command(name = "trace_check", version)]
 struct CommandLine {
     /// The traces
-    #[arg(required_unless_present = "record")]
+    #[arg(required_unless_present_any = ["record", "runs"])]
     files: Vec<PathBuf>,
     /// Writes the trace of the run that this seed decides, and checks nothing
     #[arg(long, value_name = "SEED", conflicts_with = "files")]
     record: Option<u64>,
+    /// Records and checks the runs of this many seeds
+    #[arg(long, value_name = "COUNT", conflicts_with_all = ["files", "record"])]
+    runs: Option<u64>,
 }
 
 fn main() -> ExitCode {
@@ -24,6 +27,9 @@ fn main() -> ExitCode {
     if let Some(seed) = line.record {
         print!("{}", record(seed).text());
         return ExitCode::SUCCESS;
+    }
+    if let Some(runs) = line.runs {
+        return check_runs(runs);
     }
     let mut status = ExitCode::SUCCESS;
     for file in &line.files {
@@ -49,4 +55,23 @@ fn main() -> ExitCode {
         }
     }
     status
+}
+
+fn check_runs(runs: u64) -> ExitCode {
+    let (mut steps, mut commits, mut rollbacks) = (0, 0, 0);
+    for seed in 0..runs {
+        match check(&record(seed).text()) {
+            Ok(checked) => {
+                steps += checked.steps;
+                commits += checked.commits;
+                rollbacks += checked.rollbacks;
+            }
+            Err(refused) => {
+                println!("seed {seed}: {refused}");
+                return ExitCode::from(1);
+            }
+        }
+    }
+    println!("{runs} runs: {steps} steps are allowed, {commits} snapshots committed, {rollbacks} rollbacks");
+    ExitCode::SUCCESS
 }

@@ -19,11 +19,12 @@ use super::drive::{drive, lonely};
 use super::forms::sealed;
 use super::records::{Described, Record};
 use expected::{Outcome, Whole};
-use forged::Forged;
+use forged::{Damage, Forged};
 
 /// The part, and where it is.
 #[derive(Arbitrary, Debug)]
 pub struct Input {
+    damage: Option<Damage>,
     /// Where retention has let go of it: as a copy.
     as_evidence: bool,
     part: Forged,
@@ -38,7 +39,8 @@ pub(super) const MEMBERS: [u64; 2] = [1, 2];
 ///
 /// Where the bytes are taken for something else than they are.
 pub fn run(input: Input) {
-    let (bytes, part) = (input.part.bytes(), input.part.described());
+    let (mut bytes, part) = (input.part.bytes(), input.part.described());
+    input.damage.iter().for_each(|damage| damage.to(&mut bytes));
     let honest = Forged::of(2, b"two");
     let first = Record::first(&MEMBERS);
     let parts = [(1, part), (2, honest.described())];

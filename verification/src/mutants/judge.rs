@@ -1,15 +1,20 @@
-//! What looks for a mistake: the model check, then the simulation with a fixed number of seeds, up to the first thing that
-//! does not hold.
+//! What looks for a mistake: the model check, or the simulation with a fixed number of seeds, up to the first thing that does
+//! not hold. They are built one after the other, since a broken core is built anew for each.
+
+#[cfg(not(feature = "simulation"))]
+mod by_model;
+#[cfg(feature = "simulation")]
+mod by_simulation;
 
 use std::any::Any;
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;
-use std::time::Duration;
 
-use crate::model::config::{Config, Effort};
-use crate::model::{Limits, configs, search};
-use crate::soak::{App, Soak};
+#[cfg(not(feature = "simulation"))]
+use by_model::look;
+#[cfg(feature = "simulation")]
+use by_simulation::look;
 
 /// What was found in the code that the judge was built with.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -44,37 +49,19 @@ impl Default for Bounds {
     }
 }
 
-/// Looks for a mistake in the code that this program was built with. Only a property that does not hold, or a panic, counts: a
-/// search that stops at its limits, or that never came by something, says nothing.
+/// Looks for a mistake in the code that this program was built with: by the simulation, or, built without it, by the model
+/// check. Only a property that does not hold, or a panic, counts: a search that stops at its limits, or that never came by
+/// something, says nothing.
 pub fn judge(bounds: Bounds) -> Verdict {
     // What panics is reported as a verdict.
     panic::set_hook(Box::new(|_| {}));
-    let small = configs::ALL.iter().filter(|config| config.effort == Effort::Moment);
-    let large = configs::ALL.iter().filter(|config| config.effort == Effort::Seconds);
-    let kill = small
-        .map(|config| checked(config, bounds))
-        .chain((0..bounds.seeds).flat_map(|seed| App::ALL.map(|app| simulated(app, seed))))
-        .chain(large.map(|config| checked(config, bounds)))
-        .find_map(|kill| kill);
-    kill.map_or(Verdict::Passed, Verdict::Killed)
+    look(bounds).map_or(Verdict::Passed, Verdict::Killed)
 }
 
-fn checked(config: &Config, bounds: Bounds) -> Option<Kill> {
-    let limits = Limits { states: bounds.states, time: Duration::from_secs(120), ..Limits::default() };
-    let property = match catch_unwind(AssertUnwindSafe(|| search(config, limits))) {
-        Ok(found) => found.broken.map(|(rule, _)| rule.to_owned()),
-        Err(panic) => Some(said(&*panic)),
-    };
-    property.map(|property| Kill { by: format!("model, {}", config.name), property })
-}
-
-fn simulated(app: App, seed: u64) -> Option<Kill> {
-    let property = match catch_unwind(|| Soak::with_trace(1).run(app, seed)) {
-        Ok(Ok(_)) => return None,
-        Ok(Err(defect)) => defect.failure.what().to_owned(),
-        Err(panic) => said(&*panic),
-    };
-    Some(Kill { by: format!("simulation, {app}, seed {seed}"), property })
+/// What a search has found, where a panic is a finding too.
+fn caught(by: String, search: impl FnOnce() -> Option<String>) -> Option<Kill> {
+    let property = catch_unwind(AssertUnwindSafe(search)).unwrap_or_else(|panic| Some(said(&*panic)));
+    property.map(|property| Kill { by, property })
 }
 
 fn said(panic: &(dyn Any + Send)) -> String {

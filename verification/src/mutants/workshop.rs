@@ -40,8 +40,9 @@ const PROFILE: [&str; 4] = [
     "profile.mutants.package.\"*\".opt-level=3",
 ];
 
-/// The library of this package in the copy: what the judge does not need would be built anew with each mutant.
-const JUDGE: &str = "//! What judges mutants.\n\npub mod model;\npub mod mutants;\npub mod soak;\n";
+/// Who judges: each is built when those before it have found nothing.
+const JUDGES: [&[&str]; 2] =
+    [&["--no-default-features"], &["--no-default-features", "--features", "simulation"]];
 
 impl Workshop {
     /// Makes the copy in `folder` like the workspace, without what is built there and without hidden files.
@@ -60,7 +61,6 @@ impl Workshop {
         })?;
         let (copy, target) = (folder.join("copy"), folder.join("target"));
         make_alike(workspace, &copy)?;
-        fs::write(copy.join("verification/src/lib.rs"), JUDGE)?;
         Ok(Self { copy, target, options, _lock: lock })
     }
 
@@ -70,8 +70,7 @@ impl Workshop {
     ///
     /// If there is no verdict: it cannot be built, or does not come to an end.
     pub fn try_sound(&self) -> Result<Verdict, String> {
-        self.build()?;
-        self.run()
+        self.judge()
     }
 
     /// What the judge says of the code with this mistake in it.
@@ -87,7 +86,7 @@ impl Workshop {
             before.push((path, read(path).map_err(|error| error.to_string())?));
             self.write(path, after)?;
         }
-        let verdict = self.build().and_then(|()| self.run());
+        let verdict = self.judge();
         for (path, text) in before {
             self.write(path, &text)?;
         }
@@ -98,11 +97,22 @@ impl Workshop {
         fs::write(self.copy.join(path), text).map_err(|error| format!("{}: {error}", path.display()))
     }
 
-    fn build(&self) -> Result<(), String> {
+    fn judge(&self) -> Result<Verdict, String> {
+        for features in JUDGES {
+            self.build(features)?;
+            match self.run()? {
+                Verdict::Passed => {}
+                killed => return Ok(killed),
+            }
+        }
+        Ok(Verdict::Passed)
+    }
+
+    fn build(&self, features: &[&str]) -> Result<(), String> {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = Command::new(cargo);
         command.current_dir(&self.copy).args(["build", "--quiet", "--locked", "--profile", "mutants"]);
-        command.args(["--package", "snapshot-verification", "--bin", "mutants"]);
+        command.args(["--package", "snapshot-verification", "--bin", "mutants"]).args(features);
         command
             .arg("--target-dir")
             .arg(&self.target)
@@ -220,7 +230,6 @@ mod tests {
     #[test]
     fn two_do_not_work_in_one_folder() -> io::Result<()> {
         let (workspace, folder) = (tempfile::tempdir()?, tempfile::tempdir()?);
-        fs::create_dir_all(workspace.path().join("verification/src"))?;
         let open = || {
             let options = Options { jobs: None, patience: Duration::ZERO, seeds: 0 };
             Workshop::open(workspace.path(), folder.path(), options)

@@ -273,7 +273,8 @@ impl Process {
         } else if let Some(lane) = &self.next {
             Some(format!("a request: it must {lane}"))
         } else {
-            stands.then(|| "any request: a process that recovers stands still".to_owned())
+            stands
+                .then(|| format!("a request to the store: it is in phase {:?}, and stands still", self.phase))
         }
     }
 }

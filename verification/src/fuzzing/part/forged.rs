@@ -6,7 +6,7 @@ use snapshot_core::{PartRef, Turn};
 use crate::fuzzing::forms::{Writer, chunk, part, part_checksum};
 use crate::fuzzing::records::GROUP;
 
-/// All that can be in a part, and what is done to its bytes afterwards.
+/// All that can be in a part.
 #[derive(Arbitrary, Debug)]
 pub(super) struct Forged {
     format: Format,
@@ -22,7 +22,6 @@ pub(super) struct Forged {
     turn_off: u8,
     bytes_off: u8,
     checksum_off: u32,
-    damage: Vec<Damage>,
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -78,8 +77,9 @@ struct OddChunk {
     times: u16,
 }
 
+/// What is done to its bytes afterwards.
 #[derive(Arbitrary, Debug)]
-enum Damage {
+pub(super) enum Damage {
     Flip { at: u16, bits: u8 },
     Cut(u16),
     Append(Vec<u8>),
@@ -112,21 +112,15 @@ impl Forged {
             turn_off: 0,
             bytes_off: 0,
             checksum_off: 0,
-            damage: Vec::new(),
         }
     }
 
-    /// As a store gives it.
+    /// As it was written.
     pub(super) fn bytes(&self) -> Vec<u8> {
-        let chunks = self.chunks();
-        let mut bytes = part(self.version(), borrowed(&chunks));
-        for damage in &self.damage {
-            damage.to(&mut bytes);
-        }
-        bytes
+        part(self.version(), borrowed(&self.chunks()))
     }
 
-    /// As its commit record describes it: before the damage.
+    /// As its commit record describes it.
     pub(super) fn described(&self) -> PartRef {
         let chunks = self.chunks();
         let turn = match &self.header {
@@ -135,7 +129,7 @@ impl Forged {
         };
         PartRef {
             turn: Turn((turn % (1 << 61)) + u64::from(self.turn_off)),
-            size: part(self.version(), borrowed(&chunks)).len() as u64 + u64::from(self.bytes_off),
+            size: self.bytes().len() as u64 + u64::from(self.bytes_off),
             checksum: part_checksum(self.version(), borrowed(&chunks)) ^ self.checksum_off,
         }
     }
@@ -215,7 +209,7 @@ impl Header {
 }
 
 impl Damage {
-    fn to(&self, bytes: &mut Vec<u8>) {
+    pub(super) fn to(&self, bytes: &mut Vec<u8>) {
         let place = |at: u16| usize::from(at) % bytes.len().max(1);
         match self {
             Self::Flip { at, bits } => {

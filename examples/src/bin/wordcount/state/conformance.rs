@@ -54,7 +54,9 @@ impl StateFixture for Workers {
         match worker {
             Worker::Counter(counter) => {
                 let bytes = Bytes::from(format!("word {}", step % 9));
-                counter.apply(NodeId(step % 2), Message::Piece { bytes, last: !step.is_multiple_of(3) }).unwrap();
+                counter
+                    .apply(NodeId(step % 2), Message::Piece { bytes, last: !step.is_multiple_of(3) })
+                    .unwrap();
             }
             Worker::Reader(reader) => {
                 if reader.is_reading() {
