@@ -203,7 +203,8 @@ impl<S, M: Send + 'static> Archive<S, M> {
     ///
     /// # Errors
     ///
-    /// If the store fails, the snapshot is not committed, or one of its parts is missing, damaged or not understood.
+    /// If the store fails, the snapshot is not committed or retention has let go of it, or one of its parts is missing, damaged
+    /// or not understood.
     ///
     /// # Cancel safety
     ///
@@ -236,7 +237,8 @@ impl<S, M: Send + 'static> Archive<S, M> {
     ///
     /// # Errors
     ///
-    /// If the store fails, the snapshot is not committed, or one of its parts is missing or damaged.
+    /// If the store fails, the snapshot is not committed or retention has let go of it, or one of its parts is missing or
+    /// damaged.
     ///
     /// # Cancel safety
     ///
@@ -280,6 +282,9 @@ impl<S, M: Send + 'static> Archive<S, M> {
             if let Some(found) = place.take() {
                 return Ok(found?);
             }
+        }
+        if self.commits.iter().any(|commit| commit.snapshot == snapshot && !commit.kept) {
+            return Err(ArchiveError::LetGo { snapshot });
         }
         Err(PartError::Missing { key }.into())
     }
@@ -390,6 +395,15 @@ pub enum ArchiveError {
     /// The snapshot is not in the journal.
     #[error("{snapshot} was never committed: take one of `commits()`, after `refresh()` if it is new")]
     Unknown {
+        /// The snapshot.
+        snapshot: SnapshotId,
+    },
+    /// The snapshot was committed, and retention has deleted parts of it since.
+    #[error(
+        "retention has let go of {snapshot}: take one of `commits()` that is `kept`, after `refresh()` if the group runs, or have \
+         the group keep more with `retention` on the builder"
+    )]
+    LetGo {
         /// The snapshot.
         snapshot: SnapshotId,
     },

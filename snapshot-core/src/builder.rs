@@ -170,7 +170,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> NodeBuilder<S, M> {
     /// [`Event::CheckSkipped`](crate::Event::CheckSkipped). Neither undoes the snapshot or stops the application.
     ///
     /// ```
-    /// use snapshot_core::{Archive, Event, Postcard, PostcardState, SnapshotNode};
+    /// use snapshot_core::{Archive, Event, GlobalSnapshot, Postcard, PostcardState, SnapshotNode};
     /// use snapshot_store::MemoryStore;
     /// use snapshot_transport_mem::MemNetwork;
     ///
@@ -183,8 +183,8 @@ impl<S: StateProvider, M: Clone + Send + 'static> NodeBuilder<S, M> {
     /// let (_network, [here, there]) = MemNetwork::<u64>::mesh::<2>();
     /// let (mut ours, mut theirs) = (Ledger { balance: 100 }, Ledger { balance: 0 });
     /// let build = |transport| {
-    ///     SnapshotNode::builder(transport).store(store.clone()).codec(Postcard).check("money", |cut| {
-    ///         let held: u64 = cut.states().map(|(_, ledger): (_, &Ledger)| ledger.balance).sum();
+    ///     SnapshotNode::builder(transport).store(store.clone()).codec(Postcard).check("money", |cut: &GlobalSnapshot<Ledger, u64>| {
+    ///         let held: u64 = cut.states().map(|(_, ledger)| ledger.balance).sum();
     ///         let in_flight: u64 = cut.in_flight().map(|(_, coins)| coins).sum();
     ///         match held + in_flight {
     ///             100 => Ok(()),

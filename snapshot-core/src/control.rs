@@ -10,6 +10,9 @@ use crate::{NodeId, SnapshotId, Turn};
 
 const VERSION: u8 = 1;
 
+/// Of a longer text, such as what a store says of its failure, the beginning is sent. In bytes.
+const MAX_TEXT: usize = 512;
+
 /// A control frame.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Control {
@@ -126,7 +129,7 @@ fn put_reason(out: &mut BytesMut, reason: &AbortReason) {
         }
         AbortReason::StoreFailed { error } => {
             out.put_u8(4);
-            put_bytes(out, error.as_bytes());
+            put_bytes(out, &error.as_bytes()[..error.floor_char_boundary(MAX_TEXT)]);
         }
         AbortReason::Requested => out.put_u8(5),
         AbortReason::RolledBack => out.put_u8(6),
@@ -191,6 +194,22 @@ mod tests {
     fn every_control_frame_comes_back_from_its_bytes() {
         for control in all() {
             assert_eq!(Control::decode(&control.encode()), Ok(control));
+        }
+    }
+
+    #[test]
+    fn whatever_a_store_has_to_say_a_control_frame_stays_small() {
+        let snapshot =
+            SnapshotId { generation: Generation(u64::MAX), sequence: u64::MAX, initiator: NodeId(u64::MAX) };
+        for letter in ["x", "ö", "雪", "𝄞"] {
+            let reason = AbortReason::StoreFailed { error: letter.repeat(10_000) };
+            let bytes = Control::Aborted { snapshot, by: NodeId(u64::MAX), reason }.encode();
+            assert!(bytes.len() <= 1024, "{} bytes", bytes.len());
+            let Ok(Control::Aborted { reason: AbortReason::StoreFailed { error }, .. }) = Control::decode(&bytes)
+            else {
+                panic!("it is read as what it was");
+            };
+            assert_eq!(error, letter.repeat(MAX_TEXT / letter.len()));
         }
     }
 

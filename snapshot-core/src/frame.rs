@@ -131,7 +131,8 @@ impl<'de> Deserialize<'de> for Stamp {
 pub enum Body<M> {
     /// A message of the application.
     Message(M),
-    /// A control frame of the snapshot protocol, in its own versioned byte format. Opaque to a transport.
+    /// A control frame of the snapshot protocol, in its own versioned byte format: never empty, and at most 1 KiB. Opaque to
+    /// a transport.
     Control(Bytes),
 }
 

@@ -126,6 +126,8 @@ pub use archive::{Archive, ArchiveError, Commit, CommittedPart, OpenedGeneration
 /// The attribute for implementations of the traits here that have `async fn`s, from the crate of that name.
 pub use async_trait::async_trait;
 pub use builder::NodeBuilder;
+/// What frames and codecs carry, from the crate of that name.
+pub use bytes::Bytes;
 pub use clock::{Clock, SystemClock};
 pub use codec::{MessageCodec, RawBytes};
 pub use coordinator::{

@@ -147,7 +147,8 @@ impl fmt::Display for Stuck {
             Reason::Idle => write!(
                 f,
                 "stuck at {:?}: the future waits, no frame is due and no sleep under way; release what is held, or let \
-                 somebody receive or send (a thread or a runtime's timer is not waited for)",
+                 somebody receive or send (a thread or a runtime's timer is not waited for: a store that works on threads, as \
+                 `DirectoryStore` does, needs a runtime; `MemoryStore` does not)",
                 self.now
             )?,
             Reason::OutOfTime { next } => write!(

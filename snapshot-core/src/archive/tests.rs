@@ -211,6 +211,22 @@ async fn a_missing_or_damaged_part_is_named() {
 }
 
 #[tokio::test]
+async fn a_part_that_retention_has_deleted_is_not_called_missing() {
+    let mut group = Group::new(Retention::last(1));
+    let old = group.commit(3);
+    let new = group.commit(4);
+    let archive = group.archive().await.unwrap();
+    archive.read(old).await.expect("its parts are there for now");
+    for node in [A, B] {
+        group.store.delete(Key::Part { snapshot: old, node }).await.unwrap();
+        group.store.delete(Key::Part { snapshot: new, node }).await.unwrap();
+    }
+    assert!(matches!(archive.verify(old).await, Err(ArchiveError::LetGo { snapshot }) if snapshot == old));
+    assert!(matches!(archive.read(old).await, Err(ArchiveError::LetGo { .. })));
+    assert!(matches!(archive.read(new).await, Err(ArchiveError::Part(PartError::Missing { .. }))));
+}
+
+#[tokio::test]
 async fn a_store_without_a_journal_or_with_a_damaged_one_is_refused() {
     let empty = Archive::<Balance, Bytes>::open(Shelf::default(), RawBytes).await;
     assert!(matches!(empty, Err(ArchiveError::Empty)));

@@ -76,7 +76,8 @@ pub trait StoreFixture: Sized + Send + Sync + 'static {
     /// Opens the store, as another process would: any number of times, on the same objects.
     fn open(&self) -> impl Future<Output = Self::Store> + Send;
 
-    /// Loses what the machine's crash would lose: all that was not made durable. Called when no store of this fixture is open.
+    /// Loses what the machine's crash would lose: all that was not made durable. And leaves what a write under way would leave,
+    /// such as half a record at the end of a log. Called when no store of this fixture is open.
     /// Returns whether that was done; by default it cannot be, and what only a crash shows is not tested.
     fn crash(&self) -> bool {
         false

@@ -106,7 +106,8 @@ pub enum PartError {
     /// It is undamaged, but the application does not understand the state in it.
     #[error(
         "{} is undamaged, but the state in it, of version {version}, does not decode: {error}; \
-         run the release of the application that wrote it, or teach `StateProvider::decode` this form",
+         run the release of the application that wrote it, or teach this one its form: a changed type needs another `VERSION`, \
+         and `decode` (of a `PostcardState`: `migrate`) for those before it",
         whose(.key)
     )]
     State {

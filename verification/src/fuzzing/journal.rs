@@ -139,9 +139,13 @@ fn check_shown(archive: &Archive<Blob, Bytes>) {
         assert!(commit.bytes() >= commit.parts.iter().map(|part| part.bytes).max().unwrap_or(0));
         // There are no parts.
         let verified = drive(archive.verify(commit.snapshot)).expect("it answers at once");
-        assert!(matches!(verified, Err(ArchiveError::Part(error)) if error.is_damage()));
         let read = drive(archive.read(commit.snapshot)).expect("it answers at once");
-        assert!(matches!(read, Err(ArchiveError::Part(error)) if error.is_damage()));
+        for error in [verified.err(), read.err()] {
+            match error.expect("nothing is whole") {
+                ArchiveError::LetGo { snapshot } => assert!(snapshot == commit.snapshot && !commit.kept),
+                error => assert!(matches!(error, ArchiveError::Part(error) if error.is_damage())),
+            }
+        }
         drive(archive.discard(commit.snapshot)).expect("it answers at once").expect("memory does not fail");
     }
     assert_eq!(drive(archive.evidence()).expect("it answers at once").expect("memory does not fail"), []);
