@@ -7,8 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use group::{Branch, Coordinator, Random, Transfer};
 use snapshot_core::{
-    AbortReason, Body, Bound, Capture, Event, Frame, FrameKind, Frames, Generation, Graph, InitiateError,
-    NodeId, Output, Settings, SnapshotPhase, Stamp,
+    AbortReason, Body, Bound, Capture, Created, Event, Frame, FrameKind, Frames, Generation, Graph,
+    InitiateError, NodeId, Output, PartError, Settings, SnapshotPhase, Stamp, StoreAnswer, StoreRequest,
+    Violation,
 };
 
 const ME: NodeId = NodeId(1);
@@ -119,4 +120,57 @@ fn snapshots_whose_receipts_never_come_are_under_way_and_their_number_has_a_boun
     };
     assert_eq!((begun, refused), (5, InitiateError::Refused(AbortReason::TooMany)));
     assert!(coordinator.running().iter().all(|status| status.phase == SnapshotPhase::AwaitingReceipts));
+}
+
+/// Does all that a node of a young group asks of its store: there is nothing in it but what it has created itself.
+fn serve(node: &mut Coordinator) -> Vec<Event<Transfer, Branch>> {
+    let (mut events, mut capture) = (Vec::new(), || Capture::new(Branch::default()));
+    while let Some(output) = node.poll_output() {
+        let (ticket, answer) = match output {
+            Output::Event(event) => {
+                events.push(event);
+                continue;
+            }
+            Output::Restore { .. } => {
+                node.handle_restored(Duration::ZERO, &mut capture);
+                continue;
+            }
+            Output::Store { ticket, request } => match request {
+                StoreRequest::Read(_) => (ticket, StoreAnswer::Read(None)),
+                StoreRequest::Create(..) | StoreRequest::WriteInitial(_) => {
+                    (ticket, StoreAnswer::Created(Created::New))
+                }
+                StoreRequest::ReadPart { key, .. } => {
+                    (ticket, StoreAnswer::Part(Err(PartError::Missing { key })))
+                }
+                StoreRequest::ListParts(_) => (ticket, StoreAnswer::Listed(Vec::new())),
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        };
+        node.handle_store(Duration::ZERO, ticket, answer, &mut capture);
+    }
+    events
+}
+
+#[test]
+fn a_generation_that_the_journal_does_not_have_is_a_violation_and_the_node_runs_on() {
+    // F3: the frame and all behind it wait until the journal has been read to its end.
+    let settings = Settings { durable: true, ..Settings::default() };
+    let mut node = Coordinator::new(Graph::mesh([ME, LIAR]).at(ME).unwrap(), settings, 1);
+    node.start(Duration::ZERO);
+    serve(&mut node);
+    assert!(node.is_running());
+    let liar = node.topology().peer(LIAR).unwrap();
+    for (generation, number) in [(9, 1), (1, 1)] {
+        let body = Body::Message(Transfer { amount: 0, number });
+        let frame = Frame { stamp: Stamp::new(Generation(generation), number), body };
+        node.handle_frame(Duration::ZERO, liar, frame, &mut || unreachable!());
+        assert!(!node.is_running(), "it looks at the journal first");
+    }
+    let events = serve(&mut node);
+    let unknown = Violation::UnknownGeneration { generation: Generation(9) };
+    assert_eq!(events, [Event::Violation { peer: liar, what: unknown }]);
+    assert_eq!((node.is_running(), node.generation()), (true, Generation(1)));
+    assert!(node.take_message().is_some(), "what came behind it was taken up");
 }
