@@ -205,7 +205,8 @@ mod tests {
             let reason = AbortReason::StoreFailed { error: letter.repeat(10_000) };
             let bytes = Control::Aborted { snapshot, by: NodeId(u64::MAX), reason }.encode();
             assert!(bytes.len() <= 1024, "{} bytes", bytes.len());
-            let Ok(Control::Aborted { reason: AbortReason::StoreFailed { error }, .. }) = Control::decode(&bytes)
+            let Ok(Control::Aborted { reason: AbortReason::StoreFailed { error }, .. }) =
+                Control::decode(&bytes)
             else {
                 panic!("it is read as what it was");
             };

@@ -102,6 +102,8 @@ pub trait Transport: Send + Sync + 'static {
     async fn send(&self, to: Peer, frames: &mut Frames<Self::Message>) -> Result<(), TransportError>;
 
     /// Waits for one item at least, and pushes at most [`Inbox::room`].
+    ///
+    /// The inbox may already hold items when this is called: they stay where they are, and are not what it waits for.
     async fn recv(&self, into: &mut Inbox<Self::Message>) -> Result<(), TransportError>;
 
     /// Says goodbye to all neighbours, so that they see [`Inbox::left`], behind all that was sent, and not a loss.

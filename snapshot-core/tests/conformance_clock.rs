@@ -42,6 +42,10 @@ enum Fault {
     DiffersByThread,
     /// Every thousandth look is a little late.
     Trembles,
+    /// Nanoseconds of 32 bits.
+    BeginsAgain,
+    /// After a second and a half time is over.
+    Stops,
 
     // C2
     /// Whole milliseconds, rounded down.
@@ -85,6 +89,8 @@ enum Fault {
     OneAtATime,
     /// Who is dropped takes the others along.
     DropsAll,
+    /// Who is dropped takes those to the same moment along.
+    DropsThoseOfItsMoment,
 }
 
 /// Time that stands still until it is moved, with the fault of this number.
@@ -139,7 +145,8 @@ impl<const FAULT: u8> ClockFixture for Double<FAULT> {
 
 impl<const FAULT: u8> Double<FAULT> {
     fn truth(&self) -> Duration {
-        Duration::from_nanos(self.0.nanos.load(Ordering::SeqCst))
+        let now = Duration::from_nanos(self.0.nanos.load(Ordering::SeqCst));
+        if is::<FAULT>(Fault::Stops) { now.min(Duration::from_millis(1500)) } else { now }
     }
 }
 
@@ -152,6 +159,7 @@ impl<const FAULT: u8> Clock for Double<FAULT> {
             () if is::<FAULT>(Fault::JumpsBack) && now > Duration::from_millis(10) => {
                 now - Duration::from_millis(9)
             }
+            () if is::<FAULT>(Fault::BeginsAgain) => Duration::from_nanos(u64::from(now.as_nanos() as u32)),
             () if is::<FAULT>(Fault::Trembles) && look % 1000 == 999 => {
                 now.saturating_sub(Duration::from_nanos(1))
             }
@@ -203,7 +211,8 @@ impl<const FAULT: u8> Double<FAULT> {
         if created < at && self.truth() >= at && is::<FAULT>(Fault::MissesWhatIsOver) {
             return pending().await;
         }
-        let _dropped = is::<FAULT>(Fault::DropsAll).then(|| Clears(shared));
+        let _dropped = is::<FAULT>(Fault::DropsAll).then(|| Clears(shared, None));
+        let _dropped_moment = is::<FAULT>(Fault::DropsThoseOfItsMoment).then(|| Clears(shared, Some(at)));
         let mut asked = false;
         poll_fn(|cx| {
             let released = shared.released.load(Ordering::SeqCst) > number;
@@ -230,11 +239,12 @@ impl<const FAULT: u8> Double<FAULT> {
     }
 }
 
-struct Clears<'a>(&'a Shared);
+/// All, or those to one moment.
+struct Clears<'a>(&'a Shared, Option<Duration>);
 
 impl Drop for Clears<'_> {
     fn drop(&mut self) {
-        self.0.wakers.lock().unwrap().clear();
+        self.0.wakers.lock().unwrap().retain(|(at, _), _| self.1.is_some_and(|moment| moment != *at));
     }
 }
 
@@ -263,11 +273,13 @@ mod a_clock_without_fault {
 }
 
 finds! {
-    c1_finds_time_that_goes_back: c1_now_never_goes_back, "C1", [JumpsBack DiffersByThread Trembles];
+    c1_finds_time_that_goes_back: c1_now_never_goes_back, "C1", [JumpsBack DiffersByThread Trembles BeginsAgain];
+    c1_finds_time_that_stops: c1_now_never_goes_back, "C3", [Stops];
     c2_finds_sleeps_that_end_early: c2_no_sleep_ends_early, "C2",
         [RoundsDown EarlyByAMillisecond ReadyWhenAskedAgain Overflows Wraps Panics];
     c3_finds_sleeps_that_do_not_end: c3_sleeps_end, "C3",
         [SleepsFor WaitsForTheNextTick KeepsTheFirstWaker NeverWakes StandsStill MissesWhatIsOver];
     c4_finds_sleeps_that_touch_each_other: c4_sleeps_are_independent, "C4",
-        [OneWaker OneForEachMoment AllWithTheFirst InTheOrderOfAsking NotBesideAnother NoMoreThanAThousand OneAtATime DropsAll];
+        [OneWaker OneForEachMoment AllWithTheFirst InTheOrderOfAsking NotBesideAnother NoMoreThanAThousand OneAtATime DropsAll
+         DropsThoseOfItsMoment];
 }

@@ -70,9 +70,8 @@ IsIn(j, k) == \E i \in Coms(j) : j[i].k = k
 Settled(j, k) == \E i \in Own(j) : j[i].k[1] = k[1] /\ j[i].k[3] = k[3] /\ j[i].k[2] >= k[2]
 \* Record::commit: J3, J5
 MayCommit(j, k, turns) ==
-  /\ k[1] = Newest(j) \/ Has("LateCommit")
-  /\ ~IsIn(j, k) \/ Has("CommitTwice")
-  /\ (\E i \in Own(j) : j[i].k[3] = k[3] /\ j[i].k[2] > k[2]) => Has("CommitBackwards")
+  /\ k[1] = Newest(j) /\ ~IsIn(j, k)
+  /\ ~\E i \in Own(j) : j[i].k[3] = k[3] /\ j[i].k[2] > k[2]
   /\ (Own(j) # {} => \A q \in Node : turns[q] >= j[Max(Own(j))].turns[q]) \/ Has("Crossing")
 Kept(j) == {j[i].k : i \in {i \in Coms(j) : Keep = 0 \/ Cardinality({m \in Coms(j) : m > i}) < Keep}}
 \* Record::doomed
@@ -182,7 +181,7 @@ RECURSIVE Tell(_, _, _, _)
 Tell(x, p, g, ids) == IF ids = {} THEN x ELSE LET id == CHOOSE id \in ids : TRUE IN
                       Tell(Push(x, p, Others(p), g, "c", id), p, g, ids \ {id})
 Learn(p, j) == LET s == nd[p] s1 == [s EXCEPT !.rd = Len(j), !.tally = {t \in @ : t.id \notin Heard(s, j)}]
-                   gone == Newest(j) > s.gen /\ s.ph # "start" /\ ~Has("NoLeave") IN
+                   gone == Newest(j) > s.gen /\ s.ph # "start" IN
   /\ Set(p, IF gone THEN Leave(s1) ELSE s1)
   /\ flight' = IF gone THEN {IF x.p = p /\ x.life = s.life THEN [x EXCEPT !.dead = TRUE] ELSE x : x \in flight} ELSE flight
   /\ cn' = Tell(cn, p, s.gen, Heard(s, j))
@@ -347,7 +346,6 @@ Break(c) == LET b == <<c[2], c[1]>> IN
   /\ ups' = ups \cup {c, b}
   /\ UNCHANGED <<nd, flight, parts, journal, seats>>
 
-Ids == {<<g, s, p>> : g \in 1..MaxGen, s \in 1..MaxGen * (MaxSnap + 1), p \in Initiators}
 Progress ==
   \/ \E p \in Node : \/ Initiate(p) \/ Boot(p) \/ Read(p) \/ Look(p) \/ Open(p) \/ Sit(p) \/ Restore(p) \/ Take(p)
                      \/ \E k \in Found(p) : CommitFound(p, k)

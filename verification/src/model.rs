@@ -33,6 +33,7 @@ mod world;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
 
 use snapshot_core::{LinkUse, NodeId, Settings, Topology};
 use stateright::{Model, Property};
@@ -66,8 +67,16 @@ const PATIENCE: usize = 10_000;
 struct Tally {
     seen: [AtomicBool; Seen::COUNT],
     expanded: AtomicU64,
-    most: AtomicU64,
+    /// The most states that are looked at.
+    most: u64,
+    /// None is looked at from here on.
+    until: Option<Instant>,
+    is_limited: AtomicBool,
+    is_spent: AtomicBool,
 }
+
+/// The clock is read once for so many states.
+const LOOKS: u64 = 64;
 
 impl Group {
     /// Makes a configuration ready; the search ends after about so many states.
@@ -95,7 +104,10 @@ impl Group {
             tally: Arc::new(Tally {
                 seen: [const { AtomicBool::new(false) }; Seen::COUNT],
                 expanded: AtomicU64::new(0),
-                most: AtomicU64::new(states),
+                most: states,
+                until: None,
+                is_limited: AtomicBool::new(true),
+                is_spent: AtomicBool::new(false),
             }),
             config: config.clone(),
         }
@@ -120,13 +132,34 @@ impl Group {
         self.note(Seen::InFlight, cut.iter().any(|part| part.channels.iter().any(|c| !c.is_empty())));
     }
 
-    /// Whether the search has looked at as many states as it may.
+    /// Ends the search at this time as well.
+    #[must_use]
+    fn until(mut self, time: Option<Instant>) -> Self {
+        if let Some(tally) = Arc::get_mut(&mut self.tally) {
+            tally.until = time;
+        }
+        self
+    }
+
+    /// Whether the search has come to a limit.
     fn is_spent(&self) -> bool {
-        self.tally.expanded.load(Relaxed) >= self.tally.most.load(Relaxed)
+        self.tally.is_spent.load(Relaxed)
     }
 
     fn lift_limit(&self) {
-        self.tally.most.store(u64::MAX, Relaxed);
+        self.tally.is_limited.store(false, Relaxed);
+    }
+
+    /// Whether one more state may be looked at.
+    fn may_expand(&self) -> bool {
+        let Tally { most, until, is_limited, is_spent, .. } = &*self.tally;
+        // Each state is expanded once.
+        let expanded = self.tally.expanded.fetch_add(1, Relaxed);
+        let is_late = || expanded.is_multiple_of(LOOKS) && until.is_some_and(|until| Instant::now() >= until);
+        if is_limited.load(Relaxed) && (expanded >= *most || is_late()) {
+            is_spent.store(true, Relaxed);
+        }
+        !is_limited.load(Relaxed) || !is_spent.load(Relaxed)
     }
 
     /// What was expected and has not been seen.
@@ -226,9 +259,7 @@ impl Model for Group {
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
-        // Each state is expanded once.
-        let expanded = self.tally.expanded.fetch_add(1, Relaxed);
-        if state.fault.is_none() && expanded < self.tally.most.load(Relaxed) {
+        if state.fault.is_none() && self.may_expand() {
             action::progress(&self.config, state, actions);
             action::environment(&self.config, state, actions);
         }

@@ -37,8 +37,8 @@
 //! | `restored n1 sent n2:1 taken` | the driver has installed a state with these effects | `Restore` |
 //!
 //! What a process does of its own follows the step that made it do so, in lines of its own: `capture n1`, `ask n1 o9 REQUEST`
-//! (where `Open`, `Commit`, `CommitFound` and `Sweep` are judged), `out n1 n2 FRAME`, `told n1 EVENT`. All that an action demands must be there
-//! before the next step, and nothing else may. Frames, requests, answers and events are as in [`line`].
+//! (where `Open`, `Commit`, `CommitFound` and `Sweep` are judged), `told n1 EVENT`. All that an action demands must be there before the next step, and
+//! nothing else may. Frames are queued by a step and leave when the driver takes them: `out n1 n2 FRAME`, then or later, in their order. Frames, requests, answers and events are as in [`mod@line`].
 //!
 //! # What is not in a trace
 //!
@@ -157,7 +157,7 @@ pub fn check(text: &str) -> Result<Checked, Refused> {
         return Err(end(format!("a trace begins with `{HEADER}`")));
     }
     checked.commits = state.store.commits();
-    state.settle().map_err(end)?;
+    state.end().map_err(end)?;
     Ok(checked)
 }
 

@@ -47,19 +47,22 @@
 //!
 //! # What the checks do
 //!
-//! * [`c1_now_never_goes_back`]: asks for the time over and over, on several threads, while time passes.
+//! * [`c1_now_never_goes_back`]: asks for the time over and over, on several threads, while time passes; and now and then for
+//!   as long as [`PATIENCE`](ClockFixture::PATIENCE), beside a sleep that is as long: time must not stop either (C3).
 //! * [`c2_no_sleep_ends_early`]: sleeps of all lengths, the longest possible one too, which are asked again and again.
 //! * [`c3_sleeps_end`]: sleeps until moments that are over, and sleeps that must wake the task that asked last.
-//! * [`c4_sleeps_are_independent`]: thousands of sleeps at once, many to the same moment, of which some are dropped.
+//! * [`c4_sleeps_are_independent`]: thousands of sleeps at once, many to the same moment, of which some are dropped; and
+//!   two alone, to the same moment, of which one is dropped or ends first.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use futures::future::{Either, select};
+use futures::future::{BoxFuture, Either, select};
 use futures::stream::{FuturesUnordered, StreamExt};
 
 use super::trial::Trial;
@@ -74,6 +77,9 @@ const C4: Clause = Clause::new("C4", "sleeps do not touch each other");
 /// How much time passes in one step.
 const STEP: Duration = Duration::from_millis(1);
 
+/// How much of it in one step where it is only watched.
+const STRIDE: Duration = Duration::from_millis(50);
+
 /// Longer than any check takes.
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -82,6 +88,10 @@ pub trait ClockFixture: Sized + Send + Sync + 'static {
     /// How much time may pass, beyond its moment, until a sleep has ended. Only a check that fails waits as long. By default
     /// 10 s.
     const LIMIT: Duration = Duration::from_secs(10);
+
+    /// For how long the time is watched, by [`pass`](Self::pass), to see that it does not end or begin again: the check of C1
+    /// takes as long. By default 6 s, in which 32 bits of nanoseconds overflow.
+    const PATIENCE: Duration = Duration::from_secs(6);
 
     /// What the clock needs: a runtime, a network.
     fn new() -> Self;
@@ -103,7 +113,9 @@ pub trait ClockFixture: Sized + Send + Sync + 'static {
 
 /// Makes tests of all clauses of [`Clock`], C1 to C4, for a [`ClockFixture`](crate::conformance::ClockFixture).
 ///
-/// For a second fixture in the same file, put the line into a `mod` of its own.
+/// The tests are functions of the same names as the [checks](crate::conformance::clock). In a module that imports the checks
+/// as well, `c1_now_never_goes_back` is the test (`use clock::*` is shadowed), or a second definition (`use
+/// clock::c1_now_never_goes_back`). For that, and for a second fixture in the same file, put the line into a `mod` of its own.
 #[macro_export]
 macro_rules! clock_conformance {
     ($fixture:ty) => {
@@ -144,7 +156,20 @@ pub fn c1_now_never_goes_back<F: ClockFixture>() -> Result<(), Breach> {
             })?;
             fixture.pass(STEP).await;
         }
-        Ok(())
+        let end = clock.now().saturating_add(F::PATIENCE);
+        let mut passed = Duration::ZERO;
+        while passed < F::PATIENCE {
+            fixture.pass(STRIDE).await;
+            passed += STRIDE;
+            look()?;
+        }
+        passing(fixture, clock.sleep_until(end), C3).await.map_err(|_| {
+            C3.broken(format!(
+                "a sleep until {end:?} has not ended while {:?} passed; `now` says {:?}",
+                passed + F::LIMIT,
+                clock.now()
+            ))
+        })
     })
 }
 
@@ -254,6 +279,11 @@ pub fn c3_sleeps_end<F: ClockFixture>() -> Result<(), Breach> {
 /// What was seen of a clause that is broken.
 pub fn c4_sleeps_are_independent<F: ClockFixture>() -> Result<(), Breach> {
     check::<F>(C4, async |fixture, clock| {
+        for gone in 0..2 {
+            for end in [Gone::Unasked, Gone::Dropped, Gone::Over] {
+                two_alone(fixture, clock, gone, end).await?;
+            }
+        }
         let mut long = clock.sleep_until(clock.now() + LONG);
         if is_ready(&mut long) {
             return Err(C2.broken(format!("a sleep of {LONG:?} was ready at once")));
@@ -262,8 +292,8 @@ pub fn c4_sleeps_are_independent<F: ClockFixture>() -> Result<(), Breach> {
         let mut dropped = Vec::new();
         let mut kept = Vec::new();
         for number in 0..3600_u32 {
-            // Thirty moments, in no order, each a hundred and twenty times.
-            let at = start + STEP * (5 + number * 7 % 30);
+            // Twenty-nine moments, in no order: at each there are some that are kept and some that are dropped.
+            let at = start + STEP * (5 + number * 7 % 29);
             let mut sleep = Box::pin(async move {
                 clock.sleep_until(at).await;
                 (at, clock.now())
@@ -311,11 +341,81 @@ pub fn c4_sleeps_are_independent<F: ClockFixture>() -> Result<(), Breach> {
     })
 }
 
+/// What becomes of the one sleep, before the other ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Gone {
+    /// Dropped, and never asked.
+    Unasked,
+    /// Dropped when it was under way.
+    Dropped,
+    /// It has ended, and then was dropped.
+    Over,
+}
+
+/// Two tasks, each with a waker and a sleep of its own, to the same moment, and nothing beside them: one is gone, and the other
+/// is woken nevertheless. Each is asked when it was woken and not otherwise.
+async fn two_alone<F: ClockFixture>(
+    fixture: &F,
+    clock: &dyn Clock,
+    gone: usize,
+    end: Gone,
+) -> Result<(), Breach> {
+    let at = clock.now() + STEP * 5;
+    let mut sleeps = [0; 2].map(|_| Some(clock.sleep_until(at)));
+    let woken = [0; 2].map(|_| Arc::new(Woken::default()));
+    let ask = |number: usize, sleeps: &mut [Option<_>; 2]| {
+        let waker = Waker::from(Arc::clone(&woken[number]));
+        let ready =
+            |sleep: &mut BoxFuture<'_, ()>| sleep.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
+        if sleeps[number].as_mut().is_some_and(ready) {
+            sleeps[number] = None;
+        }
+    };
+    for number in (0..2).filter(|number| end != Gone::Unasked || *number != gone) {
+        ask(number, &mut sleeps);
+    }
+    if end != Gone::Over {
+        sleeps[gone] = None;
+    }
+    let mut passed = Duration::ZERO;
+    while passed < F::LIMIT {
+        // The one that is to be gone goes first.
+        for number in [gone, 1 - gone] {
+            if woken[number].0.swap(false, Ordering::SeqCst) {
+                ask(number, &mut sleeps);
+            }
+        }
+        if sleeps.iter().all(Option::is_none) {
+            return Ok(());
+        }
+        fixture.pass(STEP).await;
+        passed += STEP;
+    }
+    let what = match end {
+        Gone::Unasked => "was dropped, which had not been asked",
+        Gone::Dropped => "was dropped",
+        Gone::Over => "has ended",
+    };
+    let seen = format!(
+        "of two sleeps until {at:?} one {what}, and the other has not woken its task while {passed:?} passed"
+    );
+    Err(C4.broken(seen))
+}
+
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 fn check<F: ClockFixture>(
     clause: Clause,
     check: impl AsyncFnOnce(&F, &dyn Clock) -> Result<(), Breach> + Send + 'static,
 ) -> Result<(), Breach> {
-    Trial::run(clause, F::LIMIT * 6, |trial| {
+    Trial::run(clause, F::LIMIT * 6 + F::PATIENCE, |trial| {
         trial.step("the clock");
         let fixture = F::new();
         let clock = fixture.block_on(async { fixture.clock() });

@@ -103,7 +103,10 @@
 //! * [`t3_bounded`]: inboxes with little room and with something in them; a receiver that takes nothing, neither messages nor
 //!   control frames.
 //! * [`t4_a_slow_peer_delays_only_itself`]: of three nodes one takes nothing, has never run, was killed, or said goodbye, and
-//!   the other two go on; then it takes what was sent.
+//!   the other two go on; then it takes what was sent. And all at the same time, for as long as
+//!   [`PATIENCE`](TransportFixture::PATIENCE): a `send` to a peer that takes nothing, is dead or has never run (T4), frames
+//!   that lie undelivered (T2), a `recv` in silence, with neighbours and without (T8); then all goes on as if nothing had
+//!   been.
 //! * [`t5_send_and_recv_side_by_side`]: sends while nothing arrives, receives while sends wait, two sends at once, two nodes
 //!   that first send and then receive; calls that are asked by one task and then by another.
 //! * [`t6_ready_is_handed_on`]: after each `send` nothing is called on the sender until all has arrived.
@@ -111,11 +114,23 @@
 //!   side, several while the other side looks away.
 //! * [`t8_clean_end`]: all others are gone, and may come back; one's own `close`.
 //!
+//! # What gives up
+//!
+//! No clause has an end in time, since nobody knows how long a peer takes to come back. So these break the contract, however
+//! long they are:
+//!
+//! * T2: frames that expire, such as by the TTL of a message broker, or are dropped when they have been queued for too long.
+//! * T4: a `send` that fails after a timeout, whether for writing, for connecting, or for an acknowledgement.
+//! * T8: a `recv` that fails, or is ready with nothing pushed, after an idle or a read timeout.
+//!
+//! A connection may have a timeout, such as one for heartbeats, where its end is told (`lost`), and then a new one is made.
+//!
 //! # What an implementation may leave out
 //!
 //! The constants of [`TransportFixture`] say so: a transport without connections, without a goodbye, or whose processes
 //! cannot be started again. All else is for everyone.
 
+mod call;
 mod connections;
 mod duplex;
 mod end;
@@ -126,6 +141,7 @@ mod isolation;
 mod lab;
 mod limits;
 mod order;
+mod patience;
 mod station;
 
 use std::fmt::Debug;
@@ -141,6 +157,7 @@ pub use self::handed_on::t6_ready_is_handed_on;
 pub use self::isolation::t4_a_slow_peer_delays_only_itself;
 pub use self::limits::t3_bounded;
 pub use self::order::t1_order;
+use super::trial::Trial;
 use super::{Breach, Clause, Limit};
 use crate::{Clock, Graph, NodeId, SystemClock, Topology, Transport};
 
@@ -152,6 +169,17 @@ const T5: Clause = Clause::new("T5", "sends and recv do not wait for each other"
 const T6: Clause = Clause::new("T6", "all is handed on when send is ready");
 const T7: Clause = Clause::new("T7", "up, lost and left tell of each connection");
 const T8: Clause = Clause::new("T8", "nothing pushed is the clean end");
+
+/// How much longer than the limit a call may block its thread: as long as a busy machine may keep it waiting.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Runs the check of one clause.
+fn check<F: TransportFixture>(
+    clause: Clause,
+    check: impl FnOnce(&Trial) -> Result<(), Breach> + Send + 'static,
+) -> Result<(), Breach> {
+    Trial::run(clause, F::LIMIT * 30 + F::PATIENCE, check)
+}
 
 /// How the suite makes transports: one value is one isolated network, in which one group runs. There is an example at the
 /// [module](self).
@@ -175,8 +203,15 @@ pub trait TransportFixture: Sized + Send + Sync + 'static {
     /// How many messages of 16 KiB are more than the transport and all beneath it may hold for a receiver that takes nothing
     /// (T3), or of control frames as many bytes. By default 8192, which is 128 MiB.
     const BUFFERED: usize = 8192;
-    /// How long a check waits for one thing that should happen. Only a check that fails waits as long. By default 10 s.
+    /// How long a check waits for one thing that should happen, by [`clock`](Self::clock). Only a check that fails waits as
+    /// long, and it waits so once. A call that blocks its thread is told when it has not returned for this long and one second
+    /// more, by real time. By default 10 s.
     const LIMIT: Duration = Duration::from_secs(10);
+    /// How long the suite keeps things waiting, by [`clock`](Self::clock), to see that the transport does not give up: a
+    /// `send` to a peer that takes nothing, frames that lie undelivered, a `recv` in silence. Timeouts and lifetimes that are
+    /// longer are not found. The check of T4 takes as long, all others do not. It has nothing to do with
+    /// [`LIMIT`](Self::LIMIT). By default 6 s.
+    const PATIENCE: Duration = Duration::from_secs(6);
 
     /// A network in which no node runs yet, apart from all others: with ports, folders, names of its own. Dropped when the
     /// scenario is over.
@@ -211,7 +246,11 @@ pub trait TransportFixture: Sized + Send + Sync + 'static {
 /// Makes tests of all clauses of [`Transport`](crate::Transport), T1 to T8, for a
 /// [`TransportFixture`](crate::conformance::TransportFixture).
 ///
-/// For a second fixture in the same file, put the line into a `mod` of its own.
+/// The tests are functions of the same names as the [checks](crate::conformance::transport), such as `t1_order`. So in a
+/// module that imports the checks as well, `t1_order` is the test: `use transport::*` is shadowed without a word, and
+/// `t1_order::<MyFixture>()` does not compile, as the test has no type argument; `use transport::t1_order` is refused as a
+/// second definition. For that, and for a second fixture in the same file, put the line into a `mod` of its own,
+/// with `super::MyFixture`.
 #[macro_export]
 macro_rules! transport_conformance {
     ($fixture:ty) => {

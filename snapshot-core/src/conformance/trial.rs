@@ -1,11 +1,12 @@
 //! How the checks of all suites run: watched step by step, and with panics told as breaches.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Breach, Clause};
 
@@ -20,6 +21,28 @@ pub(super) struct Trial {
 struct Step {
     number: u64,
     doing: String,
+    /// The calls that were begun and have not returned to their thread.
+    calls: BTreeMap<u64, Begun>,
+    next: u64,
+}
+
+struct Begun {
+    at: Instant,
+    limit: Duration,
+    clause: Clause,
+    what: Arc<str>,
+}
+
+/// How often it is looked whether a call is late.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// A call that has not returned yet.
+struct Call<'t>(&'t Trial, u64);
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        self.0.lock().calls.remove(&self.1);
+    }
 }
 
 impl Trial {
@@ -41,16 +64,21 @@ impl Trial {
             // Nobody listens any more if it took too long.
             let _ = done.send(result);
         });
-        let mut seen = trial.now().0;
+        let (mut seen, mut since) = (trial.now().0, Instant::now());
         loop {
-            match outcome.recv_timeout(limit) {
+            match outcome.recv_timeout(limit.min(LOOK)) {
                 Ok(result) => return result,
                 Err(RecvTimeoutError::Timeout) => {
                     let (number, doing) = trial.now();
-                    if number == seen {
+                    if number != seen {
+                        (seen, since) = (number, Instant::now());
+                    }
+                    if let Some(late) = trial.late() {
+                        return Err(late);
+                    }
+                    if since.elapsed() > limit {
                         return Err(clause.broken(format!("waited {limit:?} for {doing}, which did not end")));
                     }
-                    seen = number;
                 }
                 Err(RecvTimeoutError::Disconnected) => {
                     unreachable!("the check sends its outcome, panics included")
@@ -59,11 +87,52 @@ impl Trial {
         }
     }
 
+    /// The same trial, about another clause.
+    pub(super) fn of(&self, clause: Clause) -> Self {
+        Self { clause, step: Arc::clone(&self.step) }
+    }
+
     /// Says what comes next: the limit begins anew.
     pub(super) fn step(&self, doing: impl Into<String>) {
-        let mut step = self.step.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut step = self.lock();
         step.number += 1;
         step.doing = doing.into();
+    }
+
+    /// What the trial is at.
+    pub(super) fn doing(&self) -> String {
+        self.now().1
+    }
+
+    /// Runs what has to return to its thread within `limit`, by real time: one poll of a future, or a drop. Where it does
+    /// not, that is a breach of `clause`.
+    pub(super) fn call<T>(
+        &self,
+        clause: Clause,
+        limit: Duration,
+        what: &Arc<str>,
+        call: impl FnOnce() -> T,
+    ) -> T {
+        let begun = Begun { at: Instant::now(), limit, clause, what: Arc::clone(what) };
+        let _call = {
+            let mut step = self.lock();
+            step.next += 1;
+            let number = step.next;
+            step.calls.insert(number, begun);
+            Call(self, number)
+        };
+        call()
+    }
+
+    /// A call that should have returned.
+    fn late(&self) -> Option<Breach> {
+        let step = self.lock();
+        let Begun { at, clause, what, .. } =
+            step.calls.values().find(|begun| begun.at.elapsed() > begun.limit)?;
+        let (waited, doing) = (at.elapsed(), &step.doing);
+        Some(clause.broken(format!(
+            "{what} was begun and has not returned for {waited:.1?}: it blocks its thread (at: {doing})"
+        )))
     }
 
     pub(super) fn broken(&self, seen: impl Into<String>) -> Breach {
@@ -71,8 +140,12 @@ impl Trial {
     }
 
     fn now(&self) -> (u64, String) {
-        let step = self.step.lock().unwrap_or_else(PoisonError::into_inner);
+        let step = self.lock();
         (step.number, step.doing.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Step> {
+        self.step.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
+use futures::future::{Either, select};
 use snapshot_core::conformance::TransportFixture;
 use snapshot_core::{
     Body, Clock, Frames, Graph, Inbox, Incoming, NodeId, Peer, Topology, Transport, TransportError,
@@ -60,6 +61,8 @@ pub(crate) struct Double {
     /// How often the end was told.
     ends: AtomicUsize,
     waker: Arc<OneWaker>,
+    /// When it last received something.
+    received_at: Mutex<Duration>,
 }
 
 impl<W: Which> TransportFixture for Doubles<W> {
@@ -93,6 +96,7 @@ impl<W: Which> TransportFixture for Doubles<W> {
             over: AtomicBool::new(false),
             ends: AtomicUsize::new(0),
             waker: Arc::default(),
+            received_at: Mutex::new(self.0.clock().now()),
         }
     }
 
@@ -127,6 +131,15 @@ impl Transport for Double {
 
     async fn send(&self, to: Peer, frames: &mut Frames<Bytes>) -> Result<(), TransportError> {
         assert!(!self.is(Fault::PanicsInSend), "this transport cannot send");
+        if self.is(Fault::SendBlocks) {
+            std::thread::park();
+        }
+        if self.is(Fault::SendFailsInASecond) || self.is(Fault::SendFailsInFiveSeconds) {
+            let Some(sent) = self.unless_late(self.inner.send(to, frames)).await else {
+                return Err(TransportError::other("timed out"));
+            };
+            return sent;
+        }
         let locked = [Fault::OneSendAtATime, Fault::OneLock, Fault::SendStopsRecv]
             .into_iter()
             .any(|fault| self.is(fault));
@@ -231,6 +244,12 @@ impl Transport for Double {
             let clock = self.network.clock();
             clock.sleep_until(clock.now() + Duration::from_millis(1)).await;
         }
+        if self.is(Fault::ReadyWithAFullInbox) && !into.is_empty() {
+            return Ok(());
+        }
+        if self.is(Fault::ExpiresInASecond) || self.is(Fault::ExpiresInFiveSeconds) {
+            self.expire()?;
+        }
         if self.is(Fault::EmptiesTheInbox) {
             while into.pop().is_some() {}
         }
@@ -261,7 +280,16 @@ impl Transport for Double {
                 inbox.up(peer);
                 inbox.lost(peer, "no answer");
             }
-            self.receive(&mut inbox).await?;
+            if self.is(Fault::SilenceIsAnError) || self.is(Fault::SilenceIsTheEnd) {
+                match self.unless_late(self.receive(&mut inbox)).await {
+                    Some(received) => received?,
+                    None if self.is(Fault::SilenceIsTheEnd) => return Ok(()),
+                    None => return Err(TransportError::other("nothing was heard")),
+                }
+            } else {
+                self.receive(&mut inbox).await?;
+            }
+            *self.received_at.lock().unwrap() = self.network.clock().now();
             let mut items: Vec<Item> = std::iter::from_fn(|| inbox.pop()).collect();
             let is_frame = |item: &Item| matches!(item, Incoming::Frame { .. });
             if self.is(Fault::SwapsReads) && items.iter().all(is_frame) {
@@ -289,10 +317,21 @@ impl Transport for Double {
         if self.is(Fault::CloseWaitsForEver) {
             return pending().await;
         }
+        if self.is(Fault::CloseBlocks) {
+            std::thread::park();
+        }
         if self.is(Fault::CloseFails) {
             return Err(TransportError::other("broken pipe"));
         }
         self.inner.close().await
+    }
+}
+
+impl Drop for Double {
+    fn drop(&mut self) {
+        if self.is(Fault::DropBlocks) {
+            std::thread::park();
+        }
     }
 }
 
@@ -302,7 +341,7 @@ impl Double {
     }
 
     async fn receive(&self, inbox: &mut Inbox<Bytes>) -> Result<(), TransportError> {
-        if self.is(Fault::BlocksItsThread) {
+        if self.is(Fault::RecvBlocks) {
             std::thread::park();
         }
         if self.is(Fault::OneLock) || self.is(Fault::RecvStopsSend) {
@@ -326,6 +365,34 @@ impl Double {
             return self.with_one_waker(receiving).await;
         }
         receiving.await
+    }
+
+    /// The output, or `None` where it takes longer than the fault says.
+    async fn unless_late<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        let clock = self.network.clock();
+        let sleep = clock.sleep_until(clock.now() + self.fault.patience().expect("a fault that gives up"));
+        match select(pin!(future), sleep).await {
+            Either::Left((output, _)) => Some(output),
+            Either::Right(_) => None,
+        }
+    }
+
+    /// Throws away the frames that have come, where it has been too long since something was taken.
+    fn expire(&self) -> Result<(), TransportError> {
+        let late = *self.received_at.lock().unwrap() + self.fault.patience().expect("a fault that gives up");
+        while self.network.clock().now() > late {
+            let mut inbox = Inbox::with_capacity(64);
+            self.inner.recv(&mut inbox).now_or_never().unwrap_or(Ok(()))?;
+            if inbox.is_empty() {
+                break;
+            }
+            while let Some(item) = inbox.pop() {
+                if !matches!(item, Incoming::Frame { .. }) {
+                    self.take(item);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Sends what was kept, to those who are connected.

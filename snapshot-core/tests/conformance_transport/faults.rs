@@ -1,5 +1,7 @@
 //! What implementors get wrong.
 
+use std::time::Duration;
+
 /// One way to break the contract. Grouped by the clause that it breaks first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Fault {
@@ -30,6 +32,8 @@ pub(crate) enum Fault {
     CutsLongMessages,
     /// Numbers of 32 bits.
     CutsNumbers,
+    /// Numbers that have been a double, as in some JSON.
+    RoundsNumbers,
     /// A control frame without bytes is taken for none.
     LosesEmptyControl,
     /// Of frames with the same stamp only the first arrives.
@@ -48,6 +52,9 @@ pub(crate) enum Fault {
     LosesTheFirstOfANewConnection,
     /// A connection is made anew, and nobody is told.
     HidesReconnects,
+    /// What nobody takes for a second is thrown away.
+    ExpiresInASecond,
+    ExpiresInFiveSeconds,
     /// All frames are said to come from one neighbour.
     NamesTheWrongSender,
 
@@ -58,6 +65,8 @@ pub(crate) enum Fault {
     PushesOneTooMany,
     /// Looks at the inbox's length and not at its room.
     EmptiesTheInbox,
+    /// Ready as soon as there is something in the inbox, whoever put it there.
+    ReadyWithAFullInbox,
     /// Only frames are counted.
     NewsNeedsNoRoom,
     /// A queue without a bound.
@@ -82,6 +91,9 @@ pub(crate) enum Fault {
     DropsWhenLeft,
     /// What is under way to all together has a bound.
     OnePoolForAll,
+    /// A `send` that has waited for a second is an error.
+    SendFailsInASecond,
+    SendFailsInFiveSeconds,
     /// Nothing is received until all are connected.
     WaitsForEverybody,
 
@@ -156,6 +168,10 @@ pub(crate) enum Fault {
     NeverEnds,
     /// After one's own `close` a `recv` is an error.
     EndsWithAnError,
+    /// Two seconds of silence are an error.
+    SilenceIsAnError,
+    /// Five seconds of silence are taken for the end.
+    SilenceIsTheEnd,
     CloseWaitsForEver,
     CloseFails,
     /// The end is told once.
@@ -164,8 +180,11 @@ pub(crate) enum Fault {
     GoesOnAfterTheEnd,
 
     // Not of one clause
-    /// `recv` waits on the thread and not as a future.
-    BlocksItsThread,
+    /// A call waits on its thread and not as a future.
+    RecvBlocks,
+    SendBlocks,
+    CloseBlocks,
+    DropBlocks,
     PanicsInSend,
 }
 
@@ -178,6 +197,17 @@ impl Fault {
         Self::DropsWhatHasNoRoom,
         Self::AGoodbyeDropsTheBacklog,
     ];
+
+    /// How long it waits until it gives up.
+    pub(crate) fn patience(self) -> Option<Duration> {
+        let seconds = match self {
+            Self::ExpiresInASecond | Self::SendFailsInASecond => 1,
+            Self::SilenceIsAnError => 2,
+            Self::ExpiresInFiveSeconds | Self::SendFailsInFiveSeconds | Self::SilenceIsTheEnd => 5,
+            _ => return None,
+        };
+        Some(Duration::from_secs(seconds))
+    }
 
     /// These wait for what does not come, or do something without end.
     pub(crate) const THAT_STOP_OR_GO_ON: [Self; 10] = [

@@ -39,13 +39,19 @@ impl Which for NobodyComesAgain {
     }
 }
 
-struct Blocking;
+/// A call of which does not return: `recv`, `send`, `close`, or the drop of the transport.
+struct Blocking<const CALL: u8>;
 
-impl Which for Blocking {
+impl<const CALL: u8> Which for Blocking<CALL> {
     const LIMIT: Duration = Duration::from_millis(20);
 
     fn fault() -> Fault {
-        Fault::BlocksItsThread
+        match CALL {
+            0 => Fault::RecvBlocks,
+            1 => Fault::SendBlocks,
+            2 => Fault::CloseBlocks,
+            _ => Fault::DropBlocks,
+        }
     }
 }
 
@@ -91,14 +97,16 @@ finds! {
         [ControlOvertakes LargeOnesLast NewestFirst SortsByNumber ReordersUnderPressure
          SwapsBatches SwapsReads];
     t2_finds_what_loses_repeats_and_changes: t2_nothing_lost_repeated_or_changed, "T2",
-        [DropsTheLastOfABatch RepeatsNowAndThen FlipsABit CutsLongMessages CutsNumbers LosesEmptyControl
+        [DropsTheLastOfABatch RepeatsNowAndThen FlipsABit CutsLongMessages CutsNumbers RoundsNumbers LosesEmptyControl
          DropsEqualStamps DropsWhatDoesNotFit HidesReconnects NamesTheWrongSender DropsWhenNotConnected
          RepeatsUnderPressure DropsWhatHasNoRoom CountsIn16Bits MixesUpSends LosesTheFirstOfANewConnection WaitsInVain];
+    t4_finds_what_expires: t4_a_slow_peer_delays_only_itself, "T2", [ExpiresInASecond ExpiresInFiveSeconds];
+    t4_finds_who_is_tired_of_silence: t4_a_slow_peer_delays_only_itself, "T8", [SilenceIsAnError SilenceIsTheEnd];
     t3_finds_what_has_no_bound: t3_bounded, "T3",
         [IgnoresTheRoom PushesOneTooMany EmptiesTheInbox NewsNeedsNoRoom UnboundedQueue ControlHasNoBound];
     t4_finds_what_delays_others: t4_a_slow_peer_delays_only_itself, "T4",
         [OneSendAtATime FailsWhenNotConnected DropsWhenNotConnected KeepsAllWhenNotConnected UnboundedQueue
-         WaitsInVain FailsWhenLeft DropsWhenLeft OnePoolForAll];
+         WaitsInVain FailsWhenLeft DropsWhenLeft OnePoolForAll SendFailsInASecond SendFailsInFiveSeconds];
     t4_finds_that_all_wait_for_one: t4_a_slow_peer_delays_only_itself, "T7", [WaitsForEverybody];
     t5_finds_what_waits_for_the_other: t5_send_and_recv_side_by_side, "T5",
         [OneLock SendStopsRecv RecvStopsSend OneWaker OneSendAtATime KeepsTheFirstWaker];
@@ -115,9 +123,30 @@ finds! {
 }
 
 #[test]
-fn a_call_that_blocks_its_thread_does_not_hang_the_suite() {
-    let breach = t1_order::<Doubles<Blocking>>().unwrap_err();
-    assert!(breach.clause() == "T1" && breach.seen().starts_with("waited"), "{breach}");
+fn a_call_that_blocks_its_thread_is_named() {
+    let says = |check: Result<(), Breach>, call: &str| {
+        let breach = check.unwrap_err();
+        let seen = breach.seen();
+        let named = seen.starts_with(call) && seen.contains("was begun and has not returned");
+        assert!(breach.clause() == "T5" && named && seen.contains("it blocks its thread"), "{breach}");
+    };
+    says(t1_order::<Doubles<Blocking<0>>>(), "`recv` of n1");
+    says(t1_order::<Doubles<Blocking<1>>>(), "`send` of n1 to n2");
+    says(t8_clean_end::<Doubles<Blocking<2>>>(), "`close` of n2");
+    says(t8_clean_end::<Doubles<Blocking<3>>>(), "the drop of the transport of n1");
+}
+
+#[test]
+fn a_breach_of_t7_says_at_which_step_and_what_was_told() {
+    let breach = verdict(t7_connections_are_told::<Doubles<Chosen>>, Fault::AllAreLost).unwrap_err();
+    assert!(breach.seen().contains("; it was told of n3, at the end: "), "{breach}");
+    assert!(breach.seen().ends_with("(at: a death to be told)"), "{breach}");
+}
+
+#[test]
+fn an_inbox_that_was_not_empty_is_named_where_nothing_was_pushed() {
+    let breach = verdict(t3_bounded::<Doubles<Chosen>>, Fault::ReadyWithAFullInbox).unwrap_err();
+    assert!(breach.seen().contains("nothing pushed (the inbox held 1 before the call)"), "{breach}");
 }
 
 /// The fault may be one that a check does not look for, or stop it in a place that nobody thought of.

@@ -80,7 +80,7 @@ impl CommandLine {
         let begun = Instant::now();
         match workshop.try_sound()? {
             Verdict::Passed => {
-                println!("without a mutant all holds ({:.0} s)\n", begun.elapsed().as_secs_f64())
+                println!("without a mutant all holds ({:.0} s)\n", begun.elapsed().as_secs_f64());
             }
             Verdict::Killed(Kill { by, property }) => {
                 return Err(format!("there is a mistake already, found by {by}: {property}"));

@@ -89,7 +89,9 @@ pub fn progress(config: &Config, state: &State, actions: &mut Vec<Action>) {
             actions.push(Action::Take { place });
         }
         for (operation, pending) in process.pending.iter().enumerate() {
-            let how = match (&pending.answer, config.split && changes(&pending.request)) {
+            let is_read = matches!(pending.request, StoreRequest::Read(_));
+            let in_two = config.split && changes(&pending.request) || config.stale && is_read;
+            let how = match (&pending.answer, in_two) {
                 (Some(_), _) => How::Answer,
                 (None, true) => How::Effect,
                 (None, false) => How::Done,

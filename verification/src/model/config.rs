@@ -23,6 +23,8 @@ pub struct Config {
     pub eager: bool,
     /// Whether an operation of the store and the news of it are two steps.
     pub split: bool,
+    /// Whether what is read can be old when it arrives.
+    pub stale: bool,
     /// Whether a loss of frames can be of any length; else it is of all or none.
     pub any_loss: bool,
     /// Whether a dead process's store operations may still happen.
@@ -163,6 +165,7 @@ impl Config {
         flushes: true,
         eager: false,
         split: false,
+        stale: false,
         any_loss: false,
         zombies: false,
         sends: &[],

@@ -169,6 +169,15 @@ pub const ALL: &[Config] = &[
         effort: Effort::Minutes,
         ..EARLY
     },
+    Config {
+        name: "stale",
+        about: "2 nodes: a snapshot, a crash; what is read of the journal can be old when it arrives",
+        stale: true,
+        any_loss: false,
+        sends: &[],
+        expects: &[Seen::Commit, Seen::Generation, Seen::WentBack],
+        ..CRASH
+    },
     BREAK,
     Config {
         name: "break-wide",

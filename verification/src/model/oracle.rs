@@ -38,7 +38,8 @@ pub enum Rule {
     Restored,
     /// No message of another generation is handed out, but those that are in the cut.
     OwnGeneration,
-    /// No generation is opened but after a failure, and one for each at most: a group that is left alone rolls nothing back.
+    /// No generation is opened but after a failure, and one for each at most (three for a second process of a node): a group
+    /// that is left alone rolls nothing back.
     Cause,
     /// No node fails, panics or is accused without cause.
     Sound,

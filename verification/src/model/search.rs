@@ -64,24 +64,19 @@ impl Found {
 /// If the configuration is no valid one, see [`Group::new`].
 pub fn search(config: &Config, limits: Limits) -> Found {
     let began = Instant::now();
-    let group = Group::new(config, limits.states);
-    let builder = group
-        .clone()
-        .checker()
-        .threads(limits.threads)
-        .timeout(limits.time)
-        .finish_when(HasDiscoveries::AnyFailures);
+    let group = Group::new(config, limits.states).until(began.checked_add(limits.time));
+    let builder = group.clone().checker().threads(limits.threads).finish_when(HasDiscoveries::AnyFailures);
     if limits.deep {
-        found(&group, builder.spawn_dfs(), limits, began)
+        found(&group, builder.spawn_dfs(), began)
     } else {
-        found(&group, builder.spawn_bfs(), limits, began)
+        found(&group, builder.spawn_bfs(), began)
     }
 }
 
-fn found(group: &Group, checker: impl Checker<Group>, limits: Limits, began: Instant) -> Found {
+fn found(group: &Group, checker: impl Checker<Group>, began: Instant) -> Found {
     let checker = checker.join();
     let time = began.elapsed();
-    let stopped = group.is_spent() || time >= limits.time;
+    let stopped = group.is_spent();
     // Walking a way again looks at its states again.
     group.lift_limit();
     let shortest =

@@ -70,14 +70,20 @@ fn said(panic: &(dyn Any + Send)) -> String {
     format!("panic: {}", text.unwrap_or("without a word"))
 }
 
+/// The most of a property that a verdict shows, in bytes.
+const WIDTH: usize = 120;
+
 /// One line, which [`FromStr`] reads: a judge is a process of its own.
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Passed => f.write_str("passed"),
             Self::Killed(Kill { by, property }) => {
-                let property = property.lines().next().unwrap_or_default().replace('\t', " ");
-                write!(f, "killed\t{by}\t{property}")
+                let line =
+                    property.lines().next().unwrap_or_default().trim_end_matches(':').replace('\t', " ");
+                let (short, rest) = line.split_at(line.floor_char_boundary(WIDTH));
+                let more = if rest.is_empty() { "" } else { "…" };
+                write!(f, "killed\t{by}\t{short}{more}")
             }
         }
     }
@@ -108,6 +114,8 @@ mod tests {
         for verdict in [Verdict::Passed, Verdict::Killed(kill)] {
             assert_eq!(verdict.to_string().parse(), Ok(verdict));
         }
+        let long = Kill { by: String::new(), property: "é".repeat(100) };
+        assert_eq!(Verdict::Killed(long).to_string(), format!("killed\t\t{}…", "é".repeat(60)));
         assert!("the process died".parse::<Verdict>().is_err());
     }
 }

@@ -142,7 +142,7 @@ impl Workshop {
         let ended = loop {
             match judge.try_wait() {
                 Ok(None) if begun.elapsed() < self.options.patience => {
-                    thread::sleep(Duration::from_millis(20))
+                    thread::sleep(Duration::from_millis(20));
                 }
                 other => break other,
             }

@@ -69,6 +69,15 @@ impl State {
         }
     }
 
+    /// Nothing is left to be seen: where a trace ends.
+    pub(super) fn end(&mut self) -> Step {
+        self.settle()?;
+        let outboxes =
+            self.processes.iter().flat_map(|(node, p)| p.channels.values().map(move |c| (node, c)));
+        let unsent = outboxes.into_iter().find_map(|(node, channel)| Some((node, channel.outbox.front()?)));
+        unsent.map_or(Ok(()), |(node, frame)| Err(format!("{node} has not sent `{frame}`")))
+    }
+
     /// All that the last input asked for has been seen.
     pub(super) fn settle(&mut self) -> Step {
         let Some((node, _)) = self.step.take() else { return Ok(()) };
@@ -203,8 +212,9 @@ impl State {
 
     // ---- outputs ----------------------------------------------------------------------------------------------------
 
+    /// A frame leaves the outbox, at once or later.
     fn out(&mut self, node: NodeId, to: NodeId, frame: &Frame) -> Step {
-        let channel = self.output(node)?.channels.get_mut(&to).ok_or("they are no neighbours")?;
+        let channel = self.process(node)?.channels.get_mut(&to).ok_or("they are no neighbours")?;
         let head = channel.outbox.pop_front();
         sure(head.as_ref() == Some(frame), || match head {
             Some(head) => format!("the next frame for {to} is `{head}`"),

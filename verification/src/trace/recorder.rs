@@ -52,6 +52,7 @@ pub fn record(seed: u64) -> Recording {
         errors: random.below(3) * 4,
         trouble: random.below(4) * 15,
         initiators: 1 + random.below(4),
+        held_back: random.below(3) * 35,
         random,
     };
     schedule.storm();
@@ -67,6 +68,8 @@ struct Schedule {
     /// Of 100 chances of trouble, how many come true.
     trouble: u64,
     initiators: u64,
+    /// Of 100 steps, in how many frames stay in the outboxes.
+    held_back: u64,
 }
 
 impl Schedule {
@@ -163,6 +166,7 @@ impl Schedule {
         let pairs: Vec<_> = self.world.network.keys().copied().collect();
         for _ in 0..STEPS {
             let node = *self.random.pick(&members);
+            self.world.holds_back = self.random.chance(self.held_back);
             let (from, to) = *self.random.pick(&pairs);
             let targets = self.targets(node);
             let target = (!targets.is_empty()).then(|| *self.random.pick(&targets));
@@ -202,6 +206,8 @@ impl Schedule {
     /// The faults stop, and some snapshot commits.
     fn calm(&mut self) {
         self.errors = 0;
+        self.world.holds_back = false;
+        self.members().into_iter().for_each(|node| self.world.flush(node));
         while let Some(link) = self.world.broken.first().copied() {
             self.mend(link);
         }

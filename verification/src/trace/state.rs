@@ -253,16 +253,13 @@ impl Process {
 
     /// What has not been seen of the outputs of the last input.
     pub(super) fn missing(&self) -> Option<String> {
-        let outbox = self.channels.iter().find_map(|(to, channel)| Some((to, channel.outbox.front()?)));
         let Owed { captures, events, parts, deletes } = &self.owed;
         let stands = self.recovers()
             && self.lane.is_none()
             && self.next.is_none()
             && !self.waits
             && self.loaded.is_none();
-        if let Some((to, frame)) = outbox {
-            Some(format!("the frame `{frame}` for {to}"))
-        } else if *captures > 0 {
+        if *captures > 0 {
             Some("a capture".to_owned())
         } else if let Some(event) = events.first() {
             Some(format!("the event `{event}`"))

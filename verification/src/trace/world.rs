@@ -25,6 +25,8 @@ pub(super) struct World {
     /// Connections that are broken, the smaller node first.
     pub(super) broken: BTreeSet<(NodeId, NodeId)>,
     pub(super) operations: BTreeMap<Operation, Pending>,
+    /// Frames stay in the outboxes until they are [flushed](Self::flush).
+    pub(super) holds_back: bool,
     memory: Memory,
     messages: Message,
     asked: Operation,
@@ -73,6 +75,7 @@ impl World {
             network: BTreeMap::new(),
             broken: BTreeSet::new(),
             operations: BTreeMap::new(),
+            holds_back: false,
             memory: Memory::default(),
             messages: 0,
             asked: 0,
@@ -339,6 +342,13 @@ impl World {
                 }
             }
         }
+        if !self.holds_back {
+            self.flush(node);
+        }
+    }
+
+    /// The transport takes all that is queued.
+    pub(super) fn flush(&mut self, node: NodeId) {
         let Some(process) = self.processes.get_mut(&node) else { return };
         let mut lines = Vec::new();
         for peer in process.coordinator.topology().clone().outgoing() {

@@ -5,8 +5,7 @@ use futures::future::{try_join, try_join_all, try_join3};
 use super::frames::{Name, compare};
 use super::lab::{A, B, C, Lab, pair, run, three};
 use super::station::{FrameOf, Heard, Station};
-use super::{Breach, T2, T7, TransportFixture};
-use crate::conformance::trial::Trial;
+use super::{Breach, T2, T7, TransportFixture, check};
 use crate::{Graph, NodeId};
 
 /// How many frames each life of a process sends.
@@ -19,9 +18,9 @@ const COUNT: u64 = 20;
 ///
 /// What was seen of a clause that is broken.
 pub fn t7_connections_are_told<F: TransportFixture>() -> Result<(), Breach> {
-    Trial::run(T7, F::LIMIT * 30, |trial| {
+    check::<F>(T7, |trial| {
         trial.step("the first connection to be told before the first frame");
-        run::<F>(T7, &pair(), async |lab| {
+        run::<F>(trial, &pair(), async |lab| {
             let mut a = lab.start(A).await?;
             let early = lab.stream(0).frames(0..COUNT);
             let sending = a.send_now(B, &early);
@@ -38,14 +37,14 @@ pub fn t7_connections_are_told<F: TransportFixture>() -> Result<(), Breach> {
         })?;
 
         trial.step("the connections of one-way channels to be told at both ends");
-        run::<F>(T7, &Graph::ring([A, B, C]), async |lab| lab.start_all([A, B, C]).await.map(|_| ()))?;
+        run::<F>(trial, &Graph::ring([A, B, C]), async |lab| lab.start_all([A, B, C]).await.map(|_| ()))?;
 
         if !F::CONNECTIONS {
             return Ok(());
         }
 
         trial.step("a death to be told");
-        run::<F>(T7, &three(), async |lab| {
+        run::<F>(trial, &three(), async |lab| {
             let [mut a, b, mut c] = lab.start_all([A, B, C]).await?;
             let frames = lab.stream(0).frames(0..COUNT);
             try_join(b.send_now(A, &frames), a.receive(B, &frames)).await?;
@@ -59,19 +58,19 @@ pub fn t7_connections_are_told<F: TransportFixture>() -> Result<(), Breach> {
         })?;
 
         trial.step("a connection that is cut to be told at both ends");
-        run::<F>(T7, &pair(), cut)?;
+        run::<F>(trial, &pair(), cut)?;
 
         if F::GOODBYE {
             trial.step("a goodbye to be told, behind the last frames");
-            run::<F>(T7, &three(), goodbye)?;
+            run::<F>(trial, &three(), goodbye)?;
             trial.step("a goodbye to be told to one that looked away, behind the last frames");
-            run::<F>(T7, &pair(), late_goodbye)?;
+            run::<F>(trial, &pair(), late_goodbye)?;
         }
         if F::RESTARTS {
             trial.step("the connections of a node that is started again and again");
-            run::<F>(T7, &three(), restarts)?;
+            run::<F>(trial, &three(), restarts)?;
             trial.step("the connections of a node that was started again while the other looked away");
-            run::<F>(T7, &pair(), unseen_lives)?;
+            run::<F>(trial, &pair(), unseen_lives)?;
         }
         Ok(())
     })
@@ -118,6 +117,7 @@ async fn cut<F: TransportFixture>(lab: &Lab<F>) -> Result<(), Breach> {
     let mut old = lab.stream(0).frames(0..COUNT);
     lab.pass(&a, &mut b, &old).await?;
     for round in 1..4 {
+        lab.trial.step(format!("cut no. {round} of the connection of {A} and {B}"));
         if !lab.cut(&mut a, &mut b).await? {
             return Ok(());
         }
@@ -152,6 +152,7 @@ async fn restarts<F: TransportFixture>(lab: &Lab<F>) -> Result<(), Breach> {
     for round in 0..4 {
         let dead = stations.remove(0);
         let id = dead.id();
+        lab.trial.step(format!("restart no. {}, of {id}", round + 1));
         dead.kill();
         try_join_all(stations.iter_mut().map(|station| dies(lab, station, id))).await?;
         stations.push(lab.start(id).await?);
@@ -172,6 +173,7 @@ async fn restarts<F: TransportFixture>(lab: &Lab<F>) -> Result<(), Breach> {
 async fn unseen_lives<F: TransportFixture>(lab: &Lab<F>) -> Result<(), Breach> {
     let [mut a, mut b] = lab.start_all([A, B]).await?;
     for life in 0..3 {
+        lab.trial.step(format!("restart no. {} of {B}, while {A} looks away", life + 1));
         // As much of it as goes without the other side.
         let mut sending = b.send(A, [lab.stream(life).frames(0..COUNT)]);
         if let Some(sent) = lab.soon(&mut sending).await {
@@ -238,10 +240,19 @@ async fn dies<F: TransportFixture>(
     let id = station.id();
     match station.hear_in_time(peer).await? {
         Some(Heard::Lost(_)) => Ok(()),
-        Some(Heard::Left) => Err(lab.broken(format!("{id} was told that {peer} left, but it was killed"))),
+        Some(Heard::Left) => {
+            let so_far = station.so_far(peer);
+            Err(lab.broken(format!("{id} was told that {peer} left, but it was killed{so_far}")))
+        }
         Some(Heard::Frame(_)) => Err(T2.broken(format!("{id} got a frame from {peer} that it had not sent"))),
-        Some(Heard::Up) => Err(lab.broken(format!("{id} was told `up` of {peer}, which was killed"))),
-        None => Err(lab.broken(format!("{id} was not told (`lost`) that {peer} was killed"))),
+        Some(Heard::Up) => {
+            let so_far = station.so_far(peer);
+            Err(lab.broken(format!("{id} was told `up` of {peer}, which was killed{so_far}")))
+        }
+        None => {
+            let so_far = station.so_far(peer);
+            Err(lab.broken(format!("{id} was not told (`lost`) that {peer} was killed{so_far}")))
+        }
     }
 }
 

@@ -4,8 +4,7 @@ use futures::future::try_join;
 
 use super::lab::{A, B, C, pair, run, three};
 use super::station::Station;
-use super::{Breach, T5, TransportFixture};
-use crate::conformance::trial::Trial;
+use super::{Breach, T5, TransportFixture, check};
 
 /// T5: `send`, to any number of peers, and `recv` may be under way at the same time and do not wait for each other.
 ///
@@ -13,9 +12,9 @@ use crate::conformance::trial::Trial;
 ///
 /// What was seen of a clause that is broken.
 pub fn t5_send_and_recv_side_by_side<F: TransportFixture>() -> Result<(), Breach> {
-    Trial::run(T5, F::LIMIT * 30, |trial| {
+    check::<F>(T5, |trial| {
         trial.step("sends while a `recv` waits for what does not come");
-        run::<F>(T5, &three(), async |lab| {
+        run::<F>(trial, &three(), async |lab| {
             let [mut a, mut b, mut c] = lab.start_all([A, B, C]).await?;
             let (to_b, to_c) = (lab.stream(0).frames(0..300), lab.stream(1).frames(0..300));
             let sending = try_join(
@@ -30,7 +29,7 @@ pub fn t5_send_and_recv_side_by_side<F: TransportFixture>() -> Result<(), Breach
         })?;
 
         trial.step("frames to arrive at a node whose own `send` waits");
-        run::<F>(T5, &three(), async |lab| {
+        run::<F>(trial, &three(), async |lab| {
             let [mut a, mut b, mut c] = lab.start_all([A, B, C]).await?;
             let flood = lab.flood(&a, B, 0).await?;
             let (of_b, of_c) = (lab.stream(1).frames(0..50), lab.stream(2).frames(0..50));
@@ -48,7 +47,7 @@ pub fn t5_send_and_recv_side_by_side<F: TransportFixture>() -> Result<(), Breach
         })?;
 
         trial.step("two nodes that have both filled the channel to the other, and then receive");
-        run::<F>(T5, &pair(), async |lab| {
+        run::<F>(trial, &pair(), async |lab| {
             let [mut a, mut b] = lab.start_all([A, B]).await?;
             let to_b = lab.flood(&a, B, 0).await?;
             let to_a = lab.flood(&b, A, 1).await?;
@@ -59,7 +58,7 @@ pub fn t5_send_and_recv_side_by_side<F: TransportFixture>() -> Result<(), Breach
         })?;
 
         trial.step("two sends that wait, of which one peer receives again");
-        run::<F>(T5, &three(), async |lab| {
+        run::<F>(trial, &three(), async |lab| {
             let [a, mut b, mut c] = lab.start_all([A, B, C]).await?;
             let to_b = lab.flood(&a, B, 0).await?;
             let to_c = lab.flood(&a, C, 1).await?;
@@ -69,7 +68,7 @@ pub fn t5_send_and_recv_side_by_side<F: TransportFixture>() -> Result<(), Breach
         })?;
 
         trial.step("calls that are asked by one task and then by another");
-        run::<F>(T5, &pair(), async |lab| {
+        run::<F>(trial, &pair(), async |lab| {
             let [mut a, mut b] = lab.start_all([A, B]).await?;
             [&mut a, &mut b].into_iter().for_each(Station::move_between_tasks);
             if let Some(received) = lab.soon(Box::pin(a.recv())).await {

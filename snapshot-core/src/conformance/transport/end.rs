@@ -4,8 +4,7 @@ use futures::future::try_join;
 
 use super::lab::{A, B, C, Lab, pair, run, three};
 use super::station::{Recv, Station};
-use super::{Breach, T8, TransportFixture};
-use crate::conformance::trial::Trial;
+use super::{Breach, T8, TransportFixture, check};
 
 /// How often `recv` is called after the end.
 const CALLS: usize = 5;
@@ -16,9 +15,9 @@ const CALLS: usize = 5;
 ///
 /// What was seen of a clause that is broken.
 pub fn t8_clean_end<F: TransportFixture>() -> Result<(), Breach> {
-    Trial::run(T8, F::LIMIT * 30, |trial| {
+    check::<F>(T8, |trial| {
         trial.step("a node whose neighbours have not been started");
-        run::<F>(T8, &three(), async |lab| {
+        run::<F>(trial, &three(), async |lab| {
             let mut a = lab.start(A).await?;
             match lab.soon(Box::pin(a.recv())).await {
                 Some(Ok(Recv::End)) => Err(early(lab)),
@@ -27,14 +26,14 @@ pub fn t8_clean_end<F: TransportFixture>() -> Result<(), Breach> {
             }
         })?;
         trial.step("a node whose neighbours are all gone");
-        run::<F>(T8, &three(), all_gone)?;
+        run::<F>(trial, &three(), all_gone)?;
         if F::GOODBYE {
             trial.step("a node whose neighbours have all said goodbye");
-            run::<F>(T8, &three(), all_left)?;
+            run::<F>(trial, &three(), all_left)?;
             trial.step("the end after one's own `close`");
-            run::<F>(T8, &pair(), closed)?;
+            run::<F>(trial, &pair(), closed)?;
             trial.step("the end after one's own `close`, where nobody else was ever there");
-            run::<F>(T8, &pair(), async |lab| {
+            run::<F>(trial, &pair(), async |lab| {
                 let mut a = lab.start(A).await?;
                 let closing = a.close();
                 try_join(closing, ends(lab, &mut a)).await.map(|_| ())

@@ -7,9 +7,8 @@ use futures::future::{try_join, try_join_all, try_join3};
 use super::frames::{Name, Stream, odd_frames, sizes};
 use super::lab::{A, B, C, Lab, pair, run, three};
 use super::station::{Heard, Station};
-use super::{Breach, T2, TransportFixture};
+use super::{Breach, T2, TransportFixture, check};
 use crate::NodeId;
-use crate::conformance::trial::Trial;
 
 /// How many frames must have come before something breaks, and how many after.
 const STRETCH: u64 = 150;
@@ -24,9 +23,9 @@ const LATE: usize = 1000;
 ///
 /// What was seen of a clause that is broken.
 pub fn t2_nothing_lost_repeated_or_changed<F: TransportFixture>() -> Result<(), Breach> {
-    Trial::run(T2, F::LIMIT * 30, |trial| {
+    check::<F>(T2, |trial| {
         trial.step("frames of all sizes, stamps and kinds to arrive as they were sent");
-        run::<F>(T2, &pair(), async |lab| {
+        run::<F>(trial, &pair(), async |lab| {
             let [mut a, mut b] = lab.start_all([A, B]).await?;
             for frames in [sizes(&lab.stream(0)), odd_frames(&lab.stream(0))] {
                 lab.pass(&a, &mut b, &frames).await?;
@@ -36,7 +35,7 @@ pub fn t2_nothing_lost_repeated_or_changed<F: TransportFixture>() -> Result<(), 
         })?;
 
         trial.step("a batch of thousands to arrive");
-        run::<F>(T2, &pair(), async |lab| {
+        run::<F>(trial, &pair(), async |lab| {
             let [a, mut b] = lab.start_all([A, B]).await?;
             let frames = lab.stream(0).frames(0..7000);
             try_join(a.send_now(B, &frames), b.receive(A, &frames)).await?;
@@ -44,7 +43,7 @@ pub fn t2_nothing_lost_repeated_or_changed<F: TransportFixture>() -> Result<(), 
         })?;
 
         trial.step("more frames to arrive than a counter of 16 bits has numbers");
-        run::<F>(T2, &pair(), async |lab| {
+        run::<F>(trial, &pair(), async |lab| {
             let [a, mut b] = lab.start_all([A, B]).await?;
             let stream = lab.stream(0);
             let small = |number: u64| match number % 3 {
@@ -55,7 +54,7 @@ pub fn t2_nothing_lost_repeated_or_changed<F: TransportFixture>() -> Result<(), 
         })?;
 
         trial.step("frames to arrive at nobody but their receiver, and from nobody but their sender");
-        run::<F>(T2, &three(), async |lab| {
+        run::<F>(trial, &three(), async |lab| {
             let [mut a, mut b, mut c] = lab.start_all([A, B, C]).await?;
             // All at the same time.
             let frames: Vec<_> = (0..6).map(|origin| lab.stream(origin).frames(0..500)).collect();
@@ -71,7 +70,7 @@ pub fn t2_nothing_lost_repeated_or_changed<F: TransportFixture>() -> Result<(), 
         })?;
 
         trial.step("frames for a receiver that begins late");
-        run::<F>(T2, &pair(), async |lab| {
+        run::<F>(trial, &pair(), async |lab| {
             let [a, mut b] = lab.start_all([A, B]).await?;
             let waiting = lab.fill(&a, B, 0, LATE).await?;
             let sent = lab.in_time(|| "a `send` was not ready".to_owned(), waiting.sending);
@@ -80,7 +79,7 @@ pub fn t2_nothing_lost_repeated_or_changed<F: TransportFixture>() -> Result<(), 
         })?;
 
         trial.step("frames to arrive that were sent before the receiver was started");
-        run::<F>(T2, &pair(), async |lab| {
+        run::<F>(trial, &pair(), async |lab| {
             let mut a = lab.start(A).await?;
             let frames = lab.stream(0).frames(0..20);
             let sending = a.send_now(B, &frames);
@@ -92,18 +91,18 @@ pub fn t2_nothing_lost_repeated_or_changed<F: TransportFixture>() -> Result<(), 
         })?;
 
         trial.step("frames of a sender that is killed");
-        run::<F>(T2, &pair(), killed_sender)?;
+        run::<F>(trial, &pair(), killed_sender)?;
 
         if F::RESTARTS {
             trial.step("frames for a receiver that is killed and started again");
-            run::<F>(T2, &pair(), killed_receiver)?;
+            run::<F>(trial, &pair(), killed_receiver)?;
         }
 
         trial.step("frames on a connection that is cut");
-        run::<F>(T2, &pair(), cut_connection)?;
+        run::<F>(trial, &pair(), cut_connection)?;
 
         trial.step("the first frames on a new connection");
-        run::<F>(T2, &pair(), new_connection)
+        run::<F>(trial, &pair(), new_connection)
     })
 }
 

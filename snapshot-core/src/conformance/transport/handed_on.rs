@@ -3,8 +3,7 @@
 use futures::future::try_join;
 
 use super::lab::{A, B, pair, run};
-use super::{Breach, T6, TransportFixture};
-use crate::conformance::trial::Trial;
+use super::{Breach, T6, TransportFixture, check};
 
 /// T6: `send` is ready when all of its frames are handed on; nothing stays behind that only a further call would empty.
 ///
@@ -12,9 +11,9 @@ use crate::conformance::trial::Trial;
 ///
 /// What was seen of a clause that is broken.
 pub fn t6_ready_is_handed_on<F: TransportFixture>() -> Result<(), Breach> {
-    Trial::run(T6, F::LIMIT * 30, |trial| {
+    check::<F>(T6, |trial| {
         trial.step("frames to arrive without a further call on the sender");
-        run::<F>(T6, &pair(), async |lab| {
+        run::<F>(trial, &pair(), async |lab| {
             let [a, mut b] = lab.start_all([A, B]).await?;
             let stream = lab.stream(0);
             let mut number = 0;

@@ -3,9 +3,9 @@
 use futures::future::try_join;
 
 use super::lab::{A, B, C, Flood, Lab, run, three};
+use super::patience::nobody_gives_up;
 use super::station::{Heard, Station};
-use super::{Breach, T4, TransportFixture};
-use crate::conformance::trial::Trial;
+use super::{Breach, T4, TransportFixture, check};
 
 /// T4: a slow or lost peer delays only itself: `send` to it waits and does not fail, all others go on.
 ///
@@ -13,9 +13,9 @@ use crate::conformance::trial::Trial;
 ///
 /// What was seen of a clause that is broken.
 pub fn t4_a_slow_peer_delays_only_itself<F: TransportFixture>() -> Result<(), Breach> {
-    Trial::run(T4, F::LIMIT * 30, |trial| {
+    check::<F>(T4, |trial| {
         trial.step("two nodes to go on while the third takes nothing");
-        run::<F>(T4, &three(), async |lab| {
+        run::<F>(trial, &three(), async |lab| {
             let [mut a, mut b, mut c] = lab.start_all([A, B, C]).await?;
             let flood = lab.flood(&a, B, 0).await?;
             let other = lab.flood(&c, B, 1).await?;
@@ -25,7 +25,7 @@ pub fn t4_a_slow_peer_delays_only_itself<F: TransportFixture>() -> Result<(), Br
         })?;
 
         trial.step("two nodes to go on while the third has not been started");
-        run::<F>(T4, &three(), async |lab| {
+        run::<F>(trial, &three(), async |lab| {
             let [mut a, mut c] = lab.start_all([A, C]).await?;
             let flood = lab.flood(&a, B, 0).await?;
             lab.exchange(&mut a, &mut c, 2, 300).await?;
@@ -37,7 +37,7 @@ pub fn t4_a_slow_peer_delays_only_itself<F: TransportFixture>() -> Result<(), Br
         })?;
 
         trial.step("two nodes to go on while the third is dead");
-        run::<F>(T4, &three(), async |lab| {
+        run::<F>(trial, &three(), async |lab| {
             let [mut a, b, mut c] = lab.start_all([A, B, C]).await?;
             b.kill();
             let flood = lab.flood(&a, B, 0).await?;
@@ -45,12 +45,14 @@ pub fn t4_a_slow_peer_delays_only_itself<F: TransportFixture>() -> Result<(), Br
             if F::RESTARTS { revive(lab, &mut a, flood).await } else { Ok(()) }
         })?;
 
+        nobody_gives_up::<F>(trial)?;
+
         if !F::GOODBYE {
             return Ok(());
         }
 
         trial.step("two nodes to go on when the third has said goodbye");
-        run::<F>(T4, &three(), async |lab| {
+        run::<F>(trial, &three(), async |lab| {
             let [mut a, b, mut c] = lab.start_all([A, B, C]).await?;
             lab.while_listening([&mut a, &mut c], b.close()).await?;
             b.kill();
@@ -66,7 +68,7 @@ pub fn t4_a_slow_peer_delays_only_itself<F: TransportFixture>() -> Result<(), Br
 }
 
 /// The slow one receives again: all comes, and the `send` is ready.
-async fn drain<F: TransportFixture>(
+pub(super) async fn drain<F: TransportFixture>(
     lab: &Lab<F>,
     from: &mut Station<F>,
     to: &mut Station<F>,
@@ -79,7 +81,7 @@ async fn drain<F: TransportFixture>(
 
 /// The dead one is started again: the `send` is ready, and what is sent after it comes. What was given to the dead process may
 /// be gone.
-async fn revive<F: TransportFixture>(
+pub(super) async fn revive<F: TransportFixture>(
     lab: &Lab<F>,
     from: &mut Station<F>,
     flood: Flood<F>,

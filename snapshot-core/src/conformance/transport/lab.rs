@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use futures::future::{Either, select, try_join, try_join_all};
 
+use super::call::Call;
 use super::frames::Stream;
 use super::station::{BoxedFuture, FrameOf, Station, alone};
-use super::{Breach, Clause, Limit, TransportFixture};
+use super::{Breach, Limit, TransportFixture};
+use crate::conformance::trial::Trial;
 use crate::{Graph, NodeId};
 
 /// How long a `send` must not have moved to be taken for one that waits. Where it only is slow nothing fails.
@@ -31,7 +33,7 @@ pub(super) const C: NodeId = NodeId(3);
 pub(super) struct Lab<F> {
     pub(super) fixture: Arc<F>,
     graph: Graph,
-    clause: Clause,
+    pub(super) trial: Trial,
     limit: Limit,
 }
 
@@ -44,13 +46,13 @@ pub(super) struct Flood<F: TransportFixture> {
 
 /// Runs one scenario of a check, on a fixture of its own.
 pub(super) fn run<F: TransportFixture>(
-    clause: Clause,
+    trial: &Trial,
     graph: &Graph,
     scenario: impl AsyncFnOnce(&Lab<F>) -> Result<(), Breach>,
 ) -> Result<(), Breach> {
     let fixture = Arc::new(F::new(graph));
     let limit = Limit::new(fixture.clock(), F::LIMIT);
-    let lab = Lab { fixture: Arc::clone(&fixture), graph: graph.clone(), clause, limit };
+    let lab = Lab { fixture: Arc::clone(&fixture), graph: graph.clone(), trial: trial.clone(), limit };
     fixture.block_on(scenario(&lab))
 }
 
@@ -68,13 +70,12 @@ impl<F: TransportFixture> Lab<F> {
     /// Starts a process of a node.
     pub(super) async fn start(&self, id: NodeId) -> Result<Station<F>, Breach> {
         let topology = self.graph.at(id).expect("the checks use graphs that are topologies");
-        let starting = self.fixture.start(topology.clone());
+        let start = Call::<F>::new(&self.trial, format!("`start` of the fixture for {id}"));
+        let starting = start.watch(self.fixture.start(topology.clone()));
         let Some(transport) = self.limit.within(starting).await else {
-            return Err(self
-                .clause
-                .broken(format!("`start` of the fixture was not ready in {}", self.limit)));
+            return Err(self.trial.broken(format!("`start` of the fixture was not ready in {}", self.limit)));
         };
-        Station::new(topology, transport, self.clause, self.limit.clone())
+        Station::new(topology, transport, self.trial.clone(), self.limit.clone())
     }
 
     /// Starts a process of each of these nodes, and waits until those who are neighbours are connected.
@@ -109,12 +110,12 @@ impl<F: TransportFixture> Lab<F> {
     ) -> Result<T, Breach> {
         match self.limit.within(future).await {
             Some(output) => output,
-            None => Err(self.clause.broken(format!("{} in {}", what(), self.limit))),
+            None => Err(self.trial.broken(format!("{} in {}", what(), self.limit))),
         }
     }
 
     pub(super) fn broken(&self, seen: impl Into<String>) -> Breach {
-        self.clause.broken(seen)
+        self.trial.broken(seen)
     }
 
     /// Sends more and more large messages, which `to` does not take, until `send` waits. Where it does not, that is a breach.
@@ -153,7 +154,7 @@ impl<F: TransportFixture> Lab<F> {
             from.id(),
             flood.frames.len()
         );
-        Err(self.clause.broken(seen))
+        Err(self.trial.broken(seen))
     }
 
     /// The same, until `send` waits or has taken `most` messages.
@@ -267,6 +268,12 @@ impl<F: TransportFixture> Lab<F> {
     pub(super) async fn quiet(&self) {
         let clock = self.fixture.clock();
         alone(clock.sleep_until(clock.now().saturating_add(QUIET))).await;
+    }
+
+    /// As much time as a transport must be able to wait.
+    pub(super) async fn patience(&self) {
+        let clock = self.fixture.clock();
+        alone(clock.sleep_until(clock.now().saturating_add(F::PATIENCE))).await;
     }
 
     /// What comes within the quiet time, if anything does.

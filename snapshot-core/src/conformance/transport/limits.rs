@@ -4,8 +4,7 @@ use futures::future::try_join;
 
 use super::lab::{A, B, C, pair, run, three};
 use super::station::Recv;
-use super::{Breach, T3, TransportFixture};
-use crate::conformance::trial::Trial;
+use super::{Breach, T3, TransportFixture, check};
 
 /// T3: no more is pushed than there is room for, and what is buffered inside has a limit.
 ///
@@ -13,9 +12,9 @@ use crate::conformance::trial::Trial;
 ///
 /// What was seen of a clause that is broken.
 pub fn t3_bounded<F: TransportFixture>() -> Result<(), Breach> {
-    Trial::run(T3, F::LIMIT * 30, |trial| {
+    check::<F>(T3, |trial| {
         trial.step("a `recv` with little room");
-        run::<F>(T3, &three(), async |lab| {
+        run::<F>(trial, &three(), async |lab| {
             let [a, b, mut c] = lab.start_all([A, B, C]).await?;
             let (of_a, of_b) = (lab.stream(0).frames(0..200), lab.stream(1).frames(0..200));
             let sending = try_join(a.send_now(C, &of_a), b.send_now(C, &of_b));
@@ -39,7 +38,7 @@ pub fn t3_bounded<F: TransportFixture>() -> Result<(), Breach> {
         })?;
 
         trial.step("a `recv` with something in the inbox already");
-        run::<F>(T3, &pair(), async |lab| {
+        run::<F>(trial, &pair(), async |lab| {
             let [a, mut b] = lab.start_all([A, B]).await?;
             let frames = lab.stream(0).frames(0..100);
             b.keep_in_the_inbox();
@@ -47,7 +46,7 @@ pub fn t3_bounded<F: TransportFixture>() -> Result<(), Breach> {
         })?;
 
         trial.step("a `send` to a node that takes nothing");
-        run::<F>(T3, &pair(), async |lab| {
+        run::<F>(trial, &pair(), async |lab| {
             let [a, mut b] = lab.start_all([A, B]).await?;
             let flood = lab.flood(&a, B, 0).await?;
             let what = || "a `send` to n2, which receives again, was not ready".to_owned();
@@ -55,7 +54,7 @@ pub fn t3_bounded<F: TransportFixture>() -> Result<(), Breach> {
         })?;
 
         trial.step("control frames for a node that takes nothing");
-        run::<F>(T3, &pair(), async |lab| {
+        run::<F>(trial, &pair(), async |lab| {
             let [a, mut b] = lab.start_all([A, B]).await?;
             let flood = lab.flood_with_control(&a, B, 0).await?;
             let what = || "a `send` to n2, which receives again, was not ready".to_owned();

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
+use super::call::{Call, Process};
 use super::frames::{Name, compare};
-use super::{Breach, Clause, Limit, T2, T3, T4, T5, T6, T7, T8, TransportFixture};
+use super::{Breach, Limit, T2, T3, T4, T5, T6, T7, T8, TransportFixture};
+use crate::conformance::trial::Trial;
 use crate::{Frame, Frames, Inbox, Incoming, NodeId, Peer, Topology, Transport, TransportError};
 
 /// How many items a `recv` may push, one after the other: mostly few, since that is where bounds are forgotten.
@@ -19,6 +20,9 @@ const ROOMS: [usize; 12] = [1, 3, 1, 2, 64, 1, 7, 2, 1, 1024, 5, 1];
 
 /// More items than any check lets come from one neighbour before it looks at them.
 const UNHEARD: usize = 1_000_000;
+
+/// How much of what it was told of a neighbour is told in a breach.
+const TOLD: usize = 8;
 
 /// More connections with one neighbour than any check makes.
 const CONNECTIONS: usize = 10_000;
@@ -31,13 +35,16 @@ pub(super) type FrameOf<F> = Frame<<F as TransportFixture>::Message>;
 pub(super) struct Station<F: TransportFixture> {
     id: NodeId,
     topology: Topology,
-    transport: Arc<F::Transport>,
-    clause: Clause,
+    trial: Trial,
     limit: Limit,
     /// The `recv` under way, if there is one: it is never dropped before it is done. As a task, which is polled when it is
     /// itself woken and not whenever something else moves.
     receiving: FuturesUnordered<BoxedFuture<Received<F::Message>>>,
+    /// Dropped after it.
+    transport: Process<F>,
     calls: usize,
+    /// How many items the inbox held before the last call.
+    held: usize,
     /// Whether an item is in the inbox before each call.
     keeps: bool,
     /// Whether each call is asked by one task and then by another.
@@ -50,6 +57,8 @@ struct View<M> {
     connection: Connection,
     heard: VecDeque<Heard<M>>,
     connections: usize,
+    /// The last of what it was told: `up`, `frames`, `lost`, `left`.
+    told: Vec<&'static str>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -102,25 +111,35 @@ impl<F: TransportFixture> Station<F> {
     pub(super) fn new(
         topology: Topology,
         transport: F::Transport,
-        clause: Clause,
+        trial: Trial,
         limit: Limit,
     ) -> Result<Self, Breach> {
         if *transport.topology() != topology {
             let seen = format!("`topology()` of {} is not the one that it was started with", topology.me());
-            return Err(clause.broken(seen));
+            return Err(trial.broken(seen));
         }
+        let me = topology.me();
         let view = |peer: Peer| {
-            (peer.id(), View { connection: Connection::Untold, heard: VecDeque::new(), connections: 0 })
+            (
+                peer.id(),
+                View {
+                    connection: Connection::Untold,
+                    heard: VecDeque::new(),
+                    connections: 0,
+                    told: Vec::new(),
+                },
+            )
         };
         Ok(Self {
             id: topology.me(),
             views: topology.peers().map(view).collect(),
             topology,
-            transport: Arc::new(transport),
-            clause,
+            transport: Process::new(&trial, me, transport),
+            trial,
             limit,
             receiving: FuturesUnordered::new(),
             calls: 0,
+            held: 0,
             keeps: false,
             moves: false,
         })
@@ -140,16 +159,17 @@ impl<F: TransportFixture> Station<F> {
         to: NodeId,
         batches: impl IntoIterator<Item = Vec<FrameOf<F>>, IntoIter: Send + 'static>,
     ) -> BoxedFuture<Result<(), Breach>> {
-        let (id, clause, moves, transport) = (self.id, self.clause, self.moves, Arc::clone(&self.transport));
+        let (id, trial, moves, transport) = (self.id, self.trial.clone(), self.moves, self.transport.share());
         let peer = self.topology.peer(to).expect("the checks send to neighbours");
         let batches = batches.into_iter();
+        let call = Call::<F>::new(&trial, format!("`send` of {id} to {to}"));
         Box::pin(alone(async move {
             for batch in batches {
                 let mut frames = Frames::new();
                 batch.into_iter().for_each(|frame| frames.push_back(frame));
-                if let Err(error) = moved(moves, transport.send(peer, &mut frames)).await {
+                if let Err(error) = moved(moves, call.watch(transport.send(peer, &mut frames))).await {
                     let hint = if error.is_frame_too_large() { ": set `LARGEST` of the fixture" } else { "" };
-                    return Err(clause.broken(format!("`send` from {id} to {to} failed ({error}){hint}")));
+                    return Err(trial.broken(format!("`send` from {id} to {to} failed ({error}){hint}")));
                 }
                 if !frames.is_empty() {
                     let left = frames.len();
@@ -167,12 +187,11 @@ impl<F: TransportFixture> Station<F> {
         to: NodeId,
         frames: &[FrameOf<F>],
     ) -> impl Future<Output = Result<(), Breach>> + use<F> {
-        let (count, id, clause, limit) = (frames.len(), self.id, self.clause, self.limit.clone());
+        let (count, id, trial, limit) = (frames.len(), self.id, self.trial.clone(), self.limit.clone());
         let sending = self.send(to, [frames.to_vec()]);
         async move {
             let late = || {
-                clause
-                    .broken(format!("a `send` of {count} frames from {id} to {to} was not ready in {limit}"))
+                trial.broken(format!("a `send` of {count} frames from {id} to {to} was not ready in {limit}"))
             };
             limit.within(sending).await.unwrap_or_else(|| Err(late()))
         }
@@ -185,14 +204,15 @@ impl<F: TransportFixture> Station<F> {
         let kept = kept.map(|peer| Incoming::Lost { peer, why: "in the inbox before the call".to_owned() });
         let before = usize::from(kept.is_some());
         if self.receiving.is_empty() {
-            let transport = Arc::clone(&self.transport);
+            let transport = self.transport.share();
             let mut inbox = Inbox::with_capacity(room + before);
             if let Some(Incoming::Lost { peer, why }) = &kept {
                 inbox.lost(*peer, why.clone());
             }
-            let moves = self.moves;
+            let (moves, call) = (self.moves, Call::<F>::new(&self.trial, format!("`recv` of {}", self.id)));
+            self.held = before;
             self.receiving.push(Box::pin(async move {
-                let received = moved(moves, transport.recv(&mut inbox)).await;
+                let received = moved(moves, call.watch(transport.recv(&mut inbox))).await;
                 (inbox, received)
             }));
         }
@@ -201,7 +221,7 @@ impl<F: TransportFixture> Station<F> {
         };
         self.calls += 1;
         if let Err(error) = received {
-            return Err(self.clause.broken(format!("`recv` of {} failed ({error})", self.id)));
+            return Err(self.trial.broken(format!("`recv` of {} failed ({error})", self.id)));
         }
         if kept.is_some() && inbox.pop() != kept {
             let seen =
@@ -223,6 +243,14 @@ impl<F: TransportFixture> Station<F> {
         Ok(Recv::Items)
     }
 
+    /// What to add where a `recv` pushed nothing and that may be why.
+    fn before(&self) -> String {
+        match self.held {
+            0 => String::new(),
+            held => format!(" (the inbox held {held} before the call)"),
+        }
+    }
+
     /// Whether each `recv` finds an inbox that is not empty.
     pub(super) fn keep_in_the_inbox(&mut self) {
         self.receiving.clear();
@@ -242,8 +270,9 @@ impl<F: TransportFixture> Station<F> {
             }
             if let Recv::End = self.recv().await? {
                 let seen = format!(
-                    "a `recv` of {} was ready with nothing pushed, which is the end, though {from} runs or may come back",
-                    self.id
+                    "a `recv` of {} was ready with nothing pushed{}, which is the end, though {from} runs or may come back",
+                    self.id,
+                    self.before()
                 );
                 return Err(T8.broken(seen));
             }
@@ -254,7 +283,11 @@ impl<F: TransportFixture> Station<F> {
     pub(super) async fn listen(&mut self) -> Result<Infallible, Breach> {
         loop {
             if let Recv::End = self.recv().await? {
-                let seen = format!("a `recv` of {} was ready with nothing pushed, which is the end", self.id);
+                let seen = format!(
+                    "a `recv` of {} was ready with nothing pushed{}, which is the end",
+                    self.id,
+                    self.before()
+                );
                 return Err(T8.broken(seen));
             }
         }
@@ -272,25 +305,39 @@ impl<F: TransportFixture> Station<F> {
         let mut came = Vec::with_capacity(sent.len());
         while came.len() < sent.len() {
             let id = self.id;
-            let broken = |end: String| {
-                T7.broken(format!("{id} was told that {from} {end} before all had come that it sent"))
-            };
             match self.hear_in_time(from).await? {
                 Some(Heard::Frame(frame)) => came.push(frame),
                 Some(Heard::Up) => {}
-                Some(Heard::Lost(why)) => return Err(broken(format!("is lost ({why})"))),
-                Some(Heard::Left) => return Err(broken("has left".to_owned())),
+                Some(end @ (Heard::Lost(_) | Heard::Left)) => {
+                    let end = match end {
+                        Heard::Lost(why) => format!("is lost (`lost`: {why})"),
+                        _ => "has left (`left`)".to_owned(),
+                    };
+                    return Err(T7.broken(format!(
+                        "{id} was told that {from} {end} before all had come that it sent, {} of {} frames{}",
+                        came.len(),
+                        sent.len(),
+                        self.so_far(from)
+                    )));
+                }
                 None => {
-                    if !sent.starts_with(&came) || ![T4, T5, T6].contains(&self.clause) {
+                    if !sent.starts_with(&came) || ![T4, T5, T6].contains(&self.trial.clause) {
                         return compare(from, sent, &came);
                     }
                     let (next, limit) = (Name(&sent[came.len()]), &self.limit);
                     let seen = format!("{next} from {from} has not come to {id} in {limit}");
-                    return Err(self.clause.broken(seen));
+                    return Err(self.trial.broken(seen));
                 }
             }
         }
         compare(from, sent, &came)
+    }
+
+    /// What it was told of a neighbour, and at which step of the check.
+    pub(super) fn so_far(&self, peer: NodeId) -> String {
+        let told = self.views.get(&peer).map_or(&[][..], |view| &view.told);
+        let told = if told.is_empty() { "nothing".to_owned() } else { told.join(", ") };
+        format!("; it was told of {peer}, at the end: {told} (at: {})", self.trial.doing())
     }
 
     /// Waits until it was told of the connections with all of its neighbours that `running` names.
@@ -342,23 +389,23 @@ impl<F: TransportFixture> Station<F> {
 
     /// Says goodbye, within the limit.
     pub(super) fn close(&self) -> BoxedFuture<Result<(), Breach>> {
-        let (id, clause, limit) = (self.id, self.clause, self.limit.clone());
-        let transport = Arc::clone(&self.transport);
+        let (id, trial, limit) = (self.id, self.trial.clone(), self.limit.clone());
+        let transport = self.transport.share();
+        let call = Call::<F>::new(&trial, format!("`close` of {id}"));
         Box::pin(async move {
-            match limit.within(alone(transport.close())).await {
+            match limit.within(alone(call.watch(transport.close()))).await {
                 Some(Ok(())) => Ok(()),
-                Some(Err(error)) => Err(clause.broken(format!("`close` of {id} failed ({error})"))),
-                None => Err(clause.broken(format!("`close` of {id} was not ready in {limit}"))),
+                Some(Err(error)) => Err(trial.broken(format!("`close` of {id} failed ({error})"))),
+                None => Err(trial.broken(format!("`close` of {id} was not ready in {limit}"))),
             }
         })
     }
 
     /// Ends the process without a goodbye. Sends of it must have been dropped.
     pub(super) fn kill(self) {
-        let Self { transport, receiving, .. } = self;
-        drop(receiving);
-        let last = Arc::into_inner(transport);
-        assert!(last.is_some(), "the check has dropped all that the process had under way");
+        let Self { mut transport, receiving, .. } = self;
+        transport.call.run(|| drop(receiving));
+        assert!(transport.end(), "the check has dropped all that the process had under way");
     }
 
     /// Whether it was last told that this neighbour is connected.
@@ -390,6 +437,17 @@ impl<F: TransportFixture> Station<F> {
             Heard::Lost(_) => Lost,
             Heard::Left => Left,
         };
+        let word = match &heard {
+            Heard::Frame(_) => "frames",
+            Heard::Up => "`up`",
+            Heard::Lost(_) => "`lost`",
+            Heard::Left => "`left`",
+        };
+        if view.told.last() != Some(&word) || word != "frames" {
+            view.told.push(word);
+            let old = view.told.len().saturating_sub(TOLD);
+            view.told.drain(..old);
+        }
         if F::CONNECTIONS {
             let wrong = match (view.connection, &heard) {
                 (Untold, Heard::Frame(frame)) => Some(format!("{} came before any `up`", Name(frame))),
@@ -408,7 +466,8 @@ impl<F: TransportFixture> Station<F> {
                 _ => None,
             };
             if let Some(wrong) = wrong {
-                return Err(T7.broken(format!("{id} was told of {peer}: {wrong}")));
+                let so_far = self.so_far(peer.id());
+                return Err(T7.broken(format!("{id} was told of {peer}: {wrong}{so_far}")));
             }
         } else if matches!(heard, Heard::Up | Heard::Left) {
             let seen = "`up` or `left` was called, though `CONNECTIONS` of the fixture says that there are no connections";

@@ -73,6 +73,9 @@ impl Double {
             if self.is(Fault::CutsNumbers) {
                 *stamp = Stamp::new(stamp.generation(), stamp.number() & 0xffff_ffff);
             }
+            if self.is(Fault::RoundsNumbers) {
+                *stamp = Stamp::new(stamp.generation(), stamp.number() as f64 as u64);
+            }
             frames.push_back(frame);
         }
     }

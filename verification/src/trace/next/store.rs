@@ -2,8 +2,12 @@
 
 use std::collections::btree_map::Entry;
 
+use snapshot_core::{NodeId, SnapshotId};
+
 use super::{Step, sure};
-use crate::trace::line::{Answer, Operation, Part, PartKey, Request};
+use crate::trace::line::Entry::Commit;
+use crate::trace::line::{Answer, Counts, Operation, Part, PartKey, Record, Request};
+use crate::trace::show;
 use crate::trace::state::{Asked, State, Stored};
 
 impl State {
@@ -11,6 +15,9 @@ impl State {
         let asked = self.operations.get_mut(&operation).ok_or("nobody has asked for that")?;
         sure(asked.result.is_none(), || "it is done already".into())?;
         let Asked { node, request, logs, .. } = asked.clone();
+        if let Request::CreateJournal(record) = &request {
+            self.check_commit(record)?;
+        }
         let store = &mut self.store;
         let result = match request {
             Request::ReadJournal(index) => {
@@ -69,6 +76,40 @@ impl State {
         };
         if let Some(asked) = self.operations.get_mut(&operation) {
             asked.result = Some(result);
+        }
+        Ok(())
+    }
+
+    /// J4, and `ChannelExact`: a snapshot whose record takes its place is whole, and a consistent cut, message by message. A
+    /// record that comes too late may be of one whose parts are gone meanwhile.
+    fn check_commit(&self, record: &Record) -> Step {
+        let Commit(id, turns) = &record.entry else { return Ok(()) };
+        if record.index != self.store.journal.len() as u64 + 1 {
+            return Ok(());
+        }
+        let turn = |node: &NodeId| Some((*node, self.store.parts.get(&(*node, Some(*id)))?.part.turn));
+        let durable: Option<Counts> = self.graph.members.iter().map(turn).collect();
+        sure(durable.as_ref() == Some(turns), || format!("J4: {id} is not whole in the store"))?;
+        self.check_cut(*id)
+    }
+
+    fn check_cut(&self, id: SnapshotId) -> Step {
+        for (from, to) in self.graph.links.keys() {
+            let (Some(sender), Some(receiver)) =
+                (self.store.parts.get(&(*from, Some(id))), self.store.parts.get(&(*to, Some(id))))
+            else {
+                return Err(format!("J4: {id} is not whole"));
+            };
+            let sent = sender.logs.sent.get(to).cloned().unwrap_or_default();
+            let mut had = receiver.logs.taken.get(from).cloned().unwrap_or_default();
+            had.extend(receiver.part.channels.get(from).into_iter().flatten());
+            sure(sent == had, || {
+                format!(
+                    "{id} is no cut: {from} has sent {}, {to} has {}",
+                    show::messages(&sent),
+                    show::messages(&had)
+                )
+            })?;
         }
         Ok(())
     }
