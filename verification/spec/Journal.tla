@@ -4,7 +4,7 @@
    node one after the other or at once, whole sets that are committed at a start, retention. There are no messages: a
    snapshot is whole when each node has put its part of it, and a part has the turn that its node had reached.
    Channels and frames are in Snapshot.tla.
-   Run: java -cp tla2tools.jar tlc2.TLC -config Journal-races.cfg Journal.tla          Results: README.md *)
+   Run: java -cp tla2tools.jar tlc2.TLC -deadlock -config Journal-races.cfg Journal.tla          Results: README.md *)
 EXTENDS Integers, Sequences, FiniteSets
 CONSTANTS Nodes,      \* number of nodes
           Lives,      \* number of processes that each node may have

@@ -3,7 +3,7 @@
    generations, seats, the journal as each process has read it, crashes, broken connections. Each action names the method
    that it stands for. Every name in Mut leaves one rule out.
    What the store does in detail (answers that are lost, two processes of one node) is in Journal.tla.
-   Run: java -cp tla2tools.jar tlc2.TLC -config Snapshot-break.cfg Snapshot.tla          Results: README.md *)
+   Run: java -cp tla2tools.jar tlc2.TLC -deadlock -config Snapshot-break.cfg Snapshot.tla          Results: README.md *)
 EXTENDS Integers, Sequences, FiniteSets
 CONSTANTS N,          \* nodes 1..N, full mesh
           MaxSend,    \* messages per channel within one line of history
