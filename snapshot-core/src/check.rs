@@ -15,7 +15,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use crate::persist::Persistence;
-use crate::{GlobalSnapshot, Key, SnapshotId, StateProvider, StoreRequest};
+use crate::{GlobalSnapshot, SnapshotId, StateProvider};
 
 /// The most snapshots that wait for their check. One more is skipped, which is told.
 const MAX_WAITING: usize = 64;
@@ -91,18 +91,6 @@ impl<M, C> Checks<M, C> {
             self.waiting.push_back(snapshot);
         }
         true
-    }
-
-    /// Leaves parts out of a deletion whose snapshot is still to be checked: the next sweep finds them again.
-    pub(crate) fn spare(&self, request: StoreRequest<M, C>) -> StoreRequest<M, C> {
-        let is_needed = |key: &Key| matches!(key, Key::Part { snapshot, .. } if self.unchecked().any(|id| id == *snapshot));
-        match request {
-            StoreRequest::Delete(mut keys) => {
-                keys.retain(|key| !is_needed(key));
-                StoreRequest::Delete(keys)
-            }
-            other => other,
-        }
     }
 
     /// The application was told of all outcomes. Returns whether there were any.

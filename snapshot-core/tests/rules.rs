@@ -8,7 +8,8 @@ use std::time::Duration;
 use group::{Coordinator, Group, Transfer};
 use snapshot_core::{
     AbortReason, Body, Bound, Capture, Event, Failure, Frame, FrameKind, Frames, Graph, InitiateError, Key,
-    LinkUse, NodeId, Output, SendError, Settings, SnapshotPhase, Stamp, StoreAnswer, StoreRequest, Violation,
+    LinkUse, NodeId, Output, Retention, SendError, Settings, SnapshotId, SnapshotPhase, Stamp, StoreAnswer,
+    StoreRequest, Violation,
 };
 
 const A: NodeId = NodeId(1);
@@ -379,6 +380,33 @@ fn a_set_that_is_whole_is_committed_by_whoever_starts_next() {
             process.events.iter().find(|event| event.starts_with("RolledBack")).expect("all have gone back");
         assert!(back.contains(&format!("snapshot: Some({id:?})")), "{back}");
     }
+}
+
+#[test]
+fn parts_that_are_spared_outlive_retention_until_they_are_let_go_of() {
+    // Recovery, "Retention": deleting late is safe, since the next sweep finds again what this one left.
+    let settings = Settings { durable: true, retention: Retention::last(1), ..Settings::default() };
+    let mut group = Group::new(Graph::mesh([A, B]), settings, 1);
+    group.boot_all();
+    group.settle();
+    let commit = |group: &mut Group, spared: &[SnapshotId]| {
+        group.input(A, |c, _, _| c.spare(spared.iter().copied()));
+        let id = group.initiate(A).unwrap();
+        group.settle();
+        let stored = group.store.parts.keys().filter_map(|key| match key {
+            Key::Part { snapshot, .. } => Some(*snapshot),
+            _ => None,
+        });
+        (id, stored.collect::<Vec<_>>())
+    };
+    let (first, stored) = commit(&mut group, &[]);
+    assert_eq!(stored, [first; 2]);
+    let (second, stored) = commit(&mut group, &[first]);
+    assert_eq!(stored, [first, first, second, second]);
+    let (third, stored) = commit(&mut group, &[first]);
+    assert_eq!(stored, [first, first, third, third], "only what is spared");
+    let (fourth, stored) = commit(&mut group, &[third]);
+    assert_eq!(stored, [third, third, fourth, fourth]);
 }
 
 // ---- what a peer may not do -----------------------------------------------------------------------------------------

@@ -140,6 +140,12 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         }
     }
 
+    /// Until it is told otherwise, this node deletes no part of these snapshots: somebody reads them. The first deletion after
+    /// they are let go of finds them again. Other members know nothing of it, and delete what retention does not keep.
+    pub fn spare(&mut self, snapshots: impl IntoIterator<Item = SnapshotId>) {
+        self.lane.spared = snapshots.into_iter().collect();
+    }
+
     /// Asks which parts there are, if a commit may have pushed others out.
     pub(super) fn sweep(&mut self) {
         if self.lane.sweep_due && self.lane.sweep.is_none() {
@@ -154,7 +160,9 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
 
     pub(super) fn swept(&mut self, answer: StoreAnswer<M, C>) {
         let (StoreAnswer::Listed(keys), Some(last)) = (answer, &self.lane.last) else { return };
-        let doomed = last.doomed(&keys);
+        let mut doomed = last.doomed(&keys);
+        doomed
+            .retain(|key| !matches!(key, Key::Part { snapshot, .. } if self.lane.spared.contains(snapshot)));
         if !doomed.is_empty() {
             let ticket = self.lane.ticket();
             self.lane.sweep = Some(ticket);

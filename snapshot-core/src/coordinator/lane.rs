@@ -1,7 +1,7 @@
 //! The node's dealings with the journal: one operation at a time, so that each is decided on what the last one showed.
 //! Parts go beside it, any number at once.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::output::{Output, StoreAnswer, StoreRequest, Ticket};
@@ -21,6 +21,8 @@ pub(super) struct Lane {
     pub(super) look: bool,
     /// A commit of this node has been written: see what retention lets go.
     pub(super) sweep_due: bool,
+    /// Snapshots whose parts this node does not delete for now. As many as its driver names.
+    pub(super) spared: BTreeSet<SnapshotId>,
     tickets: u64,
 }
 
@@ -80,7 +82,15 @@ pub(super) enum Goal {
 
 impl Lane {
     pub(super) fn new() -> Self {
-        Self { last: None, asked: None, sweep: None, look: false, sweep_due: false, tickets: 0 }
+        Self {
+            last: None,
+            asked: None,
+            sweep: None,
+            look: false,
+            sweep_due: false,
+            spared: BTreeSet::new(),
+            tickets: 0,
+        }
     }
 
     pub(super) fn ticket(&mut self) -> Ticket {

@@ -15,7 +15,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
             return;
         }
         if self.checks.add(snapshot) {
-            self.desk.show_unchecked(self.checks.unchecked().collect());
+            self.show_unchecked();
         } else {
             let why = "too many snapshots wait to be checked: make the checks quicker, or snapshots rarer";
             self.events.push_back(Event::CheckSkipped { snapshot, why: why.to_owned() });
@@ -24,14 +24,20 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
 
     /// Moves the checks; whether a snapshot is done with.
     pub(super) fn poll_checks(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(persistence) = &self.persistence else { return false };
         // Whoever waits for checks to be done shall have handled what they found.
         if self.events.is_empty() && self.checks.told() {
-            self.desk.show_unchecked(self.checks.unchecked().collect());
+            self.show_unchecked();
         }
+        let Some(persistence) = &self.persistence else { return false };
         let Poll::Ready((snapshot, outcome)) = self.checks.poll::<S>(cx, persistence) else { return false };
         self.tell(snapshot, outcome);
         true
+    }
+
+    /// What is still to be checked must not be deleted, and handles show it.
+    fn show_unchecked(&mut self) {
+        self.coordinator.spare(self.checks.unchecked());
+        self.desk.show_unchecked(self.checks.unchecked().collect());
     }
 
     fn tell(&mut self, snapshot: SnapshotId, outcome: Outcome) {

@@ -181,7 +181,6 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
                 }
                 Output::Store { ticket, request } => {
                     if let Some(persistence) = self.persistence.clone() {
-                        let request = self.checks.spare(request);
                         let perform = persistence.perform::<S>(request).map(move |answer| (ticket, answer));
                         self.storing.push(perform.boxed());
                     }

@@ -91,7 +91,12 @@ pub struct Group {
     pub promised: BTreeMap<NodeId, Turn>,
     pub rollbacks: u64,
     pub commits: u64,
+    /// Frames delivered, requests served and outputs taken so far.
+    moves: u32,
 }
+
+/// Many times what any test needs: a group that never comes to rest fails its test at once.
+const MAX_MOVES: u32 = 200_000;
 
 const START: u64 = 100;
 
@@ -114,6 +119,7 @@ impl Group {
             promised: BTreeMap::new(),
             rollbacks: 0,
             commits: 0,
+            moves: 0,
         }
     }
 
@@ -221,8 +227,14 @@ impl Group {
         Some(result)
     }
 
+    fn count_move(&mut self) {
+        self.moves += 1;
+        assert!(self.moves < MAX_MOVES, "the group does not come to rest");
+    }
+
     fn drain(&mut self, id: NodeId) {
         while let Some(output) = self.processes.get_mut(&id).and_then(|p| p.coordinator.poll_output()) {
+            self.count_move();
             let process = self.processes.get_mut(&id).unwrap();
             match output {
                 Output::Store { ticket, request } => process.asked.push((ticket, request)),
@@ -281,6 +293,7 @@ impl Group {
     }
 
     fn deliver_frame(&mut self, (from, to): (NodeId, NodeId), frame: Frame<Transfer>) {
+        self.count_move();
         self.input(to, |c, now, capture| {
             let from = c.topology().peer(from).unwrap();
             c.handle_frame(now, from, frame, capture);
@@ -319,6 +332,7 @@ impl Group {
 
     /// Does one thing that the node has asked of the store.
     pub fn serve(&mut self, id: NodeId) -> bool {
+        self.count_move();
         let Some(process) = self.processes.get_mut(&id).filter(|p| !p.asked.is_empty()) else { return false };
         let at = self.random.below(process.asked.len());
         let (ticket, request) = process.asked.swap_remove(at);
@@ -352,8 +366,7 @@ impl Group {
 
     /// Everything that can move without time passing moves, until nothing does.
     pub fn settle(&mut self) {
-        for round in 0.. {
-            assert!(round < 10_000, "the group does not come to rest");
+        loop {
             let mut moved = false;
             for pair in self.channels.keys().copied().collect::<Vec<_>>() {
                 while self.deliver(pair) {
