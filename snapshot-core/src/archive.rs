@@ -17,8 +17,8 @@ pub use history::{Commit, CommittedPart, OpenedGeneration};
 use crate::journal::{CommittedSnapshot, Entry, PartRef, Record, Retention, Start};
 use crate::part::{Expected, read_part, verify_part};
 use crate::{
-    AssembleError, ForeignStore, GlobalSnapshot, Key, LocalSnapshot, MessageCodec, NodeId, PartError,
-    RecordError, Sink, SnapshotId, SnapshotStore, StateProvider, StoreError,
+    AssembleError, ForeignStore, GlobalSnapshot, Key, MessageCodec, NodeId, PartError, RecordError, Sink,
+    SnapshotId, SnapshotStore, StateProvider, StoreError,
 };
 
 /// A group's store, read from outside, without taking part in the group: for reports, tests, analysis, and to see whether
@@ -220,14 +220,7 @@ impl<S, M: Send + 'static> Archive<S, M> {
                 read_part::<S, M>(expected, Some(&*codec), input)
             };
             let stored = self.open_part(snapshot, *node, *part, true, read).await?;
-            locals.push(LocalSnapshot {
-                snapshot,
-                node: *node,
-                turn: stored.turn,
-                members: self.members.clone(),
-                state: stored.state,
-                channels: stored.channels,
-            });
+            locals.push(stored.into_local(snapshot, *node, &self.members));
         }
         Ok(GlobalSnapshot::assemble(locals)?)
     }

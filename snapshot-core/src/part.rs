@@ -16,7 +16,7 @@ mod chunk;
 mod error;
 mod header;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -24,7 +24,9 @@ use std::io;
 use bytes::{Bytes, BytesMut};
 
 use crate::wire::{Malformed, Reader, put_node, put_uint, written};
-use crate::{Key, MessageCodec, NodeId, PartRef, StateProvider, Turn, UnknownVersion};
+use crate::{
+    Key, LocalSnapshot, MessageCodec, NodeId, PartRef, SnapshotId, StateProvider, Turn, UnknownVersion,
+};
 use chunk::{ChunkReader, ChunkWriter, Kind};
 pub use error::PartError;
 use header::Header;
@@ -67,6 +69,19 @@ pub struct StoredPart<C, M> {
     pub state: C,
     /// The messages that were in flight to the node, by sender, in their order. Empty for an initial state.
     pub channels: BTreeMap<NodeId, Vec<M>>,
+}
+
+impl<C, M> StoredPart<C, M> {
+    /// What it was before it was stored.
+    pub(crate) fn into_local(
+        self,
+        snapshot: SnapshotId,
+        node: NodeId,
+        members: &[NodeId],
+    ) -> LocalSnapshot<C, M> {
+        let Self { turn, state, channels } = self;
+        LocalSnapshot { snapshot, node, turn, members: members.to_vec(), state, channels }
+    }
 }
 
 /// Writes a part, in pieces of at most 64 KiB. Beside the state itself there is one encoded message in memory.

@@ -51,14 +51,7 @@ async fn read_and_check<S: StateProvider, M: Send + 'static>(
             Ok(stored) => stored,
             Err(error) => return Ok(Err(error.to_string())),
         };
-        parts.push(LocalSnapshot {
-            snapshot,
-            node,
-            turn: stored.turn,
-            members: topology.members().to_vec(),
-            state: stored.state,
-            channels: stored.channels,
-        });
+        parts.push(stored.into_local(snapshot, node, topology.members()));
         if parts.len() < topology.members().len() {
             return Ok(Ok(Progress::Read(parts)));
         }

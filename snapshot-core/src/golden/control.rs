@@ -76,11 +76,13 @@ fn a_stamp_is_written_as_ever() {
 }
 
 #[test]
-fn control_frames_and_stamps_that_are_cut_short_are_refused() {
+fn control_frames_and_stamps_that_are_cut_short_or_too_long_are_refused() {
     for (name, _) in frames() {
-        for cut in truncations(&read(&format!("control-1/{name}.bin"))) {
+        let bytes = read(&format!("control-1/{name}.bin"));
+        for cut in truncations(&bytes) {
             assert!(Control::decode(cut).is_err(), "{name} cut to {}", cut.len());
         }
+        assert!(Control::decode(&[&bytes[..], &[0]].concat()).is_err(), "{name} and a byte");
     }
     for (name, _) in stamps() {
         for cut in truncations(&read(&format!("stamp-0/{name}.bin"))) {

@@ -1,16 +1,13 @@
 //! Parts and initial states.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
 
 use bytes::Bytes;
 
 use super::{check, flips, read, truncations};
+use crate::part::tests::Blob;
 use crate::part::{Expected, PartLabel, read_part, verify_part, write_part};
-use crate::{
-    Generation, Key, NodeId, PartError, PartRef, RawBytes, SnapshotId, StateProvider, StoredPart, Turn,
-    UnknownVersion,
-};
+use crate::{Generation, Key, NodeId, PartError, PartRef, RawBytes, SnapshotId, StoredPart, Turn};
 
 const A: NodeId = NodeId(1);
 const B: NodeId = NodeId(2);
@@ -20,33 +17,6 @@ const SNAPSHOT: SnapshotId = SnapshotId { generation: Generation(2), sequence: 9
 
 /// Kind, length and checksum of a chunk.
 const FRAME: usize = 9;
-
-/// A state that is its own encoding.
-struct Blob;
-
-impl StateProvider for Blob {
-    type Captured = Vec<u8>;
-    const VERSION: u32 = 3;
-
-    fn capture(&mut self) -> Vec<u8> {
-        Vec::new()
-    }
-
-    fn install(&mut self, _: Vec<u8>) {}
-
-    fn encode(captured: &Vec<u8>, out: &mut dyn Write) -> io::Result<()> {
-        out.write_all(captured)
-    }
-
-    fn decode(version: u32, input: &mut dyn Read) -> io::Result<Vec<u8>> {
-        if version != Self::VERSION {
-            return Err(UnknownVersion::of::<Self>(version).into());
-        }
-        let mut bytes = Vec::new();
-        input.read_to_end(&mut bytes)?;
-        Ok(bytes)
-    }
-}
 
 /// What a file holds: the values that version 1 must always mean.
 struct Golden {

@@ -12,7 +12,7 @@ const C: NodeId = NodeId(3);
 const MEMBERS: [NodeId; 3] = [A, B, C];
 
 /// A state that is its own encoding.
-struct Blob;
+pub(crate) struct Blob;
 
 impl StateProvider for Blob {
     type Captured = Vec<u8>;
@@ -29,7 +29,9 @@ impl StateProvider for Blob {
     }
 
     fn decode(version: u32, input: &mut dyn Read) -> io::Result<Vec<u8>> {
-        assert_eq!(version, 3);
+        if version != Self::VERSION {
+            return Err(UnknownVersion::of::<Self>(version).into());
+        }
         let mut bytes = Vec::new();
         input.read_to_end(&mut bytes)?;
         Ok(bytes)

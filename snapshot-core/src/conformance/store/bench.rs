@@ -1,7 +1,6 @@
 //! Where a store is tried: handles on it, and what each operation must keep to whatever is being tested.
 
 use std::collections::BTreeSet;
-use std::error::Error;
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
@@ -15,6 +14,7 @@ use super::contents::compared;
 use super::{D3, D5, StoreFixture};
 use crate::conformance::trial::{Trial, caught};
 use crate::conformance::{Breach, Clause};
+use crate::persist::chain;
 use crate::{Content, Created, Generation, Key, Sink, SnapshotStore, StoreError};
 
 /// A fixture, without its types.
@@ -255,16 +255,6 @@ impl Handle<'_> {
 /// Calls that may end in a panic of the store: `None`, where they do.
 pub(super) fn unless_panic<T>(call: impl FnOnce() -> T) -> Option<T> {
     caught(call).ok()
-}
-
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 /// The first breach of several threads.

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures::future::join_all;
 
-use super::bench::{Bench, Check, Handle, chain, first, shared, unless_panic};
+use super::bench::{Bench, Check, Handle, first, shared, unless_panic};
 use super::contents::{LARGE, bytes, in_halves};
 use super::keys::{of_each_kind, part};
 use super::meet::{Start, Tally};
 use crate::conformance::Breach;
+use crate::persist::chain;
 use crate::{Content, Created, Key, StoreError};
 
 /// Two who write at the same moment meet in a gap of nanoseconds only sometimes: they try again and again, quick stores more

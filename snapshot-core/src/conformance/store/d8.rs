@@ -2,10 +2,11 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 
-use super::bench::{Bench, Check, chain, unless_panic};
+use super::bench::{Bench, Check, unless_panic};
 use super::contents::{LARGE, bytes};
 use super::keys::{of_each_kind, part};
 use crate::conformance::Breach;
+use crate::persist::chain;
 use crate::{Content, Key, Sink, StoreError};
 
 pub(super) const CHECKS: &[Check] = &[
