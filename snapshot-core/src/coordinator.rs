@@ -13,6 +13,7 @@ mod random;
 mod recording;
 mod recovery;
 mod schedule;
+mod search;
 mod sets;
 mod snapshotting;
 mod view;

@@ -13,3 +13,22 @@ impl SplitMix {
         z ^ (z >> 31)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_gives_the_numbers_that_all_implementations_give() {
+        // The first of the seed 1234567, as in the test vectors that other implementations publish.
+        let mut random = SplitMix(1_234_567);
+        let numbers = [
+            6_457_827_717_110_365_317,
+            3_203_168_211_198_807_973,
+            9_817_491_932_198_370_423,
+            4_593_380_528_125_082_431,
+            16_408_922_859_458_223_821,
+        ];
+        assert_eq!(std::array::from_fn::<_, 5, _>(|_| random.draw()), numbers);
+    }
+}

@@ -11,8 +11,9 @@ use bytes::Bytes;
 use super::lane::{Asked, Purpose};
 use super::output::{Failure, Output, StoreAnswer, StoreRequest};
 use super::phase::{Phase, Step, Why};
+use super::search::Search;
 use super::{CaptureFn, SnapshotCoordinator};
-use crate::journal::{Entry, LIMIT, Record, Start, decode_seat};
+use crate::journal::{Entry, Record, Start, decode_seat};
 use crate::part::{PartError, StoredPart};
 use crate::{Created, Event, Frame, Generation, Key, NodeId, Peer, Turn, Violation};
 
@@ -45,26 +46,6 @@ struct Loaded<M> {
     channels: BTreeMap<NodeId, Vec<M>>,
     /// Whether the state came from the store, and did not just begin.
     resumed: bool,
-}
-
-/// The end of a sequence without holes, by doubling, then halving.
-#[derive(Clone, Default, PartialEq, Eq, Hash, Debug)]
-struct Search {
-    exists: u64,
-    absent: Option<u64>,
-    record: Option<Bytes>,
-}
-
-impl Search {
-    fn next(&self) -> Option<u64> {
-        match self.absent {
-            // A store that has something under every key is broken: what stands here cannot be the record.
-            None if self.exists >= LIMIT / 2 => None,
-            None => Some((self.exists * 2).max(1)),
-            Some(absent) if absent > self.exists + 1 => Some(self.exists + (absent - self.exists) / 2),
-            Some(_) => None,
-        }
-    }
 }
 
 impl<M> Recovery<M> {
@@ -130,16 +111,12 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
 
     pub(super) fn found(&mut self, index: u64, bytes: Option<Bytes>) {
         let search = &mut self.recovery.search;
-        match bytes {
-            Some(bytes) => (search.exists, search.record) = (index, Some(bytes)),
-            None => search.absent = Some(index),
-        }
+        search.found(index, bytes);
         match search.next() {
             Some(index) => self.ask(Asked::Find { index }),
             None => {
-                let search = std::mem::take(search);
-                if let Some(bytes) = search.record {
-                    self.lane.last = self.decode(search.exists, &bytes);
+                if let Some((index, bytes)) = std::mem::take(search).last() {
+                    self.lane.last = self.decode(index, &bytes);
                 }
                 // What was written meanwhile is read one by one.
                 self.read_on();
