@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use snapshot_core::{Content, Created, Generation, Key, Sink, SnapshotStore, StoreError};
+use snapshot_core::{Content, Created, Generation, Key, NodeId, Sink, SnapshotId, SnapshotStore, StoreError};
 
 use crate::closure;
 
@@ -111,11 +111,16 @@ impl SnapshotStore for MemoryStore {
     ///
     /// Never waits: the first poll does all of it.
     async fn list_parts(&self, generation: Option<Generation>) -> Result<Vec<Key>, StoreError> {
-        let wanted = |key: &Key| match key {
+        // Keys are in order of their kind, then of the generation.
+        let start =
+            SnapshotId { generation: generation.unwrap_or(Generation(0)), sequence: 0, initiator: NodeId(0) };
+        let is_wanted = |key: &Key| match key {
             Key::Part { snapshot, .. } => generation.is_none_or(|wanted| wanted == snapshot.generation),
             _ => false,
         };
-        Ok(self.objects().keys().copied().filter(wanted).collect())
+        let objects = self.objects();
+        let from = Key::Part { snapshot: start, node: NodeId(0) };
+        Ok(objects.range(from..).map(|(key, _)| *key).take_while(is_wanted).collect())
     }
 
     /// # Cancel safety

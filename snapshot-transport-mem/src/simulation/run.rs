@@ -30,6 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const CALM: Duration = Duration::from_secs(600);
 const CALM_POLLS: u32 = 500_000;
 
+/// How often in calm some node may go back: what the storm has left behind takes a few generations.
+const CALM_ROLLBACKS: u64 = 1_000;
+
 pub(super) struct Run<'a, A: Application> {
     pub(super) group: Group<A>,
     checks: &'a Checks<A>,
@@ -221,6 +224,7 @@ impl<'a, A: Application> Run<'a, A> {
         let mut asked: Option<Asked> = None;
         let (mut goal, mut newest): (Option<SnapshotId>, Option<Cut<A>>) = (None, None);
         let mut restless = None;
+        let rollbacks = self.group.counts.rollbacks;
         for _ in 0..CALM_POLLS {
             newest = self.check_commits()?.or(newest);
             if let Some(Poll::Ready(answer)) = asked.as_mut().map(poll_once) {
@@ -237,6 +241,12 @@ impl<'a, A: Application> Run<'a, A> {
             let now = self.group.network.now();
             if now > end {
                 break;
+            }
+            if self.group.counts.rollbacks > rollbacks + CALM_ROLLBACKS {
+                return Err(format!(
+                    "the group goes back without end after the faults:{}",
+                    self.group.standing()
+                ));
             }
             for id in self.group.members() {
                 self.start(id);
