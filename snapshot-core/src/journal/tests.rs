@@ -62,6 +62,15 @@ fn j1_each_record_has_the_index_after_the_one_it_was_decided_on_and_sums_it_up()
 }
 
 #[test]
+fn j1_a_record_names_its_author_and_the_nonce_by_which_it_is_known() {
+    let first = first(Retention::default());
+    assert_eq!(first.nonce, 7);
+    let committed = first.commit(id(1, 1, A), parts(1, 1), B, 8).unwrap();
+    let opened = committed.open(A, 9);
+    assert_eq!([&committed, &opened].map(|record| (record.author, record.nonce)), [(B, 8), (A, 9)]);
+}
+
+#[test]
 fn j2_the_next_generation_begins_at_the_last_commit_else_at_this_ones_own_start() {
     let one = first(Retention::default());
     let two = one.open(B, 8);
@@ -119,8 +128,8 @@ fn j4_a_commit_has_just_one_part_of_each_member() {
 fn nothing_is_committed_that_could_not_be_read_again() {
     let record = first(Retention::default());
     assert_eq!(record.commit(id(1, 1, NodeId(3)), parts(1, 1), A, 9), Err(Refusal::NotWhole));
-    assert_eq!(record.commit(id(1, u64::MAX, A), parts(1, 1), A, 9), Err(Refusal::NotWhole));
-    assert_eq!(record.commit(id(1, 1, A), parts(1, u64::MAX), A, 9), Err(Refusal::NotWhole));
+    assert_eq!(record.commit(id(1, LIMIT, A), parts(1, 1), A, 9), Err(Refusal::NotWhole));
+    assert_eq!(record.commit(id(1, 1, A), parts(1, LIMIT), A, 9), Err(Refusal::NotWhole));
     let mut endless = parts(1, 1);
     endless.entry(B).and_modify(|part| part.size = LIMIT);
     assert_eq!(record.commit(id(1, 1, A), endless, A, 9), Err(Refusal::NotWhole));

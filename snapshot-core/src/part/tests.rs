@@ -317,21 +317,24 @@ fn a_message_that_does_not_decode_names_its_sender() {
 
 #[test]
 fn channels_of_strangers_or_with_promises_that_are_not_kept_are_refused() {
-    let write = |sender: NodeId, count: u64, messages: &[u8]| {
+    let write_all = |channels: &[(NodeId, u64, &[u8])]| {
         let mut bytes = Vec::new();
         let mut out = ChunkWriter::open(&mut bytes).unwrap();
         out.write_all(&header::encode(&label(), 3).unwrap()).unwrap();
-        out.begin(Kind::Channel).unwrap();
-        out.write_all(&written(|out| {
-            put_node(out, sender);
-            put_uint(out, count);
-        }))
-        .unwrap();
-        out.begin(Kind::Messages).unwrap();
-        out.write_all(messages).unwrap();
+        for (sender, count, messages) in channels {
+            out.begin(Kind::Channel).unwrap();
+            out.write_all(&written(|out| {
+                put_node(out, *sender);
+                put_uint(out, *count);
+            }))
+            .unwrap();
+            out.begin(Kind::Messages).unwrap();
+            out.write_all(messages).unwrap();
+        }
         out.finish().unwrap();
         bytes
     };
+    let write = |sender, count, messages| write_all(&[(sender, count, messages)]);
     assert_eq!(read(&write(B, 1, b"\x02hi"), None).unwrap().channels[&B], ["hi"]);
     let refused: [(NodeId, u64, &[u8]); 8] = [
         (A, 1, b"\x02hi"),
@@ -347,6 +350,10 @@ fn channels_of_strangers_or_with_promises_that_are_not_kept_are_refused() {
         let error = read(&write(sender, count, messages), None).unwrap_err();
         assert!(matches!(error, PartError::Corrupt { .. }), "{sender} {count} {messages:?}: {error}");
     }
+    let two = |first, second| read(&write_all(&[(first, 1, b"\x02hi"), (second, 1, b"\x02hi")]), None);
+    assert_eq!(two(B, C).unwrap().channels.len(), 2);
+    assert!(matches!(two(B, B), Err(PartError::Corrupt { .. })), "a channel twice");
+    assert!(matches!(two(C, B), Err(PartError::Corrupt { .. })), "channels out of order");
 }
 
 #[test]
