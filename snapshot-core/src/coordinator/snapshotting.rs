@@ -36,7 +36,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         for (from, message, bytes) in self.untaken.iter() {
             self.recordings.add_untaken(id, from, (self.measure.copy)(message), bytes);
         }
-        self.revision += 1;
+        self.changed();
         for peer in self.topology.clone().outgoing() {
             self.post(peer, &Control::Marker { snapshot: id });
         }
@@ -55,7 +55,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         capture: &mut CaptureFn<'_, C>,
     ) {
         match self.recordings.close(id, from) {
-            Closed::Waiting => self.revision += 1,
+            Closed::Waiting => self.changed(),
             Closed::Complete => self.complete(now, id),
             Closed::Twice => self.violated(from, Violation::MarkerTwice { snapshot: id }),
             // All channels had brought their marker already.
@@ -90,7 +90,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     /// Every channel has brought its marker: the local snapshot is whole.
     fn complete(&mut self, now: Duration, id: SnapshotId) {
         let Some(recording) = self.recordings.remove(id) else { return };
-        self.revision += 1;
+        self.changed();
         let writing = Writing {
             ticket: self.lane.ticket(),
             turn: recording.turn,
@@ -115,7 +115,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     /// The store has taken a part, or has failed to.
     pub(super) fn part_answered(&mut self, now: Duration, id: SnapshotId, part: Result<PartRef, String>) {
         let Some(writing) = self.commits.writing.remove(&id) else { return };
-        self.revision += 1;
+        self.changed();
         if writing.given_up || id.generation != self.generation {
             return;
         }
@@ -157,7 +157,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
             }
             return;
         }
-        self.revision += 1;
+        self.changed();
         if self.commits.count(receipt, self.topology.members()) {
             if self.settings.durable {
                 self.commits.queue.push_back(id);
@@ -171,7 +171,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     pub(super) fn ended_well(&mut self, now: Duration, id: SnapshotId, durable: bool) {
         if let Some(tally) = self.commits.tallies.remove(&id) {
             self.commits.queue.retain(|queued| *queued != id);
-            self.revision += 1;
+            self.changed();
             self.report(tally.report(id, now, durable));
         }
     }
@@ -180,7 +180,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     pub(super) fn learn_commit(&mut self, now: Duration, id: SnapshotId) {
         self.schedule.news(now);
         if let Some(turn) = self.commits.committed(id) {
-            self.revision += 1;
+            self.changed();
             let report = self.commits.tallies.get(&id).map(|tally| Box::new(tally.report(id, now, true)));
             self.emit(Event::Committed { snapshot: id, turn, report });
         }
@@ -232,7 +232,9 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         self.commits.queue.retain(|queued| *queued != id);
         let given_up = self.commits.give_up(id);
         let known = recording || tally || given_up;
-        self.revision += u64::from(known);
+        if known {
+            self.changed();
+        }
         known
     }
 
@@ -256,6 +258,6 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         self.commits.leave_generation();
         self.begun.clear();
         self.forestalled.clear();
-        self.revision += 1;
+        self.changed();
     }
 }

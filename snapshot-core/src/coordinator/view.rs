@@ -35,7 +35,15 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
 
     /// A number that changes whenever [`running`](Self::running) may show something else.
     pub fn revision(&self) -> u64 {
-        self.revision
+        // What is recorded, and whether a record is being written, change without anybody's saying so.
+        let recorded: u64 = self.recordings.iter().map(|(_, recording)| recording.messages).sum();
+        let committing = self.commits.tallies.keys().any(|id| self.is_committing(*id));
+        self.revision << 32 | recorded << 1 & 0xffff_fffe | u64::from(committing)
+    }
+
+    /// Snapshots have come or gone, or are a step further.
+    pub(super) fn changed(&mut self) {
+        self.revision += 1;
     }
 
     /// The snapshots under way, and what each waits for.

@@ -222,7 +222,16 @@ impl Group {
         let now = self.now;
         let process = self.processes.get_mut(&id)?;
         let branch = process.branch.clone();
+        // Whoever shows what is under way looks when the revision says so. Not at every input, for the sake of time.
+        let seen = self.moves.is_multiple_of(8).then(|| process.coordinator.running());
+        let revision = process.coordinator.revision();
         let result = input(&mut process.coordinator, now, &mut || Capture::new(branch.clone()));
+        if process.coordinator.revision() == revision {
+            assert!(
+                seen.is_none_or(|seen| seen == process.coordinator.running()),
+                "{id} shows something else"
+            );
+        }
         self.drain(id);
         Some(result)
     }
