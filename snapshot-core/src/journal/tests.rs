@@ -1,3 +1,5 @@
+mod contradictions;
+
 use std::collections::BTreeMap;
 
 use super::*;
@@ -301,44 +303,6 @@ fn a_seat_comes_back_and_is_no_record() {
         }
     }
     assert!(decode_seat(&first(Retention::All).encode()).is_err());
-}
-
-#[test]
-fn a_sealed_record_that_contradicts_itself_is_refused() {
-    type Change = fn(&mut Record);
-    let changes: [(&str, Change); 19] = [
-        ("index 0", |r| r.index = 0),
-        ("index over the limit", |r| r.index = LIMIT),
-        ("generation over the index", |r| r.generation = Generation(100)),
-        ("generation of the start", |r| r.generation = Generation(1)),
-        ("no members", |r| r.members.clear()),
-        ("members descending", |r| r.members.reverse()),
-        ("a member twice", |r| r.members.push(B)),
-        ("a member without a part", |r| r.members.push(NodeId(3))),
-        ("a strange author", |r| r.author = NodeId(3)),
-        ("no last commit", |r| r.last = None),
-        ("a commit of another record", |r| r.last.as_mut().unwrap().index = 2),
-        ("a last commit of another generation", |r| {
-            r.last.as_mut().unwrap().snapshot.generation = Generation(1);
-        }),
-        ("a part without its member", |r| _ = r.last.as_mut().unwrap().parts.remove(&A)),
-        ("a turn over the limit", |r| {
-            r.last.as_mut().unwrap().parts.get_mut(&A).unwrap().turn = Turn(u64::MAX);
-        }),
-        ("no sequences", |r| r.sequences.clear()),
-        ("a strange initiator", |r| _ = r.sequences.insert(NodeId(3), 1)),
-        ("a sequence over the limit", |r| _ = r.sequences.insert(B, LIMIT)),
-        ("kept out of order", |r| r.kept.reverse()),
-        ("the restart point not kept", |r| _ = r.kept.pop()),
-    ];
-    let record = journal().remove(4);
-    assert_eq!(record.entry, Entry::Commit);
-    for (what, change) in changes {
-        let mut changed = record.clone();
-        change(&mut changed);
-        let refused = Record::decode(changed.index, &changed.encode());
-        assert!(matches!(refused, Err(RecordError::Contents { .. })), "{what}: {refused:?}");
-    }
 }
 
 #[test]
