@@ -107,3 +107,17 @@ impl MessageCodec<Bytes> for RawBytes {
         Some(message.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn raw_bytes_are_their_own_encoding_and_need_no_copy() {
+        let message = Bytes::from_static(b"hello");
+        let mut out = Vec::new();
+        RawBytes.encode(&message, &mut out).unwrap();
+        assert_eq!(out, message);
+        assert_eq!(RawBytes.as_bytes(&message).map(|bytes| bytes.as_ptr()), Some(message.as_ptr()));
+    }
+}

@@ -303,4 +303,20 @@ mod tests {
         }
         assert!(Stamp::from_bytes(&[&bytes[..], &[0]].concat()).is_err());
     }
+
+    #[test]
+    fn a_stamp_is_shown_as_generation_and_number() {
+        assert_eq!(format!("{:?}", Stamp::new(Generation(2), 7)), "g2#7");
+    }
+
+    #[test]
+    fn frames_leave_in_the_order_in_which_they_came() {
+        let frame = |number| Frame { stamp: Stamp::new(Generation(1), number), body: Body::Message(()) };
+        let mut frames = Frames::new();
+        (1..=3).for_each(|number| frames.push_back(frame(number)));
+        assert_eq!((frames.front(), frames.back(), frames.len()), (Some(&frame(1)), Some(&frame(3)), 3));
+        assert_eq!(frames.pop_front(), Some(frame(1)));
+        frames.clear();
+        assert_eq!((frames.pop_front(), frames.is_empty()), (None, true));
+    }
 }

@@ -139,3 +139,14 @@ impl fmt::Display for SnapshotId {
         write!(f, "{}/{}@{}", self.generation, self.sequence, self.initiator)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_short() {
+        assert_eq!(Peer::new(0, NodeId(7)).to_string(), "n7");
+        assert_eq!(Turn(9).to_string(), "turn 9");
+    }
+}

@@ -262,6 +262,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_installed_is_the_state() {
+        let mut state = Third { sum: 1 };
+        let captured = state.capture();
+        state.sum = 2;
+        state.install(captured);
+        assert_eq!(state, Third { sum: 1 });
+    }
+
+    #[test]
     fn each_version_is_read_as_what_it_is() {
         assert_eq!(Third::decode(3, &mut &[7][..]).unwrap(), Third { sum: 7 });
         assert_eq!(Third::decode(2, &mut &[7, 5][..]).unwrap(), Third { sum: 12 });

@@ -401,3 +401,21 @@ impl fmt::Debug for Topology {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_is_the_same_for_ever() {
+        // FNV-1a of the name, 0xff, the members, and of each link its use and its two ends; numbers little-endian.
+        let graph =
+            Graph::new([NodeId(1), NodeId(2)]).link(NodeId(1), NodeId(2)).with_way_back().named("ledger");
+        let topology = graph.at(NodeId(1)).unwrap();
+        assert_eq!(topology.fingerprint(), 0xa8a6_6727_039f_c557);
+        assert_eq!(
+            format!("{topology:?}"),
+            r#"Topology { group: "ledger", me: NodeId(1), links: ["n1->n2", "n2->n1"] }"#
+        );
+    }
+}

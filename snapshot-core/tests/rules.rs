@@ -522,3 +522,26 @@ fn new_work_waits_at_the_low_mark_and_messages_at_the_high_mark() {
     coordinator.take_outgoing(to, &mut frames);
     assert_eq!(frames.len(), 5, "nothing of the turn that went over the bound is sent");
 }
+
+#[test]
+fn one_batch_a_neighbour_is_under_way_at_a_time_and_it_counts_until_it_has_left() {
+    let mut coordinator = lone(Settings { outbox_low: Bound::new(usize::MAX, 1), ..Settings::default() });
+    let to = coordinator.topology().peer(B).unwrap();
+    let mut frames = Frames::new();
+    assert!(coordinator.has_outgoing(to), "the greeting");
+    assert!(coordinator.take_outgoing(to, &mut frames));
+    assert!(!coordinator.has_outgoing(to), "nothing is queued");
+    coordinator.send(to, Transfer { amount: 1, number: 1 }).unwrap();
+    coordinator.end_turn().unwrap();
+    assert!(!coordinator.has_outgoing(to), "a batch is under way");
+    let mut more = Frames::new();
+    assert!(!coordinator.take_outgoing(to, &mut more) && more.is_empty());
+    coordinator.handle_sent(Duration::ZERO, to);
+    assert!(coordinator.has_outgoing(to));
+    assert!(!coordinator.take_outgoing(to, &mut frames), "there is something in it");
+    assert!(coordinator.take_outgoing(to, &mut more));
+    assert!(!coordinator.has_room(), "what is under way counts");
+    coordinator.handle_sent(Duration::ZERO, to);
+    assert!(!coordinator.has_outgoing(to));
+    assert!(coordinator.has_room(), "nothing is left, to the byte");
+}
