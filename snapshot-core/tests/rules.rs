@@ -202,6 +202,29 @@ fn a_lost_peer_gives_its_snapshots_up_and_new_ones_are_refused() {
 }
 
 #[test]
+fn a_lost_peer_gives_up_what_others_have_begun() {
+    let mut group = group(Graph::mesh([A, B, C]));
+    let id = group.initiate(A).unwrap();
+    assert!(group.deliver((A, B)), "B records, and waits for the marker of C");
+    group.lost(B, C);
+    assert_eq!(group.processes[&B].aborted, [id]);
+    assert!(kinds(&group, B, A).contains(&FrameKind::Outcome(id)), "A hears of it");
+}
+
+#[test]
+fn what_is_recorded_for_others_counts_to_the_bound_in_number() {
+    let settings = Settings { max_running: 1, ..Settings::default() };
+    let mut group = Group::new(Graph::mesh([A, B, C]), settings, 1);
+    group.boot_all();
+    group.settle();
+    let (first, second) = (group.initiate(A).unwrap(), group.initiate(C).unwrap());
+    assert!(group.deliver((A, B)) && group.deliver((C, B)));
+    let running = group.processes[&B].coordinator.running();
+    assert_eq!(running.iter().map(|status| status.snapshot).collect::<Vec<_>>(), [first]);
+    assert_eq!(group.processes[&B].aborted, [second]);
+}
+
+#[test]
 fn an_abort_ends_a_snapshot_on_all_nodes() {
     let mut group = group(Graph::mesh([A, B, C]));
     let id = group.initiate(A).unwrap();
