@@ -5,7 +5,7 @@ mod group;
 use std::time::Duration;
 
 use group::Group;
-use snapshot_core::{Failure, Generation, Graph, NodeId, Settings};
+use snapshot_core::{Failure, Generation, Graph, Key, NodeId, PartError, Settings, SnapshotId};
 
 const A: NodeId = NodeId(1);
 const B: NodeId = NodeId(2);
@@ -81,4 +81,87 @@ fn a_set_that_is_whole_is_committed_by_whoever_opens_the_next_generation() {
             process.events.iter().find(|event| event.starts_with("RolledBack")).expect("it has gone back");
         assert!(back.contains(&format!("snapshot: Some({id:?})")), "{back}");
     }
+}
+
+/// Two committed snapshots, of all members' parts, and nobody who runs.
+fn two_commits() -> (Group, [SnapshotId; 2]) {
+    let mut group = running();
+    let commits = [(); 2].map(|()| {
+        let id = group.initiate(A).unwrap();
+        group.settle();
+        id
+    });
+    group.processes.clear();
+    group.channels.values_mut().for_each(|channel| channel.clear());
+    (group, commits)
+}
+
+fn lose_part(group: &mut Group, snapshot: SnapshotId, node: NodeId) {
+    group.store.parts.remove(&Key::Part { snapshot, node }).expect("it was there");
+}
+
+/// All start again, and may go back behind what is damaged. The event of each that tells of it.
+fn fall_back(group: &mut Group) -> Vec<String> {
+    group.settings.fall_back = true;
+    group.promised.clear(); // what falling back does is to take back what was promised
+    group.boot_all();
+    group.settle();
+    let told = |name: &str, events: &[String]| events.iter().rev().find(|e| e.starts_with(name)).cloned();
+    group.processes.values().map(|p| told("FellBack", &p.events).expect("each is told")).collect()
+}
+
+#[test]
+fn a_damaged_snapshot_ends_the_start_unless_the_group_may_fall_back() {
+    let (mut group, [_, second]) = two_commits();
+    lose_part(&mut group, second, A);
+    group.boot_all();
+    group.settle();
+    let missing = PartError::Missing { key: Key::Part { snapshot: second, node: A } };
+    assert_eq!(group.processes[&A].failed, Some(Failure::Damaged(missing)));
+}
+
+#[test]
+fn the_group_falls_back_to_the_newest_commit_that_is_whole() {
+    let (mut group, [first, second]) = two_commits();
+    lose_part(&mut group, second, A);
+    for told in fall_back(&mut group) {
+        assert!(told.contains(&format!("to: Some({first:?}), given_up: [{second:?}]")), "{told}");
+    }
+    assert_eq!(group.balance(), group.total);
+}
+
+#[test]
+fn the_group_falls_back_to_the_initial_states_where_no_commit_is_whole() {
+    let (mut group, [first, second]) = two_commits();
+    lose_part(&mut group, second, A);
+    lose_part(&mut group, first, B);
+    for told in fall_back(&mut group) {
+        assert!(told.contains(&format!("to: None, given_up: [{first:?}, {second:?}]")), "{told}");
+    }
+    assert_eq!(group.balance(), group.total);
+}
+
+#[test]
+fn where_not_even_the_initial_states_are_whole_the_first_damage_is_told() {
+    let (mut group, [first, second]) = two_commits();
+    lose_part(&mut group, second, A);
+    lose_part(&mut group, first, B);
+    group.store.parts.remove(&Key::Initial(B)).unwrap();
+    group.settings.fall_back = true;
+    group.boot_all();
+    group.settle();
+    let missing = PartError::Missing { key: Key::Part { snapshot: second, node: A } };
+    assert_eq!(group.processes[&A].failed, Some(Failure::Damaged(missing)));
+}
+
+#[test]
+fn an_initial_state_that_has_gone_is_not_written_anew_from_a_state_that_has_moved_on() {
+    let mut group = running();
+    group.store.parts.remove(&Key::Initial(A)).unwrap();
+    group.initiate(B).unwrap();
+    lose_what_is_in_flight(&mut group);
+    group.settle();
+    let missing = PartError::Missing { key: Key::Initial(A) };
+    assert_eq!(group.processes[&A].failed, Some(Failure::Damaged(missing)));
+    assert!(!group.store.parts.contains_key(&Key::Initial(A)));
 }

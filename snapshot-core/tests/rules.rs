@@ -225,6 +225,94 @@ fn what_is_recorded_for_others_counts_to_the_bound_in_number() {
 }
 
 #[test]
+fn what_is_recorded_and_what_is_written_count_together() {
+    let settings = Settings { durable: true, max_running: 2, ..Settings::default() };
+    let mut group = Group::new(Graph::mesh([A, B, C]), settings, 1);
+    group.boot_all();
+    group.settle();
+    let first = group.initiate(A).unwrap();
+    assert!(group.deliver((A, B)) && group.deliver((A, C)) && group.deliver((C, B)));
+    let second = group.initiate(A).unwrap();
+    assert!(group.deliver((A, B)));
+    let phases = |group: &Group| -> Vec<_> {
+        let running = group.processes[&B].coordinator.running();
+        running.iter().map(|status| (status.snapshot, status.phase)).collect()
+    };
+    let both = [(first, SnapshotPhase::Writing), (second, SnapshotPhase::Recording)];
+    assert_eq!(phases(&group), both);
+    let third = group.initiate(C).unwrap();
+    assert!(group.deliver((C, B)));
+    assert_eq!(phases(&group), both);
+    assert_eq!(group.processes[&B].aborted, [third]);
+}
+
+#[test]
+fn recordings_may_weigh_just_their_bound_and_as_many_are_given_up_as_weigh_more() {
+    const WEIGHT: usize = size_of::<Transfer>();
+    for (bound, given_up) in [(2 * WEIGHT, 0), (2 * WEIGHT - 1, 1), (WEIGHT - 1, 2)] {
+        let settings = Settings { max_recorded_bytes: bound, ..Settings::default() };
+        let mut group = Group::new(Graph::mesh([A, B]), settings, 1);
+        group.boot_all();
+        group.settle();
+        // Two recordings at A take the same message each.
+        pay(&mut group, B, A);
+        group.initiate(A).unwrap();
+        group.initiate(A).unwrap();
+        assert!(group.deliver((B, A)));
+        assert_eq!(group.processes[&A].aborted.len(), given_up, "at most {bound} bytes");
+    }
+}
+
+#[test]
+fn no_receipt_is_given_for_a_part_whose_snapshot_was_given_up_while_it_was_written() {
+    let settings = Settings { durable: true, ..Settings::default() };
+    let mut group = Group::new(Graph::mesh([A, B]), settings, 1);
+    group.boot_all();
+    group.settle();
+    let id = group.initiate(A).unwrap();
+    assert!(group.deliver((A, B)));
+    group.input(B, |c, _, _| assert!(c.abort(id)));
+    while group.serve(B) {}
+    assert!(!kinds(&group, B, A).contains(&FrameKind::Receipt(id)));
+    assert_eq!(group.processes[&B].coordinator.running(), []);
+}
+
+#[test]
+fn whole_snapshots_are_committed_one_after_the_other_but_for_those_that_were_given_up() {
+    let settings = Settings { durable: true, ..Settings::default() };
+    let mut group = Group::new(Graph::mesh([A, B]), settings, 1);
+    group.boot_all();
+    group.settle();
+    let ids = [(); 4].map(|()| group.initiate(A).unwrap());
+    while group.deliver((A, B)) || group.deliver((B, A)) {}
+    for _ in ids {
+        assert!(group.serve_oldest(A) && group.serve_oldest(B), "the parts of both");
+    }
+    while group.deliver((B, A)) {}
+    assert_eq!(group.processes[&A].asked.len(), 1);
+    group.input(A, |c, _, _| assert!(c.abort(ids[1])));
+    group.settle();
+    assert_eq!(group.processes[&A].reports, [ids[0], ids[2], ids[3]]);
+}
+
+#[test]
+fn an_answer_of_another_kind_than_was_asked_for_counts_as_a_failure() {
+    let settings = Settings { durable: true, ..Settings::default() };
+    let mut group = Group::new(Graph::mesh([A, B]), settings, 1);
+    group.boot_all();
+    group.settle();
+    group.initiate(A).unwrap();
+    assert!(group.deliver((A, B)));
+    let (ticket, _) = group.processes.get_mut(&B).unwrap().asked.pop().expect("a part");
+    group.input(B, |c, now, capture| c.handle_store(now, ticket, StoreAnswer::Deleted, capture));
+    let events = &group.processes[&B].events;
+    assert!(
+        events.iter().any(|e| e.contains("StoreFailed") && e.contains("an answer of another kind")),
+        "{events:?}"
+    );
+}
+
+#[test]
 fn an_abort_ends_a_snapshot_on_all_nodes() {
     let mut group = group(Graph::mesh([A, B, C]));
     let id = group.initiate(A).unwrap();
@@ -440,6 +528,22 @@ fn lone(settings: Settings) -> Coordinator {
     coordinator
 }
 
+#[test]
+fn a_node_runs_from_its_start_to_its_end_by_the_settings_that_it_was_given() {
+    let tight = Bound::new(1, usize::MAX);
+    let settings = Settings { outbox_hard: tight, ..Settings::default() };
+    let mut coordinator = Coordinator::new(Graph::mesh([A, B]).at(A).unwrap(), settings.clone(), 1);
+    assert_eq!(coordinator.settings(), &settings);
+    assert!(!coordinator.is_running());
+    coordinator.start(Duration::ZERO);
+    assert!(coordinator.is_running());
+    let to = coordinator.topology().peer(B).unwrap();
+    let refused = coordinator.send(to, Transfer { amount: 1, number: 1 });
+    assert_eq!(refused, Err(SendError::OutboxFull), "the greeting is in it");
+    assert_eq!(coordinator.end_turn(), Err(Failure::OutboxOverflow));
+    assert!(!coordinator.is_running());
+}
+
 fn accused(coordinator: &mut Coordinator) -> Option<Violation> {
     std::iter::from_fn(|| coordinator.poll_output()).find_map(|output| match output {
         Output::Event(Event::Violation { what, .. }) => Some(what),
@@ -496,6 +600,21 @@ fn the_same_marker_twice_on_a_channel_is_a_violation() {
     let Ok(FrameKind::Marker(snapshot)) = marker.kind() else { panic!("{marker:?}") };
     frames.into_iter().chain([again]).for_each(|frame| tell(&mut coordinator, frame));
     assert_eq!(accused(&mut coordinator), Some(Violation::MarkerTwice { snapshot }));
+}
+
+#[test]
+#[should_panic(expected = "it sent the marker of g1/1@n2 twice")]
+fn the_same_marker_after_all_others_have_come_is_a_violation() {
+    let settings = Settings { durable: true, ..Settings::default() };
+    let mut group = Group::new(Graph::mesh([A, B]), settings, 1);
+    group.boot_all();
+    group.settle();
+    group.initiate(B).unwrap();
+    let marker = group.channels[&(B, A)].front().cloned().unwrap();
+    assert!(group.deliver((B, A)), "A has all markers, and writes its part");
+    let stamp = Stamp::new(marker.stamp.generation(), marker.stamp.number() + 1);
+    group.channels.get_mut(&(B, A)).unwrap().push_front(Frame { stamp, ..marker });
+    group.deliver((B, A)); // the group panics at an accusation
 }
 
 #[test]

@@ -341,10 +341,20 @@ impl Group {
 
     /// Does one thing that the node has asked of the store.
     pub fn serve(&mut self, id: NodeId) -> bool {
-        self.count_move();
-        let Some(process) = self.processes.get_mut(&id).filter(|p| !p.asked.is_empty()) else { return false };
+        let Some(process) = self.processes.get(&id).filter(|p| !p.asked.is_empty()) else { return false };
         let at = self.random.below(process.asked.len());
-        let (ticket, request) = process.asked.swap_remove(at);
+        self.serve_at(id, at)
+    }
+
+    /// Does what the node has asked of the store first.
+    pub fn serve_oldest(&mut self, id: NodeId) -> bool {
+        self.serve_at(id, 0)
+    }
+
+    fn serve_at(&mut self, id: NodeId, at: usize) -> bool {
+        self.count_move();
+        let Some(process) = self.processes.get_mut(&id).filter(|p| at < p.asked.len()) else { return false };
+        let (ticket, request) = process.asked.remove(at);
         let (faulty, done) = (self.random.chance(self.store.faults), self.random.chance(50));
         let answer = if faulty && !done {
             StoreAnswer::Failed("injected".to_owned())
