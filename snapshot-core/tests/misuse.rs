@@ -89,7 +89,7 @@ fn settings_that_cannot_work_are_refused_with_what_they_need() {
 fn graphs_that_cannot_be_are_refused_by_what_is_wrong_with_them() {
     let error = |graph: Graph| graph.at(A).unwrap_err();
     assert_eq!(error(Graph::new([])), TopologyError::NoMembers);
-    assert_eq!(error(Graph::new([A, B, A])), TopologyError::DuplicateMember { node: A });
+    assert_eq!(error(Graph::new([A, B, C, B])), TopologyError::DuplicateMember { node: B });
     assert_eq!(error(Graph::new([A]).link(A, A)), TopologyError::SelfLink { node: A });
     let unknown = TopologyError::UnknownMember { from: A, to: C, node: C };
     assert_eq!(error(Graph::mesh([A, B]).link(A, C)), unknown);

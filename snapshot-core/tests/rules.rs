@@ -313,6 +313,53 @@ fn an_answer_of_another_kind_than_was_asked_for_counts_as_a_failure() {
 }
 
 #[test]
+fn a_peer_that_goes_is_told_of_once_and_without_a_store_what_comes_later_is_not_trusted() {
+    let told = |group: &Group, what: &str| {
+        group.processes[&A].events.iter().filter(|event| event.starts_with(what)).count()
+    };
+    for durable in [false, true] {
+        let mut group = Group::new(Graph::mesh([A, B]), Settings { durable, ..Settings::default() }, 1);
+        group.boot_all();
+        group.settle();
+        for _ in 0..2 {
+            group.lost(A, B);
+        }
+        assert_eq!(told(&group, "PeerLost"), 1);
+        for _ in 0..2 {
+            group.input(A, |c, now, capture| {
+                let peer = c.topology().peer(B).unwrap();
+                c.handle_left(now, peer, capture);
+            });
+        }
+        assert_eq!(told(&group, "PeerLeft"), 1, "it said goodbye after all");
+        pay(&mut group, B, A);
+        assert!(group.deliver((B, A)));
+        assert_eq!(group.processes[&A].coordinator.has_message(), durable);
+        group.up(A, B);
+        assert_eq!(told(&group, "PeerBack"), usize::from(durable));
+    }
+}
+
+#[test]
+fn a_lost_peer_gives_up_what_still_waits_for_it_and_nothing_else() {
+    let settings = Settings { durable: true, ..Settings::default() };
+    let mut group = Group::new(Graph::mesh([A, B, C]), settings, 1);
+    group.boot_all();
+    group.settle();
+    let id = group.initiate(A).unwrap();
+    for pair in [(A, B), (A, C), (B, C), (C, B), (B, A), (C, A)] {
+        assert!(group.deliver(pair));
+    }
+    assert!(group.serve(A) && group.serve(B) && group.serve(C));
+    while group.deliver((B, A)) {}
+    group.lost(A, B);
+    assert_eq!(group.processes[&A].aborted, [], "its receipt is here");
+    group.up(A, B);
+    group.lost(A, C);
+    assert_eq!(group.processes[&A].aborted, [id], "its receipt is not");
+}
+
+#[test]
 fn an_abort_ends_a_snapshot_on_all_nodes() {
     let mut group = group(Graph::mesh([A, B, C]));
     let id = group.initiate(A).unwrap();
@@ -667,7 +714,9 @@ fn new_work_waits_at_the_low_mark_and_messages_at_the_high_mark() {
 
 #[test]
 fn one_batch_a_neighbour_is_under_way_at_a_time_and_it_counts_until_it_has_left() {
-    let mut coordinator = lone(Settings { outbox_low: Bound::new(usize::MAX, 1), ..Settings::default() });
+    let weight = size_of::<Transfer>();
+    let mut coordinator =
+        lone(Settings { outbox_low: Bound::new(usize::MAX, weight), ..Settings::default() });
     let to = coordinator.topology().peer(B).unwrap();
     let mut frames = Frames::new();
     assert!(coordinator.has_outgoing(to), "the greeting");
@@ -679,11 +728,12 @@ fn one_batch_a_neighbour_is_under_way_at_a_time_and_it_counts_until_it_has_left(
     let mut more = Frames::new();
     assert!(!coordinator.take_outgoing(to, &mut more) && more.is_empty());
     coordinator.handle_sent(Duration::ZERO, to);
+    assert!(!coordinator.has_room(), "the message weighs just as much");
     assert!(coordinator.has_outgoing(to));
     assert!(!coordinator.take_outgoing(to, &mut frames), "there is something in it");
     assert!(coordinator.take_outgoing(to, &mut more));
     assert!(!coordinator.has_room(), "what is under way counts");
     coordinator.handle_sent(Duration::ZERO, to);
     assert!(!coordinator.has_outgoing(to));
-    assert!(coordinator.has_room(), "nothing is left, to the byte");
+    assert!(coordinator.has_room(), "nothing is left");
 }

@@ -115,6 +115,18 @@ fn the_journal_is_looked_at_when_there_was_no_news_for_a_deadline_or_for_two_int
 }
 
 #[test]
+fn a_look_at_the_journal_that_fails_is_not_repeated_at_once() {
+    let settings = Settings { durable: true, deadline: seconds(7), ..Settings::default() };
+    let mut group = group(Graph::mesh([A, B]), settings);
+    group.store.faults = 100;
+    group.pass_time(seconds(7));
+    assert!(group.serve(A));
+    assert!(group.processes[&A].events.iter().any(|event| event.starts_with("StoreFailed")));
+    assert!(group.processes[&A].asked.is_empty());
+    assert_eq!(due(&group, A), Some(seconds(114)));
+}
+
+#[test]
 fn a_stall_names_those_that_take_nothing_and_only_them() {
     let tight = Bound::new(3, usize::MAX);
     let settings = Settings {

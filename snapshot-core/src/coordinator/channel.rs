@@ -208,11 +208,38 @@ mod tests {
     fn a_turn_that_is_undone_leaves_what_earlier_turns_sent() {
         let mut channel = channel();
         channel.post_message(G, 1, 7, 1);
-        channel.post_message(G, 2, 8, 1);
-        channel.post_message(G, 2, 9, 1);
+        for message in 8..=11 {
+            channel.post_message(G, 2, message, 1);
+        }
+        channel.undo(1); // not the present turn
+        assert_eq!(channel.load(), (5, 5));
         channel.undo(2);
         assert_eq!(channel.load(), (1, 1));
         channel.post_message(G, 3, 9, 1);
         assert_eq!(channel.outbox.back().map(|frame| frame.stamp.number()), Some(2), "numbers leave no gap");
+    }
+
+    #[test]
+    fn a_turn_that_is_undone_leaves_what_was_put_before_it_meanwhile() {
+        let mut channel = channel();
+        channel.post_message(G, 1, 7, 1);
+        channel.post_message(G, 2, 8, 1);
+        channel.post_unnumbered(G, Bytes::from_static(b"news"));
+        assert_eq!(channel.outbox.front().map(|frame| frame.stamp.number()), Some(0));
+        channel.undo(2);
+        assert_eq!(channel.load(), (2, 1 + 4));
+    }
+
+    #[test]
+    fn a_turn_that_is_undone_leaves_the_batch_that_is_under_way() {
+        let mut channel = channel();
+        channel.post_message(G, 1, 7, 1);
+        channel.post_message(G, 2, 8, 1);
+        assert!(channel.take(&mut Frames::new()));
+        channel.post_message(G, 2, 9, 1);
+        channel.undo(2);
+        assert_eq!(channel.load(), (2, 2));
+        assert!(!channel.has_queued());
+        assert_eq!(channel.landed(), (2, 2));
     }
 }
