@@ -264,6 +264,52 @@ fn recordings_may_weigh_just_their_bound_and_as_many_are_given_up_as_weigh_more(
 }
 
 #[test]
+fn what_is_recorded_counts_until_its_part_is_written() {
+    const WEIGHT: usize = size_of::<Transfer>();
+    for (bound, given_up) in [(2 * WEIGHT, 0), (2 * WEIGHT - 1, 1)] {
+        let settings = Settings { durable: true, max_recorded_bytes: bound, ..Settings::default() };
+        let mut group = Group::new(Graph::mesh([A, B]), settings, 1);
+        group.boot_all();
+        group.settle();
+        for _ in 0..2 {
+            // A records a message, and then begins to write.
+            pay(&mut group, B, A);
+            group.initiate(A).unwrap();
+            while group.deliver((A, B)) {}
+            while group.deliver((B, A)) {}
+            assert!(group.take(A));
+        }
+        assert_eq!(group.processes[&A].aborted.len(), given_up, "at most {bound} bytes");
+    }
+}
+
+#[test]
+fn a_commit_tells_each_node_once_what_it_covers_and_covers_what_older_ones_would() {
+    let settings = Settings { durable: true, ..Settings::default() };
+    for turns_between in [0, 1] {
+        let mut group = Group::new(Graph::mesh([A, B]), settings.clone(), 1);
+        group.boot_all();
+        group.settle();
+        for _ in 0..2 {
+            group.initiate(A).unwrap();
+            while group.deliver((A, B)) || group.deliver((B, A)) {}
+            assert!(group.serve_oldest(A) && group.serve_oldest(B), "both parts");
+            for _ in 0..turns_between {
+                group.input(B, |c, _, _| c.end_turn().unwrap());
+            }
+        }
+        group.settle();
+        assert_eq!(group.processes[&A].reports.len(), 2);
+        let told = group.processes[&B].events.iter().filter(|event| event.starts_with("Committed"));
+        assert_eq!(
+            told.count(),
+            1 + turns_between,
+            "the second covers nothing new where B did nothing in between"
+        );
+    }
+}
+
+#[test]
 fn no_receipt_is_given_for_a_part_whose_snapshot_was_given_up_while_it_was_written() {
     let settings = Settings { durable: true, ..Settings::default() };
     let mut group = Group::new(Graph::mesh([A, B]), settings, 1);

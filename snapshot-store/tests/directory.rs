@@ -94,7 +94,22 @@ fn folder_of_other_things_is_refused_and_left_as_it_is() {
         assert_eq!(names(place.path()), before);
         let error = StoreError::from(DirectoryStore::open(&file).unwrap_err());
         assert!(error.to_string().contains(file.to_str().unwrap()), "{error}");
-        DirectoryStore::open_existing(&file).unwrap_err();
+        assert!(matches!(DirectoryStore::open_existing(&file), Err(OpenError::NotAStore { .. })));
+    }
+}
+
+#[test]
+fn what_the_system_says_of_a_path_is_neither_a_missing_store_nor_an_empty_one() {
+    let place = tempdir().unwrap();
+    fs::write(place.path().join("letter.txt"), "dear").unwrap();
+    let under_a_file = DirectoryStore::open_existing(place.path().join("letter.txt/store")).unwrap_err();
+    fs::create_dir_all(place.path().join("store/SNAPSHOT-STORE")).unwrap();
+    let marked_by_a_folder = DirectoryStore::open_existing(place.path().join("store")).unwrap_err();
+    for error in [under_a_file, marked_by_a_folder] {
+        assert!(matches!(error, OpenError::System { .. }), "{error}");
+        let cause = std::error::Error::source(&error).expect("what the system said").to_string();
+        let error = StoreError::from(error);
+        assert_eq!(std::error::Error::source(&error).map(ToString::to_string), Some(cause));
     }
 }
 

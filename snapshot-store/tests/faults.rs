@@ -64,3 +64,11 @@ fn corrupted_bytes_are_what_is_read() {
     assert!(block_on(store.read(KEY, sink)).unwrap());
     assert_eq!(found.take().as_deref(), Some(&b"Object"[..]));
 }
+
+#[test]
+fn stores_show_what_they_hold_without_its_bytes() {
+    let store = with(Fault::None);
+    block_on(store.create(KEY, Bytes::from("object").into())).unwrap();
+    assert_eq!(format!("{store:?}"), "FaultyStore { store: MemoryStore { objects: 1 }, .. }");
+    assert_eq!((Operation::Create(KEY).key(), Operation::ListParts(None).key()), (Some(KEY), None));
+}

@@ -275,7 +275,10 @@ impl Group {
         let process = self.processes.get_mut(&id).unwrap();
         process.events.push(format!("{event:?}"));
         match event {
-            Event::Committed { turn, .. } => {
+            Event::Committed { snapshot, turn, .. } => {
+                if let Some((local, _)) = self.store.parts.get(&Key::Part { snapshot, node: id }) {
+                    assert_eq!(turn, local.turn, "{id}: {snapshot} covers what its part holds");
+                }
                 self.commits += 1;
                 let promised = self.promised.entry(id).or_default();
                 *promised = (*promised).max(turn);
