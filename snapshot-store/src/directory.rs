@@ -3,6 +3,8 @@
 mod layout;
 mod objects;
 mod sync;
+#[cfg(test)]
+mod tests;
 mod unfinished;
 
 use std::path::{Path, PathBuf};

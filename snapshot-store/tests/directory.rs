@@ -152,9 +152,10 @@ fn only_abandoned_files_are_swept() {
     let (place, _) = fresh();
     let tmp = place.path().join("tmp");
     let long_ago = SystemTime::now() - Duration::from_secs(20 * 60);
+    let a_while_ago = SystemTime::now() - Duration::from_secs(10 * 60);
     let files = ["unfinished-abandoned", "unfinished-in-use", "unfinished-young", "foreign"].map(|name| {
         let file = File::create(tmp.join(name)).unwrap();
-        file.set_modified(if name.ends_with("young") { SystemTime::now() } else { long_ago }).unwrap();
+        file.set_modified(if name.ends_with("young") { a_while_ago } else { long_ago }).unwrap();
         file
     });
     files[1].lock().unwrap();
@@ -342,8 +343,42 @@ fn refusals_of_the_system_keep_their_kind() {
         let error = block_on(store.create(part(1, 1), content)).unwrap_err();
         if cfg!(target_os = "linux") {
             assert_eq!((error.is_read_only(), error.is_full()), (read_only, !read_only), "error {number}");
+            let advice = if read_only { "check that the disk may be written to" } else { "free some" };
+            assert!(error.to_string().contains(advice), "{error}");
         }
     }
+}
+
+#[test]
+fn what_is_missing_in_a_store_that_is_there_is_not_said_to_be_the_store() {
+    let (place, store) = fresh();
+    let content = Content::new(|_| Err(io::ErrorKind::NotFound.into()));
+    let error = block_on(store.create(part(1, 1), content)).unwrap_err();
+    assert!(!error.to_string().contains("has gone"), "{error}");
+    fs::remove_dir(place.path().join("journal")).unwrap();
+    let error = create(&store, Key::Journal(1)).unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().downcast_ref::<io::Error>().unwrap();
+    assert_eq!(cause.kind(), io::ErrorKind::NotFound);
+}
+
+#[test]
+fn file_in_place_of_what_a_store_needs_is_found_when_it_is_opened() {
+    let (place, _) = fresh();
+    fs::remove_dir(place.path().join("seat")).unwrap();
+    fs::write(place.path().join("seat"), "in the way").unwrap();
+    for error in [DirectoryStore::open(place.path()), DirectoryStore::open_existing(place.path())]
+        .map(Result::unwrap_err)
+    {
+        assert!(matches!(error, OpenError::System { .. }), "{error}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn marker_that_leads_nowhere_makes_no_store() {
+    let place = tempdir().unwrap();
+    std::os::unix::fs::symlink("nowhere", place.path().join("SNAPSHOT-STORE")).unwrap();
+    assert!(matches!(DirectoryStore::open(place.path()), Err(OpenError::System { .. })));
 }
 
 #[cfg(target_os = "linux")]

@@ -153,12 +153,11 @@ fn begin(root: &Path) -> Result<(), OpenError> {
     }
     let path = root.join(MARKER);
     make_folder(&root.join(unfinished::FOLDER))?;
-    match write_marker(root, &path) {
-        Ok(()) => Ok(()),
+    write_marker(root, &path).or_else(|error| match has_marker(root)? {
         // Another process was faster; it may be of another version.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => has_marker(root).map(drop),
-        Err(error) => Err(refused("write", &path)(error)),
-    }
+        true => Ok(()),
+        false => Err(refused("write", &path)(error)),
+    })
 }
 
 /// Whether there is nothing but what an earlier, interrupted beginning may have left.
@@ -178,7 +177,7 @@ fn is_empty(root: &Path) -> io::Result<bool> {
 fn write_marker(root: &Path, path: &Path) -> io::Result<()> {
     let mut file = unfinished::create(root)?;
     writeln!(file, "{MAGIC}{LAYOUT}")?;
-    file.as_file().sync_all()?;
+    sync::file(file.as_file(), file.path())?;
     file.persist_noclobber(path).map_err(|refused| refused.error)?;
     Ok(())
 }
@@ -192,12 +191,10 @@ fn complete(root: &Path) -> Result<(), OpenError> {
 }
 
 fn make_folder(path: &Path) -> Result<(), OpenError> {
-    match fs::create_dir(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            Err(refused("create the folder", path)(error))
-        }
-        _ => Ok(()),
-    }
+    fs::create_dir(path).or_else(|error| match path.is_dir() {
+        true => Ok(()),
+        false => Err(refused("create the folder", path)(error)),
+    })
 }
 
 /// Makes the names durable that lead to the root: those made here, down from `first_existing`, or not at all; those above as

@@ -74,7 +74,7 @@ impl Objects {
         closure::write(content, &mut out)?;
         out.flush()?;
         let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
-        file.as_file().sync_all()?;
+        sync::file(file.as_file(), file.path())?;
         Ok(file)
     }
 

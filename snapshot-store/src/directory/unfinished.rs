@@ -52,7 +52,6 @@ pub(super) fn sweep(root: &Path) {
         match remove_if_abandoned(&path) {
             Ok(true) => tracing::debug!(file = %path.display(), "removed what a crash had left"),
             Ok(false) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => tracing::debug!(file = %path.display(), %error, "cannot remove an abandoned file"),
         }
     }

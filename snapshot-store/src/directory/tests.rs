@@ -1,0 +1,86 @@
+//! What is synced, and when: it shows only when the power fails.
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use snapshot_core::{Created, Generation, Key, NodeId, Sink, SnapshotId};
+use tempfile::{TempDir, tempdir};
+
+use super::layout;
+use super::objects::Objects;
+use super::sync::tests::synced;
+
+const SNAPSHOT: SnapshotId = SnapshotId { generation: Generation(1), sequence: 2, initiator: NodeId(3) };
+const PART: Key = Key::Part { snapshot: SNAPSHOT, node: NodeId(4) };
+
+fn fresh() -> (TempDir, Objects) {
+    let place = tempdir().unwrap();
+    let objects = Objects::below(layout::open(place.path()).unwrap());
+    synced();
+    (place, objects)
+}
+
+/// The folders from the one of the part to that of all parts.
+fn way_to(root: &Path) -> Vec<PathBuf> {
+    let file = root.join(PART.to_string());
+    file.ancestors().skip(1).take(3).map(Path::to_owned).collect()
+}
+
+fn create(objects: &Objects) -> Created {
+    objects.create(PART, Bytes::from_static(b"object").into()).unwrap()
+}
+
+#[test]
+fn an_object_is_durable_before_it_has_its_name_and_its_name_before_it_is_said_to_be_there() {
+    let (place, objects) = fresh();
+    assert_eq!(create(&objects), Created::New);
+    let synced = synced();
+    let (file, folders) = synced.split_first().unwrap();
+    assert!(file.starts_with(place.path().join("tmp")), "{}", file.display());
+    assert_eq!(folders, way_to(place.path()));
+}
+
+#[test]
+fn what_others_have_named_is_made_durable_by_whoever_sees_it() {
+    // D4: its author may have crashed before its own sync, and who has seen it builds on it.
+    let (place, objects) = fresh();
+    create(&objects);
+    synced();
+    assert_eq!(create(&objects), Created::Exists);
+    assert_eq!(synced(), way_to(place.path()));
+    let (sink, found) = Sink::collect();
+    assert!(objects.read(PART, sink).unwrap());
+    assert_eq!(synced(), way_to(place.path()));
+    assert_eq!(found.take().as_deref(), Some(&b"object"[..]));
+}
+
+#[test]
+fn a_deletion_is_durable_where_a_folder_is_left() {
+    let (place, objects) = fresh();
+    create(&objects);
+    let beside = Key::Part { snapshot: SNAPSHOT, node: NodeId(5) };
+    objects.create(beside, Bytes::new().into()).unwrap();
+    synced();
+    let way = way_to(place.path());
+    objects.delete(PART).unwrap();
+    assert_eq!(synced(), way[..1], "the other object keeps the folder");
+    objects.delete(beside).unwrap();
+    assert_eq!(synced(), way[2..], "the others were empty, and have gone");
+}
+
+#[test]
+fn a_new_store_is_durable_with_all_that_leads_to_it() {
+    let place = tempdir().unwrap();
+    let root = place.path().join("a/b");
+    layout::open(&root).unwrap();
+    let new = synced();
+    assert!(new[0].starts_with(root.join("tmp")), "the marker: {}", new[0].display());
+    for folder in [root.clone(), place.path().join("a"), place.path().to_owned()] {
+        assert!(new.contains(&folder), "{}", folder.display());
+    }
+    // Whoever made it may not have come so far.
+    layout::open(&root).unwrap();
+    assert_eq!(synced(), new[1..]);
+    layout::open_existing(&root).unwrap();
+    assert_eq!(synced(), new[1..]);
+}
