@@ -23,20 +23,6 @@ fn group(graph: Graph) -> Group {
     group
 }
 
-/// Sends one unit from `from` to `to`, as a turn.
-fn pay(group: &mut Group, from: NodeId, to: NodeId) {
-    let process = group.processes.get_mut(&from).unwrap();
-    let number = process.branch.sent.entry(to).or_default();
-    *number += 1;
-    let transfer = Transfer { amount: 1, number: *number };
-    process.branch.balance -= 1;
-    group.input(from, |c, _, _| {
-        let to = c.topology().peer(to).unwrap();
-        c.send(to, transfer).unwrap();
-        c.end_turn().unwrap();
-    });
-}
-
 fn kinds(group: &Group, from: NodeId, to: NodeId) -> Vec<FrameKind> {
     group.channels[&(from, to)].iter().map(|frame| frame.kind().unwrap()).collect()
 }
@@ -50,9 +36,9 @@ fn a_marker_follows_what_was_sent_before_the_capture_and_precedes_what_is_sent_a
     // CL85 §3.2, marker-sending rule: "p sends one marker along c after p records its state and before p sends further
     // messages along c".
     let mut group = group(Graph::mesh([A, B]));
-    pay(&mut group, A, B);
+    group.pay_to(A, B);
     let id = group.initiate(A).unwrap();
-    pay(&mut group, A, B);
+    group.pay_to(A, B);
     assert_eq!(kinds(&group, A, B), [FrameKind::Message, FrameKind::Marker(id), FrameKind::Message]);
 }
 
@@ -69,7 +55,7 @@ fn the_sender_of_the_first_marker_gets_a_marker_too() {
 fn the_channel_of_the_first_marker_is_empty_and_the_others_hold_what_comes_before_theirs() {
     // CL85 §3.2, marker-receiving rule, both cases.
     let mut group = group(Graph::mesh([A, B, C]));
-    pay(&mut group, C, B);
+    group.pay_to(C, B);
     group.initiate(A).unwrap();
     group.deliver((A, B)); // the marker: B captures
     group.deliver((C, B)); // in flight in the cut
@@ -81,7 +67,7 @@ fn the_channel_of_the_first_marker_is_empty_and_the_others_hold_what_comes_befor
 #[test]
 fn a_message_that_has_arrived_but_was_not_taken_belongs_to_its_channel() {
     let mut group = group(Graph::mesh([A, B]));
-    pay(&mut group, A, B);
+    group.pay_to(A, B);
     group.deliver((A, B)); // arrived at B, not taken
     group.initiate(A).unwrap();
     group.deliver((A, B)); // the marker is acted on now, not when B has taken the message
@@ -116,7 +102,7 @@ fn several_initiators_and_a_second_snapshot_before_the_first_has_ended() {
     // CL85 §3.3: any process may initiate, several at once.
     let mut group = group(Graph::mesh([A, B, C]));
     for id in [A, B, A, C] {
-        pay(&mut group, B, C);
+        group.pay_to(B, C);
         group.initiate(id).unwrap();
     }
     assert_eq!(group.processes[&A].coordinator.running().len(), 2);
@@ -141,7 +127,7 @@ fn a_way_back_carries_no_messages() {
         c.send(to, Transfer { amount: 1, number: 1 })
     });
     assert_eq!(refused, Some(Err(SendError::NoMessages { me: B, to: A })));
-    pay(&mut group, A, B);
+    group.pay_to(A, B);
     group.initiate(B).unwrap();
     group.settle();
     assert_eq!((group.check_cuts(), recorded(&group, B, A)), (1, 1));
@@ -175,23 +161,6 @@ fn a_snapshot_that_does_not_end_in_time_is_given_up_everywhere_and_the_next_one_
 }
 
 #[test]
-fn recorded_messages_are_bounded_in_bytes() {
-    let settings = Settings { max_recorded_bytes: 3 * size_of::<Transfer>(), ..Settings::default() };
-    let mut group = Group::new(Graph::mesh([A, B, C]), settings, 1);
-    group.boot_all();
-    group.settle();
-    let id = group.initiate(B).unwrap();
-    for _ in 0..4 {
-        pay(&mut group, C, B);
-        group.deliver((C, B));
-    }
-    assert!(group.processes[&B].aborted.contains(&id));
-    assert!(group.processes[&B].events.iter().any(|e| e.contains("RecordingFull")));
-    group.settle();
-    assert_eq!(group.balance(), group.total, "the application runs on");
-}
-
-#[test]
 fn a_lost_peer_gives_its_snapshots_up_and_new_ones_are_refused() {
     let mut group = group(Graph::mesh([A, B, C]));
     let id = group.initiate(A).unwrap();
@@ -209,78 +178,6 @@ fn a_lost_peer_gives_up_what_others_have_begun() {
     group.lost(B, C);
     assert_eq!(group.processes[&B].aborted, [id]);
     assert!(kinds(&group, B, A).contains(&FrameKind::Outcome(id)), "A hears of it");
-}
-
-#[test]
-fn what_is_recorded_for_others_counts_to_the_bound_in_number() {
-    let settings = Settings { max_running: 1, ..Settings::default() };
-    let mut group = Group::new(Graph::mesh([A, B, C]), settings, 1);
-    group.boot_all();
-    group.settle();
-    let (first, second) = (group.initiate(A).unwrap(), group.initiate(C).unwrap());
-    assert!(group.deliver((A, B)) && group.deliver((C, B)));
-    let running = group.processes[&B].coordinator.running();
-    assert_eq!(running.iter().map(|status| status.snapshot).collect::<Vec<_>>(), [first]);
-    assert_eq!(group.processes[&B].aborted, [second]);
-}
-
-#[test]
-fn what_is_recorded_and_what_is_written_count_together() {
-    let settings = Settings { durable: true, max_running: 2, ..Settings::default() };
-    let mut group = Group::new(Graph::mesh([A, B, C]), settings, 1);
-    group.boot_all();
-    group.settle();
-    let first = group.initiate(A).unwrap();
-    assert!(group.deliver((A, B)) && group.deliver((A, C)) && group.deliver((C, B)));
-    let second = group.initiate(A).unwrap();
-    assert!(group.deliver((A, B)));
-    let phases = |group: &Group| -> Vec<_> {
-        let running = group.processes[&B].coordinator.running();
-        running.iter().map(|status| (status.snapshot, status.phase)).collect()
-    };
-    let both = [(first, SnapshotPhase::Writing), (second, SnapshotPhase::Recording)];
-    assert_eq!(phases(&group), both);
-    let third = group.initiate(C).unwrap();
-    assert!(group.deliver((C, B)));
-    assert_eq!(phases(&group), both);
-    assert_eq!(group.processes[&B].aborted, [third]);
-}
-
-#[test]
-fn recordings_may_weigh_just_their_bound_and_as_many_are_given_up_as_weigh_more() {
-    const WEIGHT: usize = size_of::<Transfer>();
-    for (bound, given_up) in [(2 * WEIGHT, 0), (2 * WEIGHT - 1, 1), (WEIGHT - 1, 2)] {
-        let settings = Settings { max_recorded_bytes: bound, ..Settings::default() };
-        let mut group = Group::new(Graph::mesh([A, B]), settings, 1);
-        group.boot_all();
-        group.settle();
-        // Two recordings at A take the same message each.
-        pay(&mut group, B, A);
-        group.initiate(A).unwrap();
-        group.initiate(A).unwrap();
-        assert!(group.deliver((B, A)));
-        assert_eq!(group.processes[&A].aborted.len(), given_up, "at most {bound} bytes");
-    }
-}
-
-#[test]
-fn what_is_recorded_counts_until_its_part_is_written() {
-    const WEIGHT: usize = size_of::<Transfer>();
-    for (bound, given_up) in [(2 * WEIGHT, 0), (2 * WEIGHT - 1, 1)] {
-        let settings = Settings { durable: true, max_recorded_bytes: bound, ..Settings::default() };
-        let mut group = Group::new(Graph::mesh([A, B]), settings, 1);
-        group.boot_all();
-        group.settle();
-        for _ in 0..2 {
-            // A records a message, and then begins to write.
-            pay(&mut group, B, A);
-            group.initiate(A).unwrap();
-            while group.deliver((A, B)) {}
-            while group.deliver((B, A)) {}
-            assert!(group.take(A));
-        }
-        assert_eq!(group.processes[&A].aborted.len(), given_up, "at most {bound} bytes");
-    }
 }
 
 #[test]
@@ -378,7 +275,7 @@ fn a_peer_that_goes_is_told_of_once_and_without_a_store_what_comes_later_is_not_
             });
         }
         assert_eq!(told(&group, "PeerLeft"), 1, "it said goodbye after all");
-        pay(&mut group, B, A);
+        group.pay_to(B, A);
         assert!(group.deliver((B, A)));
         assert_eq!(group.processes[&A].coordinator.has_message(), durable);
         group.up(A, B);
@@ -483,8 +380,8 @@ fn left_behind() -> Group {
 fn a_frame_of_an_older_generation_is_dropped_and_answered_once() {
     // F3a: "a dropped older frame is answered with the dropper's `Hello`, number 0".
     let mut group = left_behind();
-    pay(&mut group, B, A);
-    pay(&mut group, B, A);
+    group.pay_to(B, A);
+    group.pay_to(B, A);
     while group.deliver((B, A)) {}
     assert_eq!(kinds(&group, A, B), [FrameKind::Hello], "one answer, however many frames");
     assert_eq!(group.channels[&(A, B)][0].stamp.number(), 0);
@@ -514,7 +411,7 @@ fn a_snapshot_that_was_given_up_brings_a_look_at_the_journal_though_nothing_else
         if by_request {
             group.input(B, |c, _, _| c.abort(id));
         } else {
-            pay(&mut group, A, B);
+            group.pay_to(A, B);
             group.deliver((A, B));
         }
         assert_eq!(group.processes[&B].aborted, [id]);
@@ -551,7 +448,7 @@ fn a_tail_that_was_lost_shows_as_soon_as_the_connection_is_back() {
     let mut group = Group::new(Graph::ring([A, B, C]), settings, 1);
     group.boot_all();
     group.settle();
-    pay(&mut group, A, B);
+    group.pay_to(A, B);
     group.channels.get_mut(&(A, B)).unwrap().clear();
     for (id, peer) in [(A, B), (B, A)] {
         group.lost(id, peer);
@@ -727,59 +624,3 @@ fn garbage_in_a_control_frame_is_a_violation_and_the_channel_goes_on() {
 }
 
 // ---- bounds of the outbox -------------------------------------------------------------------------------------------
-
-#[test]
-fn new_work_waits_at_the_low_mark_and_messages_at_the_high_mark() {
-    let bound = |frames| Bound::new(frames, usize::MAX);
-    let settings = Settings {
-        outbox_low: bound(3),
-        outbox_high: bound(5),
-        outbox_hard: bound(7),
-        ..Settings::default()
-    };
-    let mut coordinator = lone(settings);
-    lies(&Graph::mesh([A, B]), 0).into_iter().for_each(|frame| tell(&mut coordinator, frame));
-    let stamp = Stamp::new(snapshot_core::Generation(1), 2);
-    tell(&mut coordinator, Frame { stamp, body: Body::Message(Transfer { amount: 1, number: 1 }) });
-    let to = coordinator.topology().peer(B).unwrap();
-    let transfer = Transfer { amount: 1, number: 1 };
-    for (sent, room) in [(2, true), (3, false), (4, false), (5, false)] {
-        coordinator.send(to, transfer.clone()).unwrap_or_else(|e| panic!("{sent}: {e}")); // `Hello` is the first frame
-        assert_eq!(coordinator.has_room(), room && sent < 3, "{sent} frames in the outbox");
-    }
-    assert_eq!(coordinator.take_message(), None, "over the high mark");
-    coordinator.end_turn().unwrap();
-    coordinator.send(to, transfer.clone()).unwrap();
-    coordinator.send(to, transfer.clone()).unwrap();
-    assert_eq!(coordinator.send(to, transfer), Err(SendError::OutboxFull));
-    assert_eq!(coordinator.end_turn(), Err(Failure::OutboxOverflow));
-    let mut frames = Frames::new();
-    coordinator.take_outgoing(to, &mut frames);
-    assert_eq!(frames.len(), 5, "nothing of the turn that went over the bound is sent");
-}
-
-#[test]
-fn one_batch_a_neighbour_is_under_way_at_a_time_and_it_counts_until_it_has_left() {
-    let weight = size_of::<Transfer>();
-    let mut coordinator =
-        lone(Settings { outbox_low: Bound::new(usize::MAX, weight), ..Settings::default() });
-    let to = coordinator.topology().peer(B).unwrap();
-    let mut frames = Frames::new();
-    assert!(coordinator.has_outgoing(to), "the greeting");
-    assert!(coordinator.take_outgoing(to, &mut frames));
-    assert!(!coordinator.has_outgoing(to), "nothing is queued");
-    coordinator.send(to, Transfer { amount: 1, number: 1 }).unwrap();
-    coordinator.end_turn().unwrap();
-    assert!(!coordinator.has_outgoing(to), "a batch is under way");
-    let mut more = Frames::new();
-    assert!(!coordinator.take_outgoing(to, &mut more) && more.is_empty());
-    coordinator.handle_sent(Duration::ZERO, to);
-    assert!(!coordinator.has_room(), "the message weighs just as much");
-    assert!(coordinator.has_outgoing(to));
-    assert!(!coordinator.take_outgoing(to, &mut frames), "there is something in it");
-    assert!(coordinator.take_outgoing(to, &mut more));
-    assert!(!coordinator.has_room(), "what is under way counts");
-    coordinator.handle_sent(Duration::ZERO, to);
-    assert!(!coordinator.has_outgoing(to));
-    assert!(coordinator.has_room(), "nothing is left");
-}

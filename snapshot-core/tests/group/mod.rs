@@ -324,6 +324,20 @@ impl Group {
         true
     }
 
+    /// A turn: sends one unit.
+    pub fn pay_to(&mut self, from: NodeId, to: NodeId) {
+        let branch = &mut self.processes.get_mut(&from).unwrap().branch;
+        let number = branch.sent.entry(to).or_default();
+        *number += 1;
+        let transfer = Transfer { amount: 1, number: *number };
+        branch.balance -= 1;
+        self.input(from, |c, _, _| {
+            let to = c.topology().peer(to).unwrap();
+            c.send(to, transfer).unwrap();
+            c.end_turn().unwrap();
+        });
+    }
+
     /// A turn: sends some money to a neighbour, if there is room.
     pub fn pay(&mut self, id: NodeId) {
         let Some(process) = self.processes.get_mut(&id) else { return };

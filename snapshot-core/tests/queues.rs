@@ -1,0 +1,272 @@
+//! What waits, and how much of it: outbox, inbox, recordings.
+
+mod group;
+
+use std::time::Duration;
+
+use group::{Coordinator, Group, Transfer};
+use snapshot_core::{Bound, Failure, Frames, Graph, NodeId, SendError, Settings, SnapshotPhase};
+
+const A: NodeId = NodeId(1);
+const B: NodeId = NodeId(2);
+const C: NodeId = NodeId(3);
+
+/// What a message weighs, in bytes.
+const WEIGHT: usize = size_of::<Transfer>();
+
+fn group(graph: Graph, settings: Settings) -> Group {
+    let mut group = Group::new(graph, settings, 1);
+    group.boot_all();
+    group.settle();
+    group
+}
+
+/// A, which has just started: its greeting is in the outbox.
+fn lone(settings: Settings) -> Coordinator {
+    let mut coordinator = Coordinator::new(Graph::mesh([A, B]).at(A).unwrap(), settings, 1);
+    coordinator.start(Duration::ZERO);
+    coordinator
+}
+
+// ---- outbox ---------------------------------------------------------------------------------------------------------
+
+#[test]
+fn new_work_waits_at_the_low_mark_and_messages_at_the_high_mark() {
+    let bound = |frames| Bound::new(frames, usize::MAX);
+    let settings = Settings {
+        outbox_low: bound(3),
+        outbox_high: bound(5),
+        outbox_hard: bound(7),
+        ..Settings::default()
+    };
+    let mut coordinator = lone(settings);
+    // B greets, and sends a message.
+    let mut other = Group::new(Graph::mesh([A, B]), Settings::default(), 1);
+    other.boot(B);
+    other.pay_to(B, A);
+    let from = coordinator.topology().peer(B).unwrap();
+    for frame in other.channels.remove(&(B, A)).unwrap() {
+        coordinator.handle_frame(Duration::ZERO, from, frame, &mut || unreachable!());
+    }
+    let to = coordinator.topology().peer(B).unwrap();
+    let transfer = Transfer { amount: 1, number: 1 };
+    for (sent, room) in [(2, true), (3, false), (4, false), (5, false)] {
+        coordinator.send(to, transfer.clone()).unwrap_or_else(|e| panic!("{sent}: {e}")); // `Hello` is the first frame
+        assert_eq!(coordinator.has_room(), room && sent < 3, "{sent} frames in the outbox");
+    }
+    assert_eq!(coordinator.take_message(), None, "over the high mark");
+    coordinator.end_turn().unwrap();
+    coordinator.send(to, transfer.clone()).unwrap();
+    coordinator.send(to, transfer.clone()).unwrap();
+    assert_eq!(coordinator.send(to, transfer), Err(SendError::OutboxFull));
+    assert_eq!(coordinator.end_turn(), Err(Failure::OutboxOverflow));
+    let mut frames = Frames::new();
+    coordinator.take_outgoing(to, &mut frames);
+    assert_eq!(frames.len(), 5, "nothing of the turn that went over the bound is sent");
+}
+
+#[test]
+fn one_batch_a_neighbour_is_under_way_at_a_time_and_it_counts_until_it_has_left() {
+    let mut coordinator =
+        lone(Settings { outbox_low: Bound::new(usize::MAX, WEIGHT), ..Settings::default() });
+    let to = coordinator.topology().peer(B).unwrap();
+    let mut frames = Frames::new();
+    assert!(coordinator.has_outgoing(to), "the greeting");
+    assert!(coordinator.take_outgoing(to, &mut frames));
+    assert!(!coordinator.has_outgoing(to), "nothing is queued");
+    coordinator.send(to, Transfer { amount: 1, number: 1 }).unwrap();
+    coordinator.end_turn().unwrap();
+    assert!(!coordinator.has_outgoing(to), "a batch is under way");
+    let mut more = Frames::new();
+    assert!(!coordinator.take_outgoing(to, &mut more) && more.is_empty());
+    coordinator.handle_sent(Duration::ZERO, to);
+    assert!(!coordinator.has_room(), "the message weighs just as much");
+    assert!(coordinator.has_outgoing(to));
+    assert!(!coordinator.take_outgoing(to, &mut frames), "there is something in it");
+    assert!(coordinator.take_outgoing(to, &mut more));
+    assert!(!coordinator.has_room(), "what is under way counts");
+    coordinator.handle_sent(Duration::ZERO, to);
+    assert!(!coordinator.has_outgoing(to));
+    assert!(coordinator.has_room(), "nothing is left");
+}
+
+#[test]
+fn what_a_rollback_empties_counts_no_longer_and_what_is_under_way_still_does() {
+    let settings = Settings { durable: true, outbox_low: Bound::new(3, usize::MAX), ..Settings::default() };
+    let mut group = group(Graph::mesh([A, B]), settings);
+    // A frame of B is lost, which A finds out: it opens the next generation.
+    group.pay_to(B, A);
+    group.channels.get_mut(&(B, A)).unwrap().clear();
+    group.pay_to(B, A);
+    assert!(group.deliver((B, A)));
+    let a = &mut group.processes.get_mut(&A).unwrap().coordinator;
+    assert!(!a.is_running());
+    let to = a.topology().peer(B).unwrap();
+    let send = |a: &mut Coordinator| {
+        a.send(to, Transfer { amount: 1, number: 1 }).unwrap();
+        a.end_turn().unwrap();
+    };
+    send(a);
+    let mut flight = Frames::new();
+    assert!(a.take_outgoing(to, &mut flight));
+    (0..3).for_each(|_| send(a));
+    while group.serve(A) {}
+    let a = &mut group.processes.get_mut(&A).unwrap().coordinator;
+    assert!(a.is_running() && a.has_room(), "one frame is under way, and the greeting waits");
+    a.handle_sent(Duration::ZERO, to);
+    send(a);
+    assert!(a.has_room(), "the greeting and a message");
+    send(a);
+    assert!(!a.has_room());
+}
+
+#[test]
+fn it_is_no_stall_while_frames_can_be_received() {
+    let low = Bound::new(2, usize::MAX);
+    let settings = Settings { outbox_low: low, outbox_high: low, ..Settings::default() };
+    let mut group = group(Graph::mesh([A, B]), settings);
+    let a = &mut group.processes.get_mut(&A).unwrap().coordinator;
+    let to = a.topology().peer(B).unwrap();
+    for number in 1..=3 {
+        a.send(to, Transfer { amount: 1, number }).unwrap();
+    }
+    assert!(a.wants_frames());
+    assert_eq!(a.poll_timeout(), None);
+}
+
+// ---- inbox ----------------------------------------------------------------------------------------------------------
+
+#[test]
+fn frames_are_wanted_while_what_waits_to_be_taken_is_under_its_bound() {
+    for inbox in [Bound::new(usize::MAX, WEIGHT), Bound::new(1, usize::MAX)] {
+        let mut group = group(Graph::mesh([A, B]), Settings { inbox, ..Settings::default() });
+        for _ in 0..2 {
+            group.pay_to(B, A);
+            assert!(group.deliver((B, A)));
+        }
+        let wants = |group: &Group| group.processes[&A].coordinator.wants_frames();
+        assert!(!wants(&group), "two messages");
+        assert!(group.take(A) && !wants(&group), "one message");
+        assert!(group.take(A) && wants(&group));
+    }
+}
+
+#[test]
+fn while_a_snapshot_records_as_much_more_is_read_as_may_be_recorded() {
+    let inbox = Bound::new(1, WEIGHT);
+    let settings = Settings { inbox, max_recorded_bytes: 2 * WEIGHT, ..Settings::default() };
+    let mut group = group(Graph::mesh([A, B, C]), settings);
+    group.initiate(A).unwrap();
+    assert!(group.deliver((A, B)) && group.deliver((B, A)));
+    // The channel from B is closed, that from C is not: A records, and nothing of what follows.
+    for wants in [true, true, false] {
+        group.pay_to(B, A);
+        while group.deliver((B, A)) {}
+        assert_eq!(group.processes[&A].coordinator.wants_frames(), wants);
+    }
+    assert_eq!(group.processes[&A].aborted, []);
+}
+
+// ---- recordings -----------------------------------------------------------------------------------------------------
+
+#[test]
+fn recorded_messages_are_bounded_in_bytes() {
+    let settings = Settings { max_recorded_bytes: 3 * size_of::<Transfer>(), ..Settings::default() };
+    let mut group = Group::new(Graph::mesh([A, B, C]), settings, 1);
+    group.boot_all();
+    group.settle();
+    let id = group.initiate(B).unwrap();
+    for _ in 0..4 {
+        group.pay_to(C, B);
+        group.deliver((C, B));
+    }
+    assert!(group.processes[&B].aborted.contains(&id));
+    assert!(group.processes[&B].events.iter().any(|e| e.contains("RecordingFull")));
+    group.settle();
+    assert_eq!(group.balance(), group.total, "the application runs on");
+}
+
+#[test]
+fn recordings_may_weigh_just_their_bound_and_as_many_are_given_up_as_weigh_more() {
+    for (bound, given_up) in [(2 * WEIGHT, 0), (2 * WEIGHT - 1, 1), (WEIGHT - 1, 2)] {
+        let settings = Settings { max_recorded_bytes: bound, ..Settings::default() };
+        let mut group = Group::new(Graph::mesh([A, B]), settings, 1);
+        group.boot_all();
+        group.settle();
+        // Two recordings at A take the same message each.
+        group.pay_to(B, A);
+        group.initiate(A).unwrap();
+        group.initiate(A).unwrap();
+        assert!(group.deliver((B, A)));
+        assert_eq!(group.processes[&A].aborted.len(), given_up, "at most {bound} bytes");
+    }
+}
+
+#[test]
+fn what_is_recorded_counts_until_its_part_is_written() {
+    for (bound, given_up) in [(2 * WEIGHT, 0), (2 * WEIGHT - 1, 1)] {
+        let settings = Settings { durable: true, max_recorded_bytes: bound, ..Settings::default() };
+        let mut group = Group::new(Graph::mesh([A, B]), settings, 1);
+        group.boot_all();
+        group.settle();
+        for _ in 0..2 {
+            // A records a message, and then begins to write.
+            group.pay_to(B, A);
+            group.initiate(A).unwrap();
+            while group.deliver((A, B)) {}
+            while group.deliver((B, A)) {}
+            assert!(group.take(A));
+        }
+        assert_eq!(group.processes[&A].aborted.len(), given_up, "at most {bound} bytes");
+    }
+}
+
+#[test]
+fn what_is_recorded_and_what_is_written_count_together() {
+    let settings = Settings { durable: true, max_running: 2, ..Settings::default() };
+    let mut group = Group::new(Graph::mesh([A, B, C]), settings, 1);
+    group.boot_all();
+    group.settle();
+    let first = group.initiate(A).unwrap();
+    assert!(group.deliver((A, B)) && group.deliver((A, C)) && group.deliver((C, B)));
+    let second = group.initiate(A).unwrap();
+    assert!(group.deliver((A, B)));
+    let phases = |group: &Group| -> Vec<_> {
+        let running = group.processes[&B].coordinator.running();
+        running.iter().map(|status| (status.snapshot, status.phase)).collect()
+    };
+    let both = [(first, SnapshotPhase::Writing), (second, SnapshotPhase::Recording)];
+    assert_eq!(phases(&group), both);
+    let third = group.initiate(C).unwrap();
+    assert!(group.deliver((C, B)));
+    assert_eq!(phases(&group), both);
+    assert_eq!(group.processes[&B].aborted, [third]);
+}
+
+#[test]
+fn what_is_recorded_for_others_counts_to_the_bound_in_number() {
+    let settings = Settings { max_running: 1, ..Settings::default() };
+    let mut group = Group::new(Graph::mesh([A, B, C]), settings, 1);
+    group.boot_all();
+    group.settle();
+    let (first, second) = (group.initiate(A).unwrap(), group.initiate(C).unwrap());
+    assert!(group.deliver((A, B)) && group.deliver((C, B)));
+    let running = group.processes[&B].coordinator.running();
+    assert_eq!(running.iter().map(|status| status.snapshot).collect::<Vec<_>>(), [first]);
+    assert_eq!(group.processes[&B].aborted, [second]);
+}
+
+#[test]
+fn what_is_recorded_shows_while_it_is_recorded_and_while_it_is_written() {
+    let mut group = group(Graph::mesh([A, B]), Settings { durable: true, ..Settings::default() });
+    group.pay_to(B, A);
+    group.initiate(A).unwrap();
+    for phase in [SnapshotPhase::Recording, SnapshotPhase::Writing] {
+        assert!(group.deliver((B, A)) || group.deliver((A, B)) && group.deliver((B, A)));
+        let status = group.processes[&A].coordinator.running().remove(0);
+        assert_eq!(
+            (status.phase, status.recorded_messages, status.recorded_bytes),
+            (phase, 1, WEIGHT as u64)
+        );
+    }
+}
