@@ -5,7 +5,9 @@ mod group;
 use std::time::Duration;
 
 use group::Group;
-use snapshot_core::{Failure, Generation, Graph, Key, NodeId, PartError, Settings, SnapshotId};
+use snapshot_core::{
+    Failure, Generation, Graph, Key, NodeId, PartError, Settings, SnapshotId, StoreAnswer, StoreRequest,
+};
 
 const A: NodeId = NodeId(1);
 const B: NodeId = NodeId(2);
@@ -164,4 +166,102 @@ fn an_initial_state_that_has_gone_is_not_written_anew_from_a_state_that_has_move
     let missing = PartError::Missing { key: Key::Initial(A) };
     assert_eq!(group.processes[&A].failed, Some(Failure::Damaged(missing)));
     assert!(!group.store.parts.contains_key(&Key::Initial(A)));
+}
+
+// ---- D7: after a failure the record may or may not be there ---------------------------------------------------------
+
+/// A asks for the record that commits a snapshot of its own; nobody has answered.
+fn about_to_commit() -> (Group, SnapshotId) {
+    let mut group = running();
+    let id = group.initiate(A).unwrap();
+    while group.deliver((A, B)) || group.deliver((B, A)) {}
+    assert!(group.serve(A) && group.serve(B), "both parts are durable");
+    while group.deliver((B, A)) {}
+    assert!(matches!(group.processes[&A].asked[..], [(_, StoreRequest::Create(Key::Journal(2), _))]));
+    (group, id)
+}
+
+/// The store says that it has failed to create what A has asked for.
+fn fail_to_create(group: &mut Group, done: bool) {
+    let (ticket, request) = group.processes.get_mut(&A).unwrap().asked.remove(0);
+    let StoreRequest::Create(key, bytes) = request else { panic!("{request:?}") };
+    if done {
+        assert_eq!(group.store.small.insert(key, bytes), None);
+    }
+    let failed = StoreAnswer::Failed("no answer".to_owned());
+    group.input(A, |c, now, capture| c.handle_store(now, ticket, failed, capture));
+    // It looks what has become of it.
+    let asked = &group.processes[&A].asked[..];
+    assert!(matches!(asked, [(_, StoreRequest::Read(found))] if *found == key), "{asked:?}");
+}
+
+fn saw(group: &Group, what: &str) -> bool {
+    group.processes[&A].events.iter().any(|event| event.starts_with(what))
+}
+
+#[test]
+fn a_commit_that_was_written_though_the_answer_was_lost_is_announced() {
+    let (mut group, id) = about_to_commit();
+    fail_to_create(&mut group, true);
+    assert!(group.serve(A));
+    assert_eq!(group.processes[&A].reports, [id]);
+    assert!(saw(&group, "Committed") && !saw(&group, "SnapshotAborted"));
+}
+
+#[test]
+fn a_commit_that_was_not_written_is_given_up_and_the_journal_is_looked_at_for_it_may_yet_come_to_light() {
+    let (mut group, id) = about_to_commit();
+    fail_to_create(&mut group, false);
+    assert!(group.serve(A));
+    assert_eq!((&group.processes[&A].reports[..], &group.processes[&A].aborted[..]), (&[][..], &[id][..]));
+    assert!(!saw(&group, "StoreFailed"), "the snapshot says it");
+    assert!(matches!(group.processes[&A].asked[..], [(_, StoreRequest::Read(Key::Journal(2)))]));
+}
+
+#[test]
+fn a_record_of_another_author_at_the_same_place_is_not_taken_for_ones_own() {
+    let (mut group, _) = about_to_commit();
+    let of_b = group.initiate(B).unwrap();
+    while group.deliver((A, B)) || group.deliver((B, A)) {}
+    assert!(group.serve_oldest(B), "the part");
+    while group.processes[&A].asked.len() > 1 {
+        let asked = &mut group.processes.get_mut(&A).unwrap().asked;
+        asked.rotate_left(1); // the record waits
+        assert!(group.serve_oldest(A));
+    }
+    while group.deliver((A, B)) {}
+    assert!(group.serve_oldest(B), "the record");
+    assert_eq!(group.processes[&B].reports, [of_b]);
+    fail_to_create(&mut group, false);
+    assert!(group.serve(A));
+    assert_eq!(group.processes[&A].reports, [], "what is there is of B");
+    assert_eq!(group.store.small.len(), 2 + 2, "two records, two seats");
+}
+
+#[test]
+fn a_record_of_an_earlier_process_of_the_same_node_is_not_taken_for_ones_own() {
+    // Its author is the same, its nonce is not.
+    let (mut group, id) = about_to_commit();
+    group.store.parts.remove(&Key::Part { snapshot: id, node: B }).unwrap(); // else its successor commits it
+    let paused = group.processes.remove(&A).unwrap();
+    group.boot(A);
+    group.settle();
+    assert_eq!(group.processes[&A].coordinator.generation(), Generation(2));
+    group.processes.insert(A, paused);
+    fail_to_create(&mut group, false);
+    assert!(group.serve(A));
+    assert_eq!(group.processes[&A].reports, []);
+    assert!(!saw(&group, "Committed"));
+}
+
+#[test]
+fn a_generation_that_could_not_be_opened_ends_the_start() {
+    let mut group = durable();
+    group.boot(A);
+    while !matches!(group.processes[&A].asked[..], [(_, StoreRequest::Create(..))]) {
+        assert!(group.serve(A));
+    }
+    fail_to_create(&mut group, false);
+    assert!(group.serve(A));
+    assert!(matches!(group.processes[&A].failed, Some(Failure::Store { .. })));
 }

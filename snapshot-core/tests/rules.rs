@@ -519,6 +519,19 @@ fn lone(settings: Settings) -> Coordinator {
 }
 
 #[test]
+fn a_copy_of_a_coordinator_is_equal_until_one_of_them_is_told_something() {
+    let group = group(Graph::mesh([A, B]));
+    let coordinator = &group.processes[&A].coordinator;
+    let mut copy = coordinator.clone();
+    assert_eq!(&copy, coordinator);
+    assert_eq!(format!("{copy:?}"), format!("{coordinator:?}"));
+    assert!(format!("{copy:?}").contains("measure: Measure"));
+    let peer = copy.topology().peer(B).unwrap();
+    copy.handle_lost(Duration::ZERO, peer, "gone".to_owned(), &mut || unreachable!());
+    assert_ne!(&copy, coordinator);
+}
+
+#[test]
 fn a_node_runs_from_its_start_to_its_end_by_the_settings_that_it_was_given() {
     let tight = Bound::new(1, usize::MAX);
     let settings = Settings { outbox_hard: tight, ..Settings::default() };

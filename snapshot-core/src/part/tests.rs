@@ -376,6 +376,69 @@ fn a_store_that_fails_to_read_is_not_taken_for_damage() {
 }
 
 #[test]
+fn a_read_that_is_interrupted_goes_on_and_a_store_may_say_itself_that_an_object_is_cut_short() {
+    struct Interrupted<'a>(&'a [u8], bool);
+    impl Read for Interrupted<'_> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            self.1 = !self.1;
+            if self.1 { Err(io::ErrorKind::Interrupted.into()) } else { self.0.read(into) }
+        }
+    }
+    struct CutShort<'a>(&'a [u8]);
+    impl Read for CutShort<'_> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            match self.0.read(into)? {
+                0 => Err(io::ErrorKind::UnexpectedEof.into()),
+                count => Ok(count),
+            }
+        }
+    }
+    let (bytes, part) = write(&bytes_of(9), &channels());
+    assert_eq!(verify_part(&expected(Some(&part)), &mut Interrupted(&bytes, false)), Ok(part));
+    let error = verify_part(&expected(None), &mut CutShort(&bytes[..40])).unwrap_err();
+    assert_eq!(error, PartError::Truncated { key: key() });
+}
+
+#[test]
+fn a_description_may_be_as_long_as_its_bound_and_no_longer() {
+    let write = |group: &str| {
+        let mut bytes = Vec::new();
+        let label = PartLabel { group: group.to_owned(), ..label() };
+        write_part::<Blob, Bytes>(&label, &bytes_of(9), &BTreeMap::new(), None, &mut bytes).map(|_| bytes)
+    };
+    let read = |group: &str, bytes: &[u8]| {
+        let expected = Expected { group, ..expected(None) };
+        read_part::<Blob, Bytes>(&expected, None, &mut &bytes[..]).map(|_| ())
+    };
+    // The length of the name takes three bytes, as everywhere near the bound.
+    let rest = header::encode(&label(), 3).unwrap().len() - label().group.len() + 2;
+    let longest = "x".repeat((1 << 20) - rest);
+    assert_eq!(read(&longest, &write(&longest).unwrap()), Ok(()));
+    let error = write(&format!("{longest}x")).unwrap_err();
+    assert!(error.to_string().contains("over 1 MiB"), "{error}");
+}
+
+#[test]
+fn a_part_of_another_turn_is_not_the_committed_one() {
+    let (bytes, part) = write(&bytes_of(9), &channels());
+    let other = PartRef { turn: part.turn.next(), ..part };
+    assert_eq!(refused(&bytes, Some(&other)), PartError::NotTheCommitted { key: key() });
+}
+
+#[test]
+fn an_error_says_what_can_be_done_with_this_object() {
+    let snapshot = SnapshotId { generation: Generation(1), sequence: 2, initiator: A };
+    for (key, remedy) in [
+        (Key::Initial(A), "there is nothing older to go back to"),
+        (Key::Evidence { snapshot, node: A }, "retention has let go of what it was copied from"),
+        (Key::Part { snapshot, node: A }, "`fall_back(true)`"),
+    ] {
+        let text = PartError::Missing { key }.to_string();
+        assert!(text.contains("restore the object from a copy") && text.contains(remedy), "{text}");
+    }
+}
+
+#[test]
 fn a_write_that_fails_is_not_overlooked_even_if_encode_does() {
     struct Full(usize);
     impl Write for Full {
