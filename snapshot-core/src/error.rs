@@ -89,3 +89,16 @@ pub enum SnapshotError {
     #[error("the node has ended")]
     NodeGone,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Generation;
+
+    #[test]
+    fn only_a_node_that_was_replaced_must_not_be_started_again() {
+        assert!(NodeError::Failed(Failure::Replaced { generation: Generation(2) }).is_replaced());
+        assert!(!NodeError::Failed(Failure::OutboxOverflow).is_replaced());
+        assert!(!NodeError::Ended.is_replaced());
+    }
+}

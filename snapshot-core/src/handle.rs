@@ -163,3 +163,57 @@ impl Desk {
         self.show_unchecked(Vec::new());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::task::{Context, noop_waker};
+
+    use super::*;
+    use crate::{Generation, NodeId};
+
+    fn id(sequence: u64) -> SnapshotId {
+        SnapshotId { generation: Generation(1), sequence, initiator: NodeId(1) }
+    }
+
+    #[test]
+    fn wishes_ring_at_a_node_that_waits() {
+        struct Rung(AtomicBool);
+        impl futures::task::ArcWake for Rung {
+            fn wake_by_ref(rung: &Arc<Self>) {
+                rung.0.store(true, Ordering::Release);
+            }
+        }
+        let handle = SnapshotHandle { desk: Arc::default() };
+        let rung = Arc::new(Rung(AtomicBool::new(false)));
+        handle.desk.listen(&futures::task::waker(Arc::clone(&rung)));
+        assert!(!handle.desk.is_rung());
+        handle.abort(id(1));
+        assert!(handle.desk.is_rung() && rung.0.load(Ordering::Acquire));
+        assert_eq!(handle.desk.take().aborts, [id(1)]);
+        assert!(!handle.desk.is_rung());
+    }
+
+    #[test]
+    fn the_desk_holds_each_wish_once_and_not_more_than_its_bound() {
+        let handle = SnapshotHandle { desk: Arc::default() };
+        for sequence in (1..=MAX_WAITING as u64 + 5).chain(1..=5) {
+            handle.abort(id(sequence));
+        }
+        let aborts = handle.desk.take().aborts;
+        assert_eq!(aborts, (1..=MAX_WAITING as u64).map(id).collect::<Vec<_>>());
+        handle.abort(id(1));
+        handle.abort(id(1));
+        assert_eq!(handle.desk.take().aborts, [id(1)]);
+
+        let (waker, mut waiting) = (noop_waker(), Vec::new());
+        let mut cx = Context::from_waker(&waker);
+        for _ in 0..MAX_WAITING {
+            waiting.push(Box::pin(handle.snapshot()));
+            assert!(waiting.last_mut().unwrap().as_mut().poll(&mut cx).is_pending());
+        }
+        let mut one_more = Box::pin(handle.snapshot());
+        assert!(one_more.as_mut().poll(&mut cx).is_ready(), "too many requests");
+        waiting.pop(); // who gives up makes room
+        assert!(Box::pin(handle.snapshot()).as_mut().poll(&mut cx).is_pending());
+    }
+}

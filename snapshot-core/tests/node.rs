@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use bank::{A, App, B, C, Group, Ledger, START, durable, on};
+use futures::future;
 use snapshot_core::{
-    AbortReason, Bound, GlobalSnapshot, Graph, Key, NodeError, Postcard, PostcardState, SnapshotError,
+    AbortReason, Bound, Event, GlobalSnapshot, Graph, Key, NodeError, Postcard, PostcardState, SnapshotError,
     SnapshotNode,
 };
 use snapshot_store::{Fault, FaultyStore, MemoryStore, Operation};
@@ -248,6 +249,65 @@ fn a_neighbour_that_closes_has_left_and_was_not_lost() {
     group.network.run(leaver.node.close()).expect("at once").expect("in good order");
     group.until(|apps| apps[0].saw("PeerLeft") == 1);
     assert_eq!(group.app(A).saw("PeerLost"), 0);
+}
+
+/// Two whose channels hold one frame each.
+fn narrow() -> Group {
+    let network = MemNetwork::builder(&Graph::mesh([A, B])).capacity(1).build().expect("a good graph");
+    let mut group = Group { network, store: None, apps: vec![], tune: |builder| builder };
+    for id in [A, B] {
+        group.boot(id).expect("it starts");
+    }
+    group.until(|apps| apps.iter().all(|app| app.node.has_room()));
+    group
+}
+
+#[test]
+fn flush_waits_until_the_transport_has_taken_all_and_then_no_longer() {
+    let Group { network, mut apps, .. } = narrow();
+    let (mut b, mut a) = (apps.remove(1), apps.remove(0));
+    for amount in [1, 2, 3] {
+        a.pay(B, amount);
+    }
+    let mut flushed = false;
+    let flush = async {
+        a.node.flush().await.expect("the transport takes it");
+        flushed = true;
+    };
+    let receive = async {
+        while b.ledger.received.len() < 3 {
+            if let Event::Message { message, .. } = b.node.next(&mut b.ledger).await.expect("it runs") {
+                b.ledger.received.push(message);
+            }
+        }
+    };
+    network.run(future::join(flush, receive)).expect("all arrives by flushing alone");
+    assert!(flushed);
+    assert_eq!(b.ledger.received, [1, 2, 3]);
+    network.run(a.node.flush()).expect("there is nothing to wait for").expect("it runs");
+}
+
+#[test]
+fn close_waits_until_the_neighbours_have_taken_what_was_sent() {
+    let Group { network, mut apps, .. } = narrow();
+    let (mut b, mut a) = (apps.remove(1), apps.remove(0));
+    for amount in [1, 2, 3] {
+        a.pay(B, amount);
+    }
+    // The news that it has left may come before what was sent is taken.
+    let receive = async {
+        let mut left = false;
+        while !left || b.ledger.received.len() < 3 {
+            match b.node.next(&mut b.ledger).await.expect("it runs") {
+                Event::Message { message, .. } => b.ledger.received.push(message),
+                Event::PeerLeft { .. } => left = true,
+                _ => {}
+            }
+        }
+    };
+    let (closed, ()) = network.run(future::join(a.node.close(), receive)).expect("it ends");
+    closed.expect("in good order");
+    assert_eq!(b.ledger.received, [1, 2, 3]);
 }
 
 #[test]
