@@ -6,13 +6,14 @@ use std::future::Future;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use bank::{A, App, B, C, Group, Ledger, START, durable, on};
 use futures::future;
 use snapshot_core::{
-    AbortReason, Bound, Event, GlobalSnapshot, Graph, Key, NodeError, Postcard, PostcardState, SnapshotError,
-    SnapshotNode,
+    AbortReason, Bound, Content, Created, Event, Generation, GlobalSnapshot, Graph, Key, NodeError, Postcard,
+    PostcardState, Sink, SnapshotError, SnapshotNode, SnapshotStore, StoreError, async_trait,
 };
 use snapshot_store::{Fault, FaultyStore, MemoryStore, Operation};
 use snapshot_transport_mem::MemNetwork;
@@ -239,6 +240,48 @@ fn a_node_of_one_works() {
     group.kill(A);
     group.boot(A).expect("it resumes");
     assert_eq!(group.app(A).ledger.balance, 7);
+}
+
+/// Answers at the second poll.
+struct Slow(MemoryStore);
+
+async fn a_moment() {
+    let mut polled = false;
+    future::poll_fn(|cx| {
+        cx.waker().wake_by_ref();
+        if std::mem::replace(&mut polled, true) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+#[async_trait]
+impl SnapshotStore for Slow {
+    async fn create(&self, key: Key, content: Content) -> Result<Created, StoreError> {
+        a_moment().await;
+        self.0.create(key, content).await
+    }
+
+    async fn read(&self, key: Key, sink: Sink) -> Result<bool, StoreError> {
+        a_moment().await;
+        self.0.read(key, sink).await
+    }
+
+    async fn list_parts(&self, generation: Option<Generation>) -> Result<Vec<Key>, StoreError> {
+        a_moment().await;
+        self.0.list_parts(generation).await
+    }
+
+    async fn delete(&self, key: Key) -> Result<(), StoreError> {
+        a_moment().await;
+        self.0.delete(key).await
+    }
+}
+
+#[test]
+fn a_node_that_has_started_runs_however_slow_its_store_is() {
+    let mut group = Group::new(&Graph::new([A]), Some(Arc::new(Slow(MemoryStore::new()))));
+    assert!(group.app(A).node.has_room());
+    group.snapshot(A).expect("it commits");
 }
 
 #[test]
@@ -520,6 +563,6 @@ fn requests_that_come_while_a_node_goes_back_wait_for_it_and_their_number_has_a_
     group.until(|apps| apps[1].committed.len() == 1);
     for request in &mut requests {
         let answered = request.as_mut().poll(context);
-        assert!(matches!(answered, std::task::Poll::Ready(Ok(_))), "all share one snapshot: {answered:?}");
+        assert!(matches!(answered, Poll::Ready(Ok(_))), "all share one snapshot: {answered:?}");
     }
 }

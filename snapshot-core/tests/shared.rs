@@ -252,6 +252,24 @@ fn counting() -> (std::task::Waker, Arc<Woken>) {
 }
 
 #[test]
+fn a_turn_wakes_the_driver_where_it_has_left_something_to_do_and_only_there() {
+    let (pair, mut tasks) = pair(|builder| builder);
+    let (waker, woken) = counting();
+    let mut wakes = |turn: &dyn Fn()| {
+        assert!(tasks[0].as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
+        let before = woken.count();
+        turn();
+        woken.count() > before
+    };
+    let turn = |turn: fn(&mut Ledger, &mut Out<'_>)| {
+        pair.a.turn(turn).now_or_never().expect("there is room").unwrap()
+    };
+    assert!(!wakes(&|| turn(|ledger, _| ledger.balance += 1)));
+    assert!(wakes(&|| turn(|ledger, out| pay(ledger, out, B, 1).unwrap())));
+    assert!(wakes(&|| turn(|_, out| out.snapshot())));
+}
+
+#[test]
 fn a_turn_is_committed_when_a_snapshot_covers_it_and_not_before() {
     let (pair, mut tasks) = pair(|builder| builder);
     let Pair { network, a, .. } = &pair;
