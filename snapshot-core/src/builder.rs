@@ -340,3 +340,20 @@ fn random() -> u64 {
     hasher.write_u32(std::process::id());
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_processes_draw_the_same_number() {
+        let drawn: std::collections::BTreeSet<u64> = (0..100).map(|_| random()).collect();
+        assert_eq!(drawn.len(), 100);
+    }
+
+    #[test]
+    fn messages_that_are_bytes_have_a_codec() {
+        assert!(bytes_codec::<Bytes>().is_some());
+        assert!(bytes_codec::<u64>().is_none());
+    }
+}

@@ -307,3 +307,19 @@ impl Error for TransportError {
         self.source.as_deref().map(|e| e as _)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_answers_what_is_asked_of_it_and_says_about_whom() {
+        let asked = |error: &TransportError| (error.is_closed(), error.is_frame_too_large(), error.peer());
+        assert_eq!(asked(&TransportError::closed("over")), (true, false, None));
+        assert_eq!(asked(&TransportError::frame_too_large("long")), (false, true, None));
+        let error = TransportError::other("torn").with_peer(NodeId(7)).with_source("a cable");
+        assert_eq!(asked(&error), (false, false, Some(NodeId(7))));
+        assert_eq!(error.to_string(), "torn (peer n7)");
+        assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("a cable"));
+    }
+}

@@ -70,9 +70,13 @@ fn a_transport_that_breaks_a_clause_ends_the_node_by_the_name_of_the_clause() {
 #[test]
 fn settings_that_cannot_work_are_refused_with_what_they_need() {
     type Build = fn(NodeBuilder<(), u64>) -> NodeBuilder<(), u64>;
-    let cases: [(Build, &str); 7] = [
+    let cases: [(Build, &str); 11] = [
         (|b| b.outbox(Bound::new(0, 1), Bound::new(1, 1)), "0 < low <= high < hard"),
-        (|b| b.outbox(Bound::new(9, 9), Bound::new(8, 8)), "0 < low <= high < hard"),
+        (|b| b.outbox(Bound::new(1, 0), Bound::new(1, 1)), "0 < low <= high < hard"),
+        (|b| b.outbox(Bound::new(9, 9), Bound::new(8, 9)), "0 < low <= high < hard"),
+        (|b| b.outbox(Bound::new(9, 9), Bound::new(9, 8)), "0 < low <= high < hard"),
+        (|b| b.outbox_hard(Bound::new(16 * 4096, usize::MAX)), "0 < low <= high < hard"),
+        (|b| b.outbox_hard(Bound::new(usize::MAX, 16 << 20)), "0 < low <= high < hard"),
         (|b| b.outbox_hard(Bound::new(9, 9)), "0 < low <= high < hard"),
         (|b| b.inbox(Bound::new(0, 1)), "room for one message"),
         (|b| b.interval(Duration::ZERO), "longer than nothing"),
@@ -83,6 +87,9 @@ fn settings_that_cannot_work_are_refused_with_what_they_need() {
         let error = block_on(build(SnapshotNode::builder(Breaking::new(1))).start(&mut ())).unwrap_err();
         assert!(matches!(&error, NodeError::Configuration(what) if what.contains(text)), "{error:?}: {text}");
     }
+    let narrowest =
+        |b: NodeBuilder<(), u64>| b.outbox(Bound::new(1, 1), Bound::new(1, 1)).outbox_hard(Bound::new(2, 2));
+    block_on(narrowest(SnapshotNode::builder(Breaking::new(1))).start(&mut ())).expect("it is enough");
 }
 
 #[test]

@@ -127,13 +127,15 @@ fn flags(archive: &Archive<Balance, Bytes>) -> Vec<(SnapshotId, bool, bool)> {
 
 #[tokio::test]
 async fn what_the_group_committed_is_read_from_outside() {
-    let mut group = Group::new(Retention::default());
+    let mut group = Group::new(Retention::last(7));
     let (first, second) = (group.commit(3), group.commit(5));
     let archive = group.archive().await.unwrap();
     assert_eq!((archive.group(), archive.members()), ("ledger", &[A, B][..]));
     assert_eq!(flags(&archive), [(first, true, true), (second, true, true)]);
     assert_eq!(archive.latest(), Some(second));
-    assert_eq!(archive.commits()[1].turn(B), Some(Turn(5)));
+    let turns = [A, B, NodeId(9)].map(|node| archive.commits()[1].turn(node));
+    assert_eq!(turns, [Some(Turn(5)), Some(Turn(5)), None]);
+    assert_eq!(archive.retention(), Retention::last(7));
     assert_eq!(archive.commits()[1].index, 3);
     let stored = |node| group.store.0.lock().unwrap()[&Key::Part { snapshot: second, node }].len() as u64;
     assert_eq!(archive.commits()[1].bytes(), stored(A) + stored(B));
