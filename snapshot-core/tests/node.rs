@@ -12,8 +12,8 @@ use std::time::Duration;
 use bank::{A, App, B, C, Group, Ledger, START, durable, on};
 use futures::future;
 use snapshot_core::{
-    AbortReason, Bound, Content, Created, Event, Generation, GlobalSnapshot, Graph, Key, NodeError, Postcard,
-    PostcardState, Sink, SnapshotError, SnapshotNode, SnapshotStore, StoreError, async_trait,
+    AbortReason, Archive, Bound, Content, Created, Event, Generation, GlobalSnapshot, Graph, Key, NodeError,
+    Postcard, PostcardState, Sink, SnapshotError, SnapshotNode, SnapshotStore, StoreError, async_trait,
 };
 use snapshot_store::{Fault, FaultyStore, MemoryStore, Operation};
 use snapshot_transport_mem::MemNetwork;
@@ -362,6 +362,25 @@ fn a_node_closes_though_a_neighbour_is_gone_before_it_could_be_told() {
     let mut second = second;
     second.pay(A, 1); // can never arrive
     group.network.run(second.node.close()).expect("it does not wait for ever").expect("in good order");
+}
+
+#[test]
+fn what_has_no_short_text_shows_by_name() {
+    let mut group = Group::new(&Graph::new([A]), durable());
+    let builder = SnapshotNode::<Ledger, u64>::builder(MemNetwork::mesh::<1>().1.into_iter().next().unwrap());
+    let archive =
+        futures::executor::block_on(Archive::<Ledger, u64>::open(group.store.clone().unwrap(), Postcard));
+    let node = &group.app(A).node;
+    for (shown, name) in [
+        (format!("{node:?}"), "SnapshotNode"),
+        (format!("{:?}", node.handle()), "SnapshotHandle"),
+        (format!("{builder:?}"), "NodeBuilder"),
+        (format!("{:?}", archive.unwrap()), "Archive"),
+        (format!("{:?}", Content::new(|_| Ok(()))), "Content"),
+        (format!("{:?}", Sink::collect().0), "Sink"),
+    ] {
+        assert!(shown.starts_with(name), "{shown}");
+    }
 }
 
 #[test]

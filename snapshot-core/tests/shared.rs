@@ -270,11 +270,23 @@ fn a_turn_wakes_the_driver_where_it_has_left_something_to_do_and_only_there() {
 }
 
 #[test]
+fn all_of_it_shows_by_name() {
+    let (pair, _tasks) = pair(|builder| builder);
+    let inside = pair.a.turn(|_, out| (format!("{out:?}"), format!("{:?}", out.work())));
+    let (outbox, work) = inside.now_or_never().expect("there is room").unwrap();
+    for (shown, name) in [(format!("{:?}", pair.a), "SharedNode"), (outbox, "Outbox"), (work, "Work")] {
+        assert!(shown.starts_with(name), "{shown}");
+    }
+}
+
+#[test]
 fn a_turn_is_committed_when_a_snapshot_covers_it_and_not_before() {
     let (pair, mut tasks) = pair(|builder| builder);
     let Pair { network, a, .. } = &pair;
     until(network, &mut tasks, async {
+        let first = a.turn(|_, out| out.turn()).await.unwrap();
         let early = a.turn(|_, out| out.turn()).await.unwrap();
+        assert!(early.turn() > first.turn() && early.generation() == first.generation());
         a.handle().snapshot().await.unwrap();
         a.committed(early).await.unwrap();
 
