@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bank::{A, App, B, C, Group, Ledger, START, durable, on};
 use futures::future;
+use futures::stream::{FuturesUnordered, StreamExt};
 use snapshot_core::{
     AbortReason, Archive, Bound, Content, Created, Event, Generation, GlobalSnapshot, Graph, Key, NodeError,
     Postcard, PostcardState, Sink, SnapshotError, SnapshotNode, SnapshotStore, StoreError, async_trait,
@@ -282,6 +283,33 @@ fn a_node_that_has_started_runs_however_slow_its_store_is() {
     let mut group = Group::new(&Graph::new([A]), Some(Arc::new(Slow(MemoryStore::new()))));
     assert!(group.app(A).node.has_room());
     group.snapshot(A).expect("it commits");
+}
+
+#[test]
+fn nodes_that_are_polled_only_when_they_were_woken_wait_for_nothing_that_has_come() {
+    let mut group = Group::new(&Graph::ring([A, B, C]), Some(Arc::new(Slow(MemoryStore::new()))));
+    let handle = group.app(A).node.handle();
+    for app in &mut group.apps {
+        let to = app.node.topology().outgoing().next().expect("a ring").id();
+        app.pay(to, 5);
+    }
+    let loops = group.apps.into_iter().map(|mut app| async move {
+        loop {
+            app.node.next(&mut app.ledger).await.expect("it runs");
+        }
+    });
+    // Each of these has a waker of its own.
+    let mut nodes: FuturesUnordered<_> =
+        loops.map(|run| -> future::LocalBoxFuture<'_, ()> { Box::pin(run) }).collect();
+    let snapshots = async {
+        for _ in 0..5 {
+            assert!(handle.snapshot().await.expect("it commits").durable);
+        }
+    };
+    let mut snapshots = std::pin::pin!(snapshots);
+    let all = future::select(&mut snapshots, nodes.next());
+    let done = group.network.run(all).expect("nobody sleeps while there is something to do");
+    assert!(matches!(done, future::Either::Left(_)));
 }
 
 #[test]

@@ -10,8 +10,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::join_all;
-use futures::stream::StreamExt;
+use futures::future::{Either, join_all, select};
+use futures::stream::{FuturesUnordered, StreamExt};
 use snapshot_core::{
     Archive, Bound, CallError, CallId, Calls, Event, Graph, NodeBuilder, NodeError, NodeId, Outbox, Postcard,
     PostcardState, SendError, SharedDriver, SharedNode, SnapshotNode, TurnError,
@@ -270,6 +270,23 @@ fn a_turn_wakes_the_driver_where_it_has_left_something_to_do_and_only_there() {
 }
 
 #[test]
+fn drivers_that_are_polled_only_when_they_were_woken_wait_for_nothing_that_has_come() {
+    let network = Network::mesh::<2>().0;
+    let store = MemoryStore::new();
+    let boot = |id| share(&network, builder(&network, id).store(store.clone()));
+    let ((a, drive_a), (_b, drive_b)) = (boot(A), boot(B));
+    let (_deliveries, drive_b) = drive_b.stream();
+    // Each of these has a waker of its own.
+    let mut drivers: FuturesUnordered<Task<'_>> =
+        [run(drive_a, &Calls::new()), Box::pin(drive_b)].into_iter().collect();
+    let handle = a.handle();
+    let mut snapshot = pin!(handle.snapshot());
+    let done = network.run(select(&mut snapshot, drivers.next()));
+    let done = done.expect("nobody sleeps while there is something to do");
+    assert!(matches!(done, Either::Left((Ok(_), _))));
+}
+
+#[test]
 fn all_of_it_shows_by_name() {
     let (pair, _tasks) = pair(|builder| builder);
     let inside = pair.a.turn(|_, out| (format!("{out:?}"), format!("{:?}", out.work())));
@@ -457,7 +474,7 @@ fn a_call_fails_when_the_group_goes_back_and_the_old_answer_is_not_the_new_ones(
     let b_answered =
         poll_fn(|_| if pair.network.in_flight(B, A) >= 2 { Poll::Ready(()) } else { Poll::Pending });
     let waiting = async {
-        futures::future::select(b_answered, pair.network.clock().sleep_until(SOON)).await;
+        select(b_answered, pair.network.clock().sleep_until(SOON)).await;
     };
     until(&pair.network, &mut tasks, waiting);
     pair.network.release(B, A);
@@ -584,7 +601,7 @@ fn close_sends_what_is_queued_and_says_goodbye() {
     let arrived = poll_fn(|_| if b.read(|b| b.balance) > START { Poll::Ready(()) } else { Poll::Pending });
     let clock = pair.network.clock();
     until(&pair.network, &mut tasks[1..], async {
-        futures::future::select(arrived, clock.sleep_until(SOON)).await;
+        select(arrived, clock.sleep_until(SOON)).await;
     });
     assert_eq!(b.read(|b| b.balance), START + 7);
 }
