@@ -206,6 +206,8 @@ fn a_commit_that_was_written_though_the_answer_was_lost_is_announced() {
     assert!(group.serve(A));
     assert_eq!(group.processes[&A].reports, [id]);
     assert!(saw(&group, "Committed") && !saw(&group, "SnapshotAborted"));
+    let asked = &group.processes[&A].asked[..];
+    assert!(matches!(asked, [(_, StoreRequest::ListParts(None))]), "what retention lets go: {asked:?}");
 }
 
 #[test]
