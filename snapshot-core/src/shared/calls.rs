@@ -294,3 +294,23 @@ impl From<TurnError> for CallError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_call_has_an_id_of_its_own_and_is_forgotten_when_it_is_dropped() {
+        let calls = Calls::<u64>::new();
+        assert!(calls.is_empty());
+        let open: Vec<Open<u64>> = [1, 1, 2].map(|generation| calls.open(Generation(generation))).into();
+        assert_eq!((calls.len(), calls.is_empty()), (3, false));
+        assert_eq!(format!("{calls:?}"), "Calls { waiting: 3 }");
+        let ids: std::collections::BTreeSet<u64> = open.iter().map(|open| open.id.to_bits()).collect();
+        assert_eq!(ids.len(), 3);
+        let of_second = open.iter().filter(|open| open.id.is_of(Generation(2)));
+        assert_eq!(of_second.count(), 1);
+        drop(open);
+        assert!(calls.is_empty());
+    }
+}

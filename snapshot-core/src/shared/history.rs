@@ -105,3 +105,83 @@ impl History {
         self.waiting.leave(place);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{NodeId, SnapshotId};
+
+    const UNDONE: Option<Result<(), TurnError>> = Some(Err(TurnError::RolledBack));
+    const COVERED: Option<Result<(), TurnError>> = Some(Ok(()));
+
+    fn committed(history: &mut History, turn: u64) -> usize {
+        let snapshot = SnapshotId { generation: history.generation, sequence: 1, initiator: NodeId(1) };
+        observed(history, &Event::Committed { snapshot, turn: Turn(turn), report: None })
+    }
+
+    fn rolled_back(history: &mut History, generation: u64, turn: u64) -> usize {
+        let generation = Generation(generation);
+        observed(history, &Event::RolledBack { generation, snapshot: None, turn: Turn(turn) })
+    }
+
+    /// How many tasks are woken by it.
+    fn observed(history: &mut History, event: &Event<(), ()>) -> usize {
+        let mut due = Vec::new();
+        history.observe(event, &mut due);
+        due.len()
+    }
+
+    fn at(generation: u64, turn: u64) -> TurnId {
+        TurnId { generation: Generation(generation), turn: Turn(turn) }
+    }
+
+    #[test]
+    fn a_turn_is_open_until_a_commit_covers_it_or_a_rollback_undoes_it() {
+        let mut history = History::new(Generation(1));
+        assert_eq!(history.verdict(at(1, 5)), None);
+        committed(&mut history, 5);
+        assert_eq!([5, 6].map(|turn| history.verdict(at(1, turn))), [COVERED, None]);
+        rolled_back(&mut history, 2, 5);
+        assert_eq!([5, 6].map(|turn| history.verdict(at(1, turn))), [COVERED, UNDONE]);
+        assert_eq!([5, 6].map(|turn| history.verdict(at(2, turn))), [COVERED, None], "the numbers go on");
+        committed(&mut history, 6);
+        assert_eq!([6, 7].map(|turn| history.verdict(at(2, turn))), [COVERED, None]);
+        assert_eq!(history.verdict(at(1, 6)), UNDONE, "that was another turn of this number");
+        rolled_back(&mut history, 3, 4);
+        assert_eq!([4, 5].map(|turn| history.verdict(at(1, turn))), [COVERED, UNDONE], "the group fell back");
+    }
+
+    #[test]
+    fn who_waits_is_woken_by_what_decides_and_leaves_nothing_behind() {
+        let mut history = History::new(Generation(1));
+        let (mut early, mut late) = (Place::new(), Place::new());
+        history.wait(&mut early, at(1, 5), Waker::noop());
+        history.wait(&mut late, at(1, 6), Waker::noop());
+        assert_eq!(committed(&mut history, 5), 1);
+        history.leave(&mut early);
+        assert_eq!(rolled_back(&mut history, 2, 5), 1);
+        history.leave(&mut late);
+        history.wait(&mut late, at(2, 6), Waker::noop());
+        history.leave(&mut late);
+        assert_eq!((history.end().count(), history.close().count()), (0, 0));
+        assert_eq!(history.verdict(at(2, 6)), Some(Err(TurnError::Ended)));
+        assert_eq!(history.verdict(at(2, 5)), COVERED, "what was covered stays so");
+    }
+
+    #[test]
+    fn what_began_before_all_rollbacks_that_are_remembered_counts_as_undone() {
+        let rollbacks = |count: u64| {
+            let mut history = History::new(Generation(1));
+            for n in 0..count {
+                rolled_back(&mut history, n + 2, 10);
+            }
+            history
+        };
+        let many = ROLLBACKS as u64;
+        assert_eq!(rollbacks(many).verdict(at(1, 10)), COVERED, "all of them are remembered");
+        // That of generation 2 is forgotten: what it kept of generation 1 is not known any more.
+        let history = rollbacks(many + 1);
+        assert_eq!([1, 2].map(|generation| history.verdict(at(generation, 10))), [UNDONE, COVERED]);
+        assert_eq!(rollbacks(many + 2).verdict(at(2, 10)), UNDONE);
+    }
+}

@@ -62,3 +62,59 @@ impl<K: Copy + Ord> Waiters<K> {
         self.waiting.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// A waker that is told from others.
+    fn waker() -> Waker {
+        struct Nobody(#[allow(dead_code, reason = "so that each has an address of its own")] u8);
+        impl std::task::Wake for Nobody {
+            fn wake(self: Arc<Self>) {}
+        }
+        Arc::new(Nobody(0)).into()
+    }
+
+    /// Tasks that wait under these keys, in this order.
+    fn waiting<const N: usize>(keys: [u64; N]) -> (Waiters<u64>, [Place<u64>; N], [Waker; N]) {
+        let mut waiters = Waiters::new();
+        let (mut places, wakers) = (keys.map(|_| Place::new()), keys.map(|_| waker()));
+        for ((key, place), waker) in keys.into_iter().zip(&mut places).zip(&wakers) {
+            waiters.wait(place, key, waker);
+        }
+        (waiters, places, wakers)
+    }
+
+    fn are(taken: impl IntoIterator<Item = Waker>, wakers: &[&Waker]) -> bool {
+        let taken: Vec<Waker> = taken.into_iter().collect();
+        taken.len() == wakers.len() && taken.iter().zip(wakers).all(|(a, b)| a.will_wake(b))
+    }
+
+    #[test]
+    fn they_are_taken_out_by_their_keys_and_in_the_order_in_which_they_came() {
+        let (mut waiters, _places, [a, b, c, d]) = waiting([7, 5, 7, 9]);
+        assert!(are(waiters.first(), &[&b]));
+        assert!(are(waiters.up_to(7), &[&a, &c]));
+        assert!(!waiters.is_empty());
+        assert!(are(waiters.up_to(8), &[]));
+        assert!(are(waiters.all(), &[&d]));
+        assert!(waiters.is_empty() && waiters.first().is_none());
+    }
+
+    #[test]
+    fn one_that_leaves_hears_whether_it_had_been_woken_and_one_that_stays_keeps_its_place() {
+        let (mut waiters, [mut first, mut second], [_, b]) = waiting([1, 1]);
+        let other = waker();
+        waiters.wait(&mut first, 1, &other);
+        assert!(are(waiters.first(), &[&other]), "the newest waker of a task counts, at its old place");
+        assert!(waiters.leave(&mut first), "it had been woken");
+        assert!(!waiters.leave(&mut first), "it has no place any more");
+        assert!(!waiters.leave(&mut second), "it had not been woken");
+        assert!(waiters.is_empty());
+        waiters.wait(&mut second, 1, &b);
+        assert!(are(waiters.all(), &[&b]), "it may come again");
+    }
+}
