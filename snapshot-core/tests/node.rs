@@ -286,6 +286,9 @@ fn a_node_that_has_started_runs_however_slow_its_store_is() {
     group.snapshot(A).expect("it commits");
 }
 
+/// A slow handler is found out when this much has passed.
+const TIME_OF_A_GLANCE: Duration = Duration::from_micros(50);
+
 /// A with a thousand messages that wait to be taken, and has taken the first.
 fn backlog() -> Group {
     let mut group = Group::new(&Graph::mesh([A, B]), None);
@@ -326,13 +329,43 @@ fn while_messages_wait_what_is_sent_goes_out_in_batches_that_have_a_bound_in_tur
     group.until(|apps| apps[1].ledger.received == [1]);
 
     let mut group = backlog();
-    group.network.advance(Duration::from_micros(50));
+    group.network.advance(TIME_OF_A_GLANCE);
     assert_eq!(turns_until_it_is_sent(&mut group), 1, "a slow handler is found out at its first turn");
 
     let mut group = backlog();
     (0..33).for_each(|_| take(&mut group));
-    group.network.advance(Duration::from_micros(50));
+    group.network.advance(TIME_OF_A_GLANCE);
     assert_eq!(turns_until_it_is_sent(&mut group), 16, "later, at every sixteenth turn");
+}
+
+#[test]
+fn a_marker_behind_messages_that_wait_is_acted_on_within_a_millisecond() {
+    for passed in [Duration::from_millis(1), Duration::from_millis(2)] {
+        let mut group = backlog();
+        group.app(B).node.snapshot();
+        let App { node, ledger, .. } = group.app(B);
+        assert!(node.next(ledger).now_or_never().is_none(), "it has sent its marker, and waits");
+        group.network.advance(passed);
+        let App { node, ledger, .. } = group.app(A);
+        let captured = (0..2).any(|_| {
+            let event = node.next(ledger).now_or_never().expect("at once").expect("it runs");
+            matches!(event, Event::LocalSnapshot(_))
+        });
+        assert!(captured, "{passed:?} later");
+    }
+}
+
+#[test]
+fn a_deadline_that_comes_before_what_was_waited_for_is_kept() {
+    let second = Duration::from_secs(1);
+    let mut group = Group::tuned(&Graph::mesh([A, B]), None, |builder| {
+        builder.interval(Duration::from_secs(10)).deadline(Duration::from_secs(1))
+    });
+    group.until(|apps| apps.iter().all(|app| app.node.has_room()));
+    group.network.hold(B, A);
+    group.app(A).node.snapshot();
+    group.until(|apps| apps[0].saw("SnapshotAborted") == 1);
+    assert!(group.network.now() < 2 * second, "{:?}", group.network.now());
 }
 
 #[test]

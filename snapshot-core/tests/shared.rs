@@ -623,6 +623,7 @@ fn a_delivery_that_is_dropped_comes_again_and_one_that_waits_stops_nothing() {
     let (mut deliveries, drive_b) = drive_b.stream();
     let mut tasks = vec![run(drive_a, &Calls::new()), Box::pin(drive_b) as Task<'_>];
     until(&network, &mut tasks, async {
+        assert!(deliveries.next().now_or_never().is_none(), "nothing has come");
         for amount in 1..=3 {
             a.turn(|ledger, out| pay(ledger, out, B, amount)).await.unwrap().unwrap();
         }
