@@ -378,4 +378,18 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn an_error_tells_what_the_system_said() {
+        use io::ErrorKind::*;
+        let kinds = [StorageFull, QuotaExceeded, ReadOnlyFilesystem, PermissionDenied, InvalidData, Other];
+        let asked = kinds.map(|kind| {
+            let error = StoreError::new("cannot write", io::Error::new(kind, "so it is"));
+            assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("so it is"));
+            (error.is_full(), error.is_read_only(), error.is_invalid_data())
+        });
+        let (full, read_only, invalid) = ((true, false, false), (false, true, false), (false, false, true));
+        assert_eq!(asked, [full, full, read_only, read_only, invalid, (false, false, false)]);
+        assert!(StoreError::other("cannot write").source().is_none());
+    }
 }

@@ -322,4 +322,17 @@ mod tests {
         assert_eq!(error.to_string(), "torn (peer n7)");
         assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("a cable"));
     }
+
+    #[test]
+    fn an_inbox_is_a_queue() {
+        let peer = Peer::new(0, NodeId(7));
+        let mut inbox = Inbox::<()>::with_capacity(8);
+        assert!(inbox.is_empty());
+        inbox.up(peer);
+        inbox.left(peer);
+        assert_eq!((inbox.len(), inbox.is_empty()), (2, false));
+        assert!(matches!(inbox.pop(), Some(Incoming::Up(up)) if up == peer));
+        assert!(matches!(inbox.pop(), Some(Incoming::Left(left)) if left == peer));
+        assert!(inbox.is_empty());
+    }
 }
