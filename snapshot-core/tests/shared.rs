@@ -262,7 +262,7 @@ fn a_turn_wakes_the_driver_where_it_has_left_something_to_do_and_only_there() {
         woken.count() > before
     };
     let turn = |turn: fn(&mut Ledger, &mut Out<'_>)| {
-        pair.a.turn(turn).now_or_never().expect("there is room").unwrap()
+        pair.a.turn(turn).now_or_never().expect("there is room").unwrap();
     };
     assert!(!wakes(&|| turn(|ledger, _| ledger.balance += 1)));
     assert!(wakes(&|| turn(|ledger, out| pay(ledger, out, B, 1).unwrap())));

@@ -15,6 +15,9 @@ const FELL_BACK: usize = 5;
 
 type Change = fn(&mut Record);
 
+/// What refuses them, and records that it refuses: which one is changed, the change in words, the change.
+type Clause = (&'static str, &'static [(usize, &'static str, Change)]);
+
 fn last(record: &mut Record) -> &mut CommittedSnapshot {
     record.last.as_mut().unwrap()
 }
@@ -26,7 +29,7 @@ fn start(record: &mut Record) -> &mut CommittedSnapshot {
 
 #[test]
 fn a_sealed_record_that_contradicts_itself_is_refused() {
-    let changes: &[(&str, &[(usize, &str, Change)])] = &[
+    let clauses: &[Clause] = &[
         (
             "an index that cannot be",
             &[
@@ -156,7 +159,7 @@ fn a_sealed_record_that_contradicts_itself_is_refused() {
             })],
         ),
     ];
-    for (why, changes) in changes {
+    for (why, changes) in clauses {
         for (place, what, change) in *changes {
             let mut record = journal().remove(*place);
             change(&mut record);
