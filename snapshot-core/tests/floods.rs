@@ -40,9 +40,7 @@ fn of_those_given_up_before_their_marker_came_the_last_256_are_remembered() {
 #[test]
 fn the_last_1024_outcomes_are_waited_for() {
     let settings = Settings { durable: true, max_running: 2000, ..Settings::default() };
-    let mut group = Group::new(Graph::mesh([A, B]), settings, 1);
-    group.boot_all();
-    group.settle();
+    let mut group = Group::at_rest(Graph::mesh([A, B]), settings);
     let first = group.initiate(A).unwrap();
     for awaited in 1..=1026 {
         while group.deliver((A, B)) {}

@@ -10,7 +10,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bank::{A, App, B, C, Group, Ledger, START, durable, on};
-use futures::FutureExt;
 use futures::future;
 use futures::stream::{FuturesUnordered, StreamExt};
 use snapshot_core::{
@@ -286,75 +285,6 @@ fn a_node_that_has_started_runs_however_slow_its_store_is() {
     group.snapshot(A).expect("it commits");
 }
 
-/// A slow handler is found out when this much has passed.
-const TIME_OF_A_GLANCE: Duration = Duration::from_micros(50);
-
-/// A with a thousand messages that wait to be taken, and has taken the first.
-fn backlog() -> Group {
-    let mut group = Group::new(&Graph::mesh([A, B]), None);
-    group.until(|apps| apps.iter().all(|app| app.node.has_room()));
-    for _ in 0..1000 {
-        group.app(B).pay(A, 0);
-    }
-    let Group { network, apps, .. } = &mut group;
-    network.run(apps[1].node.flush()).expect("there is room").expect("it runs");
-    take(&mut group);
-    group
-}
-
-/// One turn of A: a message, which is there at once.
-fn take(group: &mut Group) {
-    let App { node, ledger, .. } = group.app(A);
-    let event = node.next(ledger).now_or_never().expect("at once").expect("it runs");
-    assert!(matches!(event, Event::Message { .. }), "{event:?}");
-}
-
-/// How many turns of A there are until what it has sent is with the network.
-fn turns_until_it_is_sent(group: &mut Group) -> u32 {
-    group.app(A).pay(B, 1);
-    for turns in 1..=600 {
-        take(group);
-        let to_b = group.network.channels().into_iter().find(|channel| channel.to == B).expect("a channel");
-        if to_b.in_flight > 0 {
-            return turns;
-        }
-    }
-    panic!("it waits for ever");
-}
-
-#[test]
-fn while_messages_wait_what_is_sent_goes_out_in_batches_that_have_a_bound_in_turns_and_in_time() {
-    let mut group = backlog();
-    assert_eq!(turns_until_it_is_sent(&mut group), 513, "a quick handler, for which no time passes");
-    group.until(|apps| apps[1].ledger.received == [1]);
-
-    let mut group = backlog();
-    group.network.advance(TIME_OF_A_GLANCE);
-    assert_eq!(turns_until_it_is_sent(&mut group), 1, "a slow handler is found out at its first turn");
-
-    let mut group = backlog();
-    (0..33).for_each(|_| take(&mut group));
-    group.network.advance(TIME_OF_A_GLANCE);
-    assert_eq!(turns_until_it_is_sent(&mut group), 16, "later, at every sixteenth turn");
-}
-
-#[test]
-fn a_marker_behind_messages_that_wait_is_acted_on_within_a_millisecond() {
-    for passed in [Duration::from_millis(1), Duration::from_millis(2)] {
-        let mut group = backlog();
-        group.app(B).node.snapshot();
-        let App { node, ledger, .. } = group.app(B);
-        assert!(node.next(ledger).now_or_never().is_none(), "it has sent its marker, and waits");
-        group.network.advance(passed);
-        let App { node, ledger, .. } = group.app(A);
-        let captured = (0..2).any(|_| {
-            let event = node.next(ledger).now_or_never().expect("at once").expect("it runs");
-            matches!(event, Event::LocalSnapshot(_))
-        });
-        assert!(captured, "{passed:?} later");
-    }
-}
-
 #[test]
 fn a_deadline_that_comes_before_what_was_waited_for_is_kept() {
     let second = Duration::from_secs(1);
@@ -366,20 +296,6 @@ fn a_deadline_that_comes_before_what_was_waited_for_is_kept() {
     group.app(A).node.snapshot();
     group.until(|apps| apps[0].saw("SnapshotAborted") == 1);
     assert!(group.network.now() < 2 * second, "{:?}", group.network.now());
-}
-
-#[test]
-fn while_messages_wait_a_wish_is_served_at_once() {
-    let mut group = backlog();
-    take(&mut group);
-    group.app(A).node.snapshot();
-    take(&mut group);
-    assert_eq!(group.app(A).node.handle().running().len(), 1);
-    let handle = group.app(A).node.handle();
-    handle.abort(handle.running()[0].snapshot);
-    let App { node, ledger, .. } = group.app(A);
-    let event = node.next(ledger).now_or_never().expect("at once").expect("it runs");
-    assert!(matches!(event, Event::SnapshotAborted { .. }), "{event:?}");
 }
 
 #[test]

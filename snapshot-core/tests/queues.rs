@@ -14,13 +14,6 @@ const C: NodeId = NodeId(3);
 /// What a message weighs, in bytes.
 const WEIGHT: usize = size_of::<Transfer>();
 
-fn group(graph: Graph, settings: Settings) -> Group {
-    let mut group = Group::new(graph, settings, 1);
-    group.boot_all();
-    group.settle();
-    group
-}
-
 /// A, which has just started: its greeting is in the outbox.
 fn lone(settings: Settings) -> Coordinator {
     let mut coordinator = Coordinator::new(Graph::mesh([A, B]).at(A).unwrap(), settings, 1);
@@ -93,7 +86,7 @@ fn one_batch_a_neighbour_is_under_way_at_a_time_and_it_counts_until_it_has_left(
 #[test]
 fn what_a_rollback_empties_counts_no_longer_and_what_is_under_way_still_does() {
     let settings = Settings { durable: true, outbox_low: Bound::new(3, usize::MAX), ..Settings::default() };
-    let mut group = group(Graph::mesh([A, B]), settings);
+    let mut group = Group::at_rest(Graph::mesh([A, B]), settings);
     // A frame of B is lost, which A finds out: it opens the next generation.
     group.pay_to(B, A);
     group.channels.get_mut(&(B, A)).unwrap().clear();
@@ -124,7 +117,7 @@ fn what_a_rollback_empties_counts_no_longer_and_what_is_under_way_still_does() {
 fn it_is_no_stall_while_frames_can_be_received() {
     let low = Bound::new(2, usize::MAX);
     let settings = Settings { outbox_low: low, outbox_high: low, ..Settings::default() };
-    let mut group = group(Graph::mesh([A, B]), settings);
+    let mut group = Group::at_rest(Graph::mesh([A, B]), settings);
     let a = &mut group.processes.get_mut(&A).unwrap().coordinator;
     let to = a.topology().peer(B).unwrap();
     for number in 1..=3 {
@@ -139,7 +132,7 @@ fn it_is_no_stall_while_frames_can_be_received() {
 #[test]
 fn frames_are_wanted_while_what_waits_to_be_taken_is_under_its_bound() {
     for inbox in [Bound::new(usize::MAX, WEIGHT), Bound::new(1, usize::MAX)] {
-        let mut group = group(Graph::mesh([A, B]), Settings { inbox, ..Settings::default() });
+        let mut group = Group::at_rest(Graph::mesh([A, B]), Settings { inbox, ..Settings::default() });
         for _ in 0..2 {
             group.pay_to(B, A);
             assert!(group.deliver((B, A)));
@@ -155,7 +148,7 @@ fn frames_are_wanted_while_what_waits_to_be_taken_is_under_its_bound() {
 fn while_a_snapshot_records_as_much_more_is_read_as_may_be_recorded() {
     let inbox = Bound::new(1, WEIGHT);
     let settings = Settings { inbox, max_recorded_bytes: 2 * WEIGHT, ..Settings::default() };
-    let mut group = group(Graph::mesh([A, B, C]), settings);
+    let mut group = Group::at_rest(Graph::mesh([A, B, C]), settings);
     group.initiate(A).unwrap();
     assert!(group.deliver((A, B)) && group.deliver((B, A)));
     // The channel from B is closed, that from C is not: A records, and nothing of what follows.
@@ -172,9 +165,7 @@ fn while_a_snapshot_records_as_much_more_is_read_as_may_be_recorded() {
 #[test]
 fn recorded_messages_are_bounded_in_bytes() {
     let settings = Settings { max_recorded_bytes: 3 * size_of::<Transfer>(), ..Settings::default() };
-    let mut group = Group::new(Graph::mesh([A, B, C]), settings, 1);
-    group.boot_all();
-    group.settle();
+    let mut group = Group::at_rest(Graph::mesh([A, B, C]), settings);
     let id = group.initiate(B).unwrap();
     for _ in 0..4 {
         group.pay_to(C, B);
@@ -190,9 +181,7 @@ fn recorded_messages_are_bounded_in_bytes() {
 fn recordings_may_weigh_just_their_bound_and_as_many_are_given_up_as_weigh_more() {
     for (bound, given_up) in [(2 * WEIGHT, 0), (2 * WEIGHT - 1, 1), (WEIGHT - 1, 2)] {
         let settings = Settings { max_recorded_bytes: bound, ..Settings::default() };
-        let mut group = Group::new(Graph::mesh([A, B]), settings, 1);
-        group.boot_all();
-        group.settle();
+        let mut group = Group::at_rest(Graph::mesh([A, B]), settings);
         // Two recordings at A take the same message each.
         group.pay_to(B, A);
         group.initiate(A).unwrap();
@@ -206,9 +195,7 @@ fn recordings_may_weigh_just_their_bound_and_as_many_are_given_up_as_weigh_more(
 fn what_is_recorded_counts_until_its_part_is_written() {
     for (bound, given_up) in [(2 * WEIGHT, 0), (2 * WEIGHT - 1, 1)] {
         let settings = Settings { durable: true, max_recorded_bytes: bound, ..Settings::default() };
-        let mut group = Group::new(Graph::mesh([A, B]), settings, 1);
-        group.boot_all();
-        group.settle();
+        let mut group = Group::at_rest(Graph::mesh([A, B]), settings);
         for _ in 0..2 {
             // A records a message, and then begins to write.
             group.pay_to(B, A);
@@ -224,9 +211,7 @@ fn what_is_recorded_counts_until_its_part_is_written() {
 #[test]
 fn what_is_recorded_and_what_is_written_count_together() {
     let settings = Settings { durable: true, max_running: 2, ..Settings::default() };
-    let mut group = Group::new(Graph::mesh([A, B, C]), settings, 1);
-    group.boot_all();
-    group.settle();
+    let mut group = Group::at_rest(Graph::mesh([A, B, C]), settings);
     let first = group.initiate(A).unwrap();
     assert!(group.deliver((A, B)) && group.deliver((A, C)) && group.deliver((C, B)));
     let second = group.initiate(A).unwrap();
@@ -246,9 +231,7 @@ fn what_is_recorded_and_what_is_written_count_together() {
 #[test]
 fn what_is_recorded_for_others_counts_to_the_bound_in_number() {
     let settings = Settings { max_running: 1, ..Settings::default() };
-    let mut group = Group::new(Graph::mesh([A, B, C]), settings, 1);
-    group.boot_all();
-    group.settle();
+    let mut group = Group::at_rest(Graph::mesh([A, B, C]), settings);
     let (first, second) = (group.initiate(A).unwrap(), group.initiate(C).unwrap());
     assert!(group.deliver((A, B)) && group.deliver((C, B)));
     let running = group.processes[&B].coordinator.running();
@@ -258,7 +241,7 @@ fn what_is_recorded_for_others_counts_to_the_bound_in_number() {
 
 #[test]
 fn what_is_recorded_shows_while_it_is_recorded_and_while_it_is_written() {
-    let mut group = group(Graph::mesh([A, B]), Settings { durable: true, ..Settings::default() });
+    let mut group = Group::at_rest(Graph::mesh([A, B]), Settings { durable: true, ..Settings::default() });
     group.pay_to(B, A);
     group.initiate(A).unwrap();
     for phase in [SnapshotPhase::Recording, SnapshotPhase::Writing] {

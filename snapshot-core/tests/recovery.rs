@@ -12,16 +12,16 @@ use snapshot_core::{
 const A: NodeId = NodeId(1);
 const B: NodeId = NodeId(2);
 
+fn settings() -> Settings {
+    Settings { durable: true, ..Settings::default() }
+}
+
 fn durable() -> Group {
-    let settings = Settings { durable: true, ..Settings::default() };
-    Group::new(Graph::mesh([A, B]), settings, 1)
+    Group::new(Graph::mesh([A, B]), settings(), 1)
 }
 
 fn running() -> Group {
-    let mut group = durable();
-    group.boot_all();
-    group.settle();
-    group
+    Group::at_rest(Graph::mesh([A, B]), settings())
 }
 
 /// The connection breaks, and what was in flight from B to A is lost with it.

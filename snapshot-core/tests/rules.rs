@@ -17,10 +17,7 @@ const B: NodeId = NodeId(2);
 const C: NodeId = NodeId(3);
 
 fn group(graph: Graph) -> Group {
-    let mut group = Group::new(graph, Settings::default(), 1);
-    group.boot_all();
-    group.settle();
-    group
+    Group::at_rest(graph, Settings::default())
 }
 
 fn kinds(group: &Group, from: NodeId, to: NodeId) -> Vec<FrameKind> {
@@ -184,9 +181,7 @@ fn a_lost_peer_gives_up_what_others_have_begun() {
 fn a_commit_tells_each_node_once_what_it_covers_and_covers_what_older_ones_would() {
     let settings = Settings { durable: true, ..Settings::default() };
     for turns_between in [0, 1] {
-        let mut group = Group::new(Graph::mesh([A, B]), settings.clone(), 1);
-        group.boot_all();
-        group.settle();
+        let mut group = Group::at_rest(Graph::mesh([A, B]), settings.clone());
         for _ in 0..2 {
             group.initiate(A).unwrap();
             while group.deliver((A, B)) || group.deliver((B, A)) {}
@@ -209,9 +204,7 @@ fn a_commit_tells_each_node_once_what_it_covers_and_covers_what_older_ones_would
 #[test]
 fn no_receipt_is_given_for_a_part_whose_snapshot_was_given_up_while_it_was_written() {
     let settings = Settings { durable: true, ..Settings::default() };
-    let mut group = Group::new(Graph::mesh([A, B]), settings, 1);
-    group.boot_all();
-    group.settle();
+    let mut group = Group::at_rest(Graph::mesh([A, B]), settings);
     let id = group.initiate(A).unwrap();
     assert!(group.deliver((A, B)));
     group.input(B, |c, _, _| assert!(c.abort(id)));
@@ -223,9 +216,7 @@ fn no_receipt_is_given_for_a_part_whose_snapshot_was_given_up_while_it_was_writt
 #[test]
 fn whole_snapshots_are_committed_one_after_the_other_but_for_those_that_were_given_up() {
     let settings = Settings { durable: true, ..Settings::default() };
-    let mut group = Group::new(Graph::mesh([A, B]), settings, 1);
-    group.boot_all();
-    group.settle();
+    let mut group = Group::at_rest(Graph::mesh([A, B]), settings);
     let ids = [(); 4].map(|()| group.initiate(A).unwrap());
     while group.deliver((A, B)) || group.deliver((B, A)) {}
     for _ in ids {
@@ -241,9 +232,7 @@ fn whole_snapshots_are_committed_one_after_the_other_but_for_those_that_were_giv
 #[test]
 fn an_answer_of_another_kind_than_was_asked_for_counts_as_a_failure() {
     let settings = Settings { durable: true, ..Settings::default() };
-    let mut group = Group::new(Graph::mesh([A, B]), settings, 1);
-    group.boot_all();
-    group.settle();
+    let mut group = Group::at_rest(Graph::mesh([A, B]), settings);
     group.initiate(A).unwrap();
     assert!(group.deliver((A, B)));
     let (ticket, _) = group.processes.get_mut(&B).unwrap().asked.pop().expect("a part");
@@ -261,9 +250,7 @@ fn a_peer_that_goes_is_told_of_once_and_without_a_store_what_comes_later_is_not_
         group.processes[&A].events.iter().filter(|event| event.starts_with(what)).count()
     };
     for durable in [false, true] {
-        let mut group = Group::new(Graph::mesh([A, B]), Settings { durable, ..Settings::default() }, 1);
-        group.boot_all();
-        group.settle();
+        let mut group = Group::at_rest(Graph::mesh([A, B]), Settings { durable, ..Settings::default() });
         for _ in 0..2 {
             group.lost(A, B);
             assert_eq!(told(&group, "PeerLost"), 1);
@@ -286,9 +273,7 @@ fn a_peer_that_goes_is_told_of_once_and_without_a_store_what_comes_later_is_not_
 #[test]
 fn a_lost_peer_gives_up_what_still_waits_for_it_and_nothing_else() {
     let settings = Settings { durable: true, ..Settings::default() };
-    let mut group = Group::new(Graph::mesh([A, B, C]), settings, 1);
-    group.boot_all();
-    group.settle();
+    let mut group = Group::at_rest(Graph::mesh([A, B, C]), settings);
     let id = group.initiate(A).unwrap();
     for pair in [(A, B), (A, C), (B, C), (C, B), (B, A), (C, A)] {
         assert!(group.deliver(pair));
@@ -348,9 +333,7 @@ fn limits_may_be_as_large_as_one_likes() {
 fn a_process_whose_node_was_taken_over_ends_with_an_error() {
     // S1: "a running one has been replaced and ends with an error".
     let settings = Settings { durable: true, deadline: Duration::from_secs(1), ..Settings::default() };
-    let mut group = Group::new(Graph::mesh([A, B]), settings, 1);
-    group.boot_all();
-    group.settle();
+    let mut group = Group::at_rest(Graph::mesh([A, B]), settings);
     let paused = group.processes.remove(&A).unwrap();
     group.boot(A); // a second process of A, while the first is only paused
     group.settle();
@@ -365,9 +348,7 @@ fn a_process_whose_node_was_taken_over_ends_with_an_error() {
 /// A has gone on to generation 2, and B has not heard of it.
 fn left_behind() -> Group {
     let settings = Settings { durable: true, ..Settings::default() };
-    let mut group = Group::new(Graph::mesh([A, B]), settings, 1);
-    group.boot_all();
-    group.settle();
+    let mut group = Group::at_rest(Graph::mesh([A, B]), settings);
     group.crash(A);
     group.boot(A);
     while group.serve(A) {}
@@ -404,9 +385,7 @@ fn a_snapshot_that_was_given_up_brings_a_look_at_the_journal_though_nothing_else
     // F3a: "a node reads its end whenever a snapshot aborts".
     let settings = Settings { durable: true, max_recorded_bytes: 1, ..Settings::default() };
     for by_request in [true, false] {
-        let mut group = Group::new(Graph::mesh([A, B]), settings.clone(), 1);
-        group.boot_all();
-        group.settle();
+        let mut group = Group::at_rest(Graph::mesh([A, B]), settings.clone());
         let id = group.initiate(B).unwrap();
         if by_request {
             group.input(B, |c, _, _| c.abort(id));
@@ -425,9 +404,7 @@ fn a_snapshot_that_was_given_up_brings_a_look_at_the_journal_though_nothing_else
 fn a_read_that_began_before_the_news_of_a_generation_is_no_evidence_against_it() {
     // D4: only "a `read` that begins after a `create` has returned" finds the object.
     let settings = Settings { durable: true, ..Settings::default() };
-    let mut group = Group::new(Graph::mesh([A, B]), settings, 1);
-    group.boot_all();
-    group.settle();
+    let mut group = Group::at_rest(Graph::mesh([A, B]), settings);
     group.pass_time(Duration::from_secs(31));
     let (ticket, request) = group.processes.get_mut(&B).unwrap().asked.remove(0);
     assert_eq!(request, StoreRequest::Read(Key::Journal(2)), "B looks for news");
@@ -445,9 +422,7 @@ fn a_read_that_began_before_the_news_of_a_generation_is_no_evidence_against_it()
 fn a_tail_that_was_lost_shows_as_soon_as_the_connection_is_back() {
     // F4: nothing else is sent, no snapshot is taken, no time passes.
     let settings = Settings { durable: true, ..Settings::default() };
-    let mut group = Group::new(Graph::ring([A, B, C]), settings, 1);
-    group.boot_all();
-    group.settle();
+    let mut group = Group::at_rest(Graph::ring([A, B, C]), settings);
     group.pay_to(A, B);
     group.channels.get_mut(&(A, B)).unwrap().clear();
     for (id, peer) in [(A, B), (B, A)] {
@@ -465,9 +440,7 @@ fn a_tail_that_was_lost_shows_as_soon_as_the_connection_is_back() {
 fn a_set_that_is_whole_is_committed_by_whoever_starts_next() {
     // Recovery, "Start": "for a set of parts of the newest generation that is whole and may be committed: write `Commit`".
     let settings = Settings { durable: true, ..Settings::default() };
-    let mut group = Group::new(Graph::mesh([A, B]), settings, 1);
-    group.boot_all();
-    group.settle();
+    let mut group = Group::at_rest(Graph::mesh([A, B]), settings);
     let id = group.initiate(A).unwrap();
     while group.deliver((A, B)) || group.deliver((B, A)) {}
     assert!(group.serve(A) && group.serve(B), "both parts are durable");
@@ -487,9 +460,7 @@ fn a_set_that_is_whole_is_committed_by_whoever_starts_next() {
 fn parts_that_are_spared_outlive_retention_until_they_are_let_go_of() {
     // Recovery, "Retention": deleting late is safe, since the next sweep finds again what this one left.
     let settings = Settings { durable: true, retention: Retention::last(1), ..Settings::default() };
-    let mut group = Group::new(Graph::mesh([A, B]), settings, 1);
-    group.boot_all();
-    group.settle();
+    let mut group = Group::at_rest(Graph::mesh([A, B]), settings);
     let commit = |group: &mut Group, spared: &[SnapshotId]| {
         group.input(A, |c, _, _| c.spare(spared.iter().copied()));
         let id = group.initiate(A).unwrap();
@@ -609,9 +580,7 @@ fn the_same_marker_twice_on_a_channel_is_a_violation() {
 #[should_panic(expected = "it sent the marker of g1/1@n2 twice")]
 fn the_same_marker_after_all_others_have_come_is_a_violation() {
     let settings = Settings { durable: true, ..Settings::default() };
-    let mut group = Group::new(Graph::mesh([A, B]), settings, 1);
-    group.boot_all();
-    group.settle();
+    let mut group = Group::at_rest(Graph::mesh([A, B]), settings);
     group.initiate(B).unwrap();
     let marker = group.channels[&(B, A)].front().cloned().unwrap();
     assert!(group.deliver((B, A)), "A has all markers, and writes its part");

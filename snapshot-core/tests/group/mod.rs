@@ -123,6 +123,14 @@ impl Group {
         }
     }
 
+    /// All run, and nothing is under way.
+    pub fn at_rest(graph: Graph, settings: Settings) -> Self {
+        let mut group = Self::new(graph, settings, 1);
+        group.boot_all();
+        group.settle();
+        group
+    }
+
     pub fn boot(&mut self, id: NodeId) {
         let seed = self.random.draw();
         let mut coordinator = Coordinator::new(self.graph.at(id).unwrap(), self.settings.clone(), seed);
