@@ -1,0 +1,7 @@
+//! `SharedNode`: many tasks, one state, atomic turns.
+
+mod calls;
+mod deliveries;
+mod ends;
+mod support;
+mod turns;
