@@ -67,7 +67,7 @@ macro_rules! caught {
 
 caught! {
     d1_one_winner: EveryoneWins Overwrites OverwritesAndSaysExists LooksBeforeTheContent LooksAndThenWaits
-        LooksAndThenWrites TheSameIsNew NothingIsNoObject KnowsOnlyItsOwn OneTemporaryFile NobodyWins
+        LooksAndThenWrites LooksAndThenWritesWhatIsSmall TheSameIsNew NothingIsNoObject KnowsOnlyItsOwn OneTemporaryFile NobodyWins
         ChangesWhatExistsIfContentFails;
     d2_durable: ForgetsWhenClosed ForgetsEmptyObjects SyncsNever ExistsUnsynced ReadsUnsynced StartsAnewWhenOpened;
     d3_whole_or_none: NameFirst WritesInPlace CopiesInPlace CutsLargeObjects LosesTheLastBuffer LosesOfLargePieces
@@ -77,7 +77,7 @@ caught! {
         RemembersDeletions EveryThirdReadIsStale;
     d5_listing: ListsAllGenerations ListsTheDeleted ListsEverything ListsOnePage PassesOverEmptyParts
         ListsGenerationsThatBeginAlike ListsTheFailed ListsTheUnfinished ListsTwice ListsItsOwn FailsToListNothing
-        ListsFirstGenerationOnly PagesByOffset;
+        ListsFirstGenerationOnly PagesByOffset PagesByOffsetInOneGo;
     d6_delete: NothingCannotBeDeleted KeepsTheDeleted DeletesTheSnapshot DeletesNodesThatBeginAlike NeverFreesTheKey
         ReadsTheDeletedElsewhere DeletesUntilClosed BringsBackTheOld DeletesOnlyItsOwn
         DeletesThePartOfTheEvidence;

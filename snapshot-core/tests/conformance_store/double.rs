@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use snapshot_core::{Content, Created, Generation, Key, NodeId, Sink, SnapshotId, SnapshotStore, StoreError};
@@ -22,8 +23,8 @@ macro_rules! flaws {
 
 flaws! {
     Flawless
-    EveryoneWins Overwrites OverwritesAndSaysExists LooksBeforeTheContent LooksAndThenWaits LooksAndThenWrites TheSameIsNew
-    NothingIsNoObject KnowsOnlyItsOwn OneTemporaryFile NobodyWins ChangesWhatExistsIfContentFails
+    EveryoneWins Overwrites OverwritesAndSaysExists LooksBeforeTheContent LooksAndThenWaits LooksAndThenWrites
+    LooksAndThenWritesWhatIsSmall TheSameIsNew NothingIsNoObject KnowsOnlyItsOwn OneTemporaryFile NobodyWins ChangesWhatExistsIfContentFails
     ForgetsWhenClosed ForgetsEmptyObjects SyncsNever ExistsUnsynced ReadsUnsynced HalfAfterACrash StartsAnewWhenOpened
     NameFirst WritesInPlace CopiesInPlace CutsLargeObjects LosesTheLastBuffer LosesOfLargePieces StoresText ShortensNumbers
     JoinsDigits LeavesOutTheInitiator MixesKinds InventsObjects CallsTheSinkForNothing CutsTheDeletedShort MixesOldAndNew
@@ -32,7 +33,7 @@ flaws! {
     EveryThirdReadIsStale
     ListsAllGenerations ListsTheDeleted ListsEverything ListsOnePage PassesOverEmptyParts ListsGenerationsThatBeginAlike
     ListsTheFailed ListsTheUnfinished ListsTwice ListsItsOwn FailsToListNothing ListsFirstGenerationOnly
-    PagesByOffset
+    PagesByOffset PagesByOffsetInOneGo
     NothingCannotBeDeleted KeepsTheDeleted DeletesTheSnapshot DeletesNodesThatBeginAlike NeverFreesTheKey
     ReadsTheDeletedElsewhere DeletesUntilClosed BringsBackTheOld DeletesOnlyItsOwn
     DeletesThePartOfTheEvidence
@@ -68,6 +69,9 @@ pub(crate) struct Disk {
     late: Vec<(String, Object)>,
     creates: usize,
     deletes: usize,
+    /// How often an object was looked for before it was written, or read.
+    looks: BTreeMap<String, usize>,
+    moved: Arc<Condvar>,
     /// What another server has, and how many reads there were.
     replica: BTreeMap<String, Object>,
     reads: usize,
@@ -121,6 +125,24 @@ impl Double {
             Err(_) if self.is(PoisonedByAPanic) => panic!("poisoned"),
             disk => disk.unwrap_or_else(PoisonError::into_inner),
         }
+    }
+
+    /// Is slow, while nothing else happens: time for others to come in between, if there are any.
+    fn dawdle(&self, nothing: impl Fn(&Disk) -> bool) {
+        const SLOW: Duration = Duration::from_millis(5);
+        let disk = self.disk();
+        let moved = Arc::clone(&disk.moved);
+        drop(moved.wait_timeout_while(disk, SLOW, |disk| nothing(disk)));
+    }
+
+    /// Counts a look, and says how many there were.
+    fn count_look(&self, name: &str) -> usize {
+        let mut disk = self.disk();
+        let looks = disk.looks.entry(name.to_owned()).or_default();
+        *looks += 1;
+        let count = *looks;
+        disk.moved.notify_all();
+        count
     }
 
     fn reach(&self) -> Result<(), StoreError> {
@@ -180,15 +202,12 @@ impl Double {
                 break;
             }
             keys.extend(parts);
-            // Slow enough for others to delete something meanwhile.
-            let before = self.disk().deletes;
-            for _ in 0..300 {
-                std::thread::yield_now();
-                if self.disk().deletes > before {
-                    break;
-                }
+            if self.is(PagesByOffset) {
+                wait_once().await;
+            } else {
+                let before = self.disk().deletes;
+                self.dawdle(|disk| disk.deletes == before);
             }
-            wait_once().await;
         }
         keys.into_iter().collect()
     }
@@ -347,6 +366,7 @@ impl SnapshotStore for Double {
                 | TheSameIsNew
                 | LooksAndThenWaits
                 | LooksAndThenWrites
+                | LooksAndThenWritesWhatIsSmall
         );
         if known && !blind {
             if self.is(LocksUntilDone) {
@@ -443,14 +463,16 @@ impl SnapshotStore for Double {
                     disk.objects.entry(name).or_insert(Object { bytes: bytes.clone(), synced: true });
                 return Ok(if object.bytes == bytes { Created::New } else { Created::Exists });
             }
-            LooksAndThenWaits | LooksAndThenWrites => {
+            LooksAndThenWritesWhatIsSmall if bytes.len() >= 1000 => {}
+            LooksAndThenWaits | LooksAndThenWrites | LooksAndThenWritesWhatIsSmall => {
                 if self.exists(&name) {
                     return Ok(Created::Exists);
                 }
                 if self.is(LooksAndThenWaits) {
                     wait_once().await;
                 } else {
-                    std::thread::yield_now();
+                    let looks = self.count_look(&name);
+                    self.dawdle(|disk| disk.looks[&name] == looks);
                 }
                 self.insert(&name, bytes, true);
                 return Ok(Created::New);
@@ -474,7 +496,10 @@ impl SnapshotStore for Double {
             }
             CopiesInPlace => {
                 self.insert(&name, bytes[..bytes.len() / 2].to_vec(), true);
-                std::thread::yield_now();
+                if bytes.len() > 1_000_000 {
+                    let looks = self.count_look(&name);
+                    self.dawdle(|disk| disk.looks[&name] == looks);
+                }
                 self.insert(&name, bytes, true);
                 return Ok(Created::New);
             }
@@ -539,6 +564,7 @@ impl SnapshotStore for Double {
         if !self.is(ReadsUnsynced) {
             self.sync(&name);
         }
+        self.count_look(&name);
         let mut input = Reader { double: self, name, at: 0, bytes: object.bytes };
         let failed = match catch_unwind(AssertUnwindSafe(|| sink.read_from(&mut input))) {
             Ok(Ok(())) => return Ok(true),
@@ -558,7 +584,7 @@ impl SnapshotStore for Double {
             return Ok(Vec::new());
         }
         self.reach()?;
-        if self.is(PagesByOffset) {
+        if matches!(self.flaw, PagesByOffset | PagesByOffsetInOneGo) {
             return Ok(self.pages(generation).await);
         }
         let disk = self.disk();
@@ -605,6 +631,7 @@ impl SnapshotStore for Double {
         let name = self.name(key);
         let mut disk = self.disk();
         disk.deletes += 1;
+        disk.moved.notify_all();
         let behind = std::mem::take(&mut disk.behind);
         disk.objects.extend(behind);
         let own = self.own.lock().unwrap().contains(&name);

@@ -219,9 +219,29 @@ impl Handle<'_> {
 
     /// What is listed. Of whatever clause the check is: parts, each once, of that generation.
     pub(super) fn list(&self, generation: Option<Generation>) -> Result<BTreeSet<Key>, Breach> {
+        self.list_held(generation, usize::MAX, || ())
+    }
+
+    /// The same, held after so many polls, if it takes more, until something else was done.
+    pub(super) fn list_held(
+        &self,
+        generation: Option<Generation>,
+        polls: usize,
+        meanwhile: impl FnOnce() + Send,
+    ) -> Result<BTreeSet<Key>, Breach> {
         let which = generation.map_or("all".to_owned(), |generation| generation.to_string());
         self.bench.trial.step(format!("`list_parts` of {which} by {}", self.name));
-        let listed = self.bench.block_on(self.store.list_parts(generation));
+        let mut call = self.store.list_parts(generation);
+        let (mut left, mut meanwhile) = (polls, Some(meanwhile));
+        let listed = self.bench.block_on(poll_fn(|cx| {
+            if left == 0
+                && let Some(meanwhile) = meanwhile.take()
+            {
+                meanwhile();
+            }
+            left = left.saturating_sub(1);
+            call.as_mut().poll(cx)
+        }));
         let listed = listed.map_err(|error| self.failed("list_parts", format_args!("of {which}"), &error))?;
         let mut keys = BTreeSet::new();
         for key in listed {

@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
-use crate::Content;
+use crate::{Collected, Content, Sink};
 
 /// The size of a large object, in bytes: more than any buffer on the way.
 pub(super) const LARGE: usize = 700_000;
@@ -54,16 +54,27 @@ pub(super) fn forms() -> Vec<Vec<u8>> {
 }
 
 /// Content that writes this in two halves, and calls `between` in the middle.
-pub(super) fn in_halves(
-    bytes: Arc<Vec<u8>>,
-    between: impl FnOnce() -> io::Result<()> + Send + 'static,
-) -> Content {
+pub(super) fn in_halves(bytes: Arc<Vec<u8>>, between: impl FnOnce() + Send + 'static) -> Content {
     Content::new(move |out| {
         let (first, second) = bytes.split_at(bytes.len() / 2);
         out.write_all(first)?;
         out.flush()?;
-        between()?;
+        between();
         out.write_all(second)
+    })
+}
+
+/// A sink that reads one half of an object of this size, calls `between`, and reads the rest.
+pub(super) fn read_in_halves(
+    size: usize,
+    between: impl FnOnce() + Send + 'static,
+) -> (Sink, Collected<Vec<u8>>) {
+    Sink::collecting(move |input: &mut dyn Read| {
+        let mut bytes = Vec::new();
+        input.take(size as u64 / 2).read_to_end(&mut bytes)?;
+        between();
+        input.read_to_end(&mut bytes)?;
+        Ok(bytes)
     })
 }
 

@@ -11,7 +11,7 @@ use futures::future::join_all;
 use super::bench::{Bench, Check, Handle, first, shared, unless_panic};
 use super::contents::{LARGE, bytes, in_halves};
 use super::keys::{of_each_kind, part};
-use super::meet::{Start, Tally};
+use super::meet::{Start, Tally, joined, while_half_way};
 use crate::conformance::Breach;
 use crate::persist::chain;
 use crate::{Content, Created, Key, StoreError};
@@ -24,6 +24,7 @@ const ROUNDS: std::ops::RangeInclusive<u64> = 20..=5000;
 pub(super) const CHECKS: &[Check] = &[
     who_comes_later_changes_nothing,
     a_writer_that_is_overtaken_half_way,
+    a_writer_that_ends_while_another_is_half_way,
     writers_that_are_half_way_together,
     calls_of_one_task_side_by_side,
     two_at_once,
@@ -69,25 +70,42 @@ fn a_writer_that_is_overtaken_half_way(bench: &Bench) -> Result<(), Breach> {
     for (number, overtaking) in [&one, &other].into_iter().enumerate() {
         for key in of_each_kind(100 + number as u64) {
             let contents = [shared(bytes(1, LARGE)), shared(bytes(2, LARGE / 2))];
-            let (half_way, overtaken) = (Tally::default(), Tally::default());
-            let slow = {
-                let (half_way, overtaken) = (half_way.clone(), overtaken.clone());
-                in_halves(contents[0].clone(), move || {
-                    half_way.add();
-                    overtaken.wait_for(1);
-                    Ok(())
-                })
-            };
-            let outcomes = thread::scope(|scope| {
-                let one = &one;
-                let slow = scope.spawn(move || one.create_from(key, slow));
-                half_way.wait_for(1);
-                let quick = overtaking.create(key, contents[1].to_vec());
-                overtaken.add();
-                [slow.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), quick]
-            });
+            let (slow, quick) = while_half_way(
+                |pause| one.create_from(key, in_halves(contents[0].clone(), move || pause.here())),
+                || overtaking.create(key, contents[1].to_vec()),
+            );
             let contents = contents.map(|bytes| bytes.to_vec());
-            judge(bench, &[&one, &other], key, &outcomes, &contents)?;
+            judge(bench, &[&one, &other], key, &[slow, quick], &contents)?;
+        }
+    }
+    Ok(())
+}
+
+fn a_writer_that_ends_while_another_is_half_way(bench: &Bench) -> Result<(), Breach> {
+    let [one, other] = bench.pair();
+    for (number, second) in [&one, &other].into_iter().enumerate() {
+        for key in of_each_kind(150 + number as u64) {
+            let contents = [shared(bytes(1, LARGE)), shared(bytes(2, LARGE / 2))];
+            let (both_half_way, ended) = (Tally::default(), Tally::default());
+            let (outcome, outcome_of_second) = while_half_way(
+                |pause| {
+                    let go_on = both_half_way.clone();
+                    let content = in_halves(contents[0].clone(), move || pause.until(&go_on));
+                    let outcome = one.create_from(key, content);
+                    ended.add();
+                    outcome
+                },
+                || {
+                    let (both_half_way, ended) = (both_half_way.clone(), ended.clone());
+                    let content = in_halves(contents[1].clone(), move || {
+                        both_half_way.add();
+                        ended.wait_for(1);
+                    });
+                    second.create_from(key, content)
+                },
+            );
+            let contents = contents.map(|bytes| bytes.to_vec());
+            judge(bench, &[&one, &other], key, &[outcome, outcome_of_second], &contents)?;
         }
     }
     Ok(())
@@ -107,12 +125,11 @@ fn writers_that_are_half_way_together(bench: &Bench) -> Result<(), Breach> {
                         let content = in_halves(shared(bytes.clone()), move || {
                             together.add();
                             together.wait_for(3);
-                            Ok(())
                         });
                         scope.spawn(move || handle.create_from(key, content))
                     })
                     .collect();
-                joined(writing)
+                writing.into_iter().map(joined).collect::<Vec<_>>()
             });
             judge(bench, &[&handles[0], &handles[1]], key, &outcomes, &contents)?;
         }
@@ -172,7 +189,8 @@ fn race(bench: &Bench, threads: usize, time: Duration) -> Result<(), Breach> {
     };
     let outcomes: Vec<Vec<_>> = thread::scope(|scope| {
         let racing = &racing;
-        joined((0..threads).map(|n| scope.spawn(move || racing(n))).collect())
+        let threads: Vec<_> = (0..threads).map(|n| scope.spawn(move || racing(n))).collect();
+        threads.into_iter().map(joined).collect()
     });
     let mut all: Vec<_> = outcomes.into_iter().map(Vec::into_iter).collect();
     let mut winners = Vec::new();
@@ -200,13 +218,6 @@ fn race(bench: &Bench, threads: usize, time: Duration) -> Result<(), Breach> {
         }
     }
     Ok(())
-}
-
-fn joined<T>(threads: Vec<thread::ScopedJoinHandle<'_, T>>) -> Vec<T> {
-    let join = |thread: thread::ScopedJoinHandle<'_, T>| {
-        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    };
-    threads.into_iter().map(join).collect()
 }
 
 /// Whether at most one of them won, and what is there is the winner's, which is returned. Some may have failed: then a failed

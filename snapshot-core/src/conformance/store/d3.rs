@@ -6,11 +6,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::bench::{Bench, Check, Handle, POLLS, poll_and_drop, shared};
-use super::contents::{LARGE, bytes, compared, forms, in_halves, in_pieces, read_in_pieces};
+use super::contents::{LARGE, bytes, compared, forms, in_halves, in_pieces, read_in_halves, read_in_pieces};
 use super::keys::{confusable, of_each_kind, part};
-use super::meet::Tally;
+use super::meet::{joined, while_half_way};
 use crate::conformance::Breach;
-use crate::{Content, Created, Key, Sink};
+use crate::{Content, Created, Key};
 
 /// How long a reader looks again and again at what others write.
 const LOOKING: Duration = Duration::from_millis(300);
@@ -99,23 +99,10 @@ fn what_is_half_written_is_not_there(bench: &Bench) -> Result<(), Breach> {
     for (number, (looker, size)) in (100..).zip([(&one, LARGE), (&other, LARGE), (&one, 10), (&other, 10)]) {
         for key in of_each_kind(number) {
             let written = shared(bytes(number, size));
-            let (half_way, looked) = (Tally::default(), Tally::default());
-            let content = {
-                let (half_way, looked) = (half_way.clone(), looked.clone());
-                in_halves(written.clone(), move || {
-                    half_way.add();
-                    looked.wait_for(1);
-                    Ok(())
-                })
-            };
-            let (created, found) = thread::scope(|scope| {
-                let one = &one;
-                let writer = scope.spawn(move || one.create_from(key, content));
-                half_way.wait_for(1);
-                let found = looker.read(key);
-                looked.add();
-                (writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), found)
-            });
+            let (created, found) = while_half_way(
+                |pause| one.create_from(key, in_halves(written.clone(), move || pause.here())),
+                || looker.read(key),
+            );
             // A store may let the reader wait until the writer is done; a part is what nobody may see.
             if let found @ Some(_) = found? {
                 holds(bench, key, found.as_deref(), &written, "while it was being written")?;
@@ -154,7 +141,7 @@ fn what_is_being_written_is_whole_or_not_there(bench: &Bench) -> Result<(), Brea
                 Ok(())
             };
             let looked = look(if round % 2 == 0 { &other } else { one });
-            (writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), looked)
+            (joined(writer), looked)
         });
         looked?;
         one.expect_created(key, Created::New, created)?;
@@ -182,9 +169,7 @@ fn readers_side_by_side(bench: &Bench) -> Result<(), Breach> {
                 })
             })
             .collect();
-        readers
-            .into_iter()
-            .try_for_each(|reader| reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        readers.into_iter().try_for_each(joined)
     })
 }
 
@@ -195,33 +180,17 @@ fn what_is_deleted_while_it_is_read(bench: &Bench) -> Result<(), Breach> {
         let key = part(8, round as u64, 1, 1);
         let (old, new) = (shared(bytes(30, LARGE)), shared(bytes(31, LARGE)));
         one.put(key, old.to_vec())?;
-        let (half_way, gone) = (Tally::default(), Tally::default());
-        let (sink, collected) = {
-            let (half_way, gone) = (half_way.clone(), gone.clone());
-            Sink::collecting(move |input| {
-                let mut bytes = Vec::new();
-                input.take(LARGE as u64 / 2).read_to_end(&mut bytes)?;
-                half_way.add();
-                gone.wait_for(1);
-                input.read_to_end(&mut bytes)?;
-                Ok(bytes)
-            })
-        };
         let deleter = if round < 2 { &one } else { &other };
-        let (read, changed) = thread::scope(|scope| {
-            let one = &one;
-            let reader = scope.spawn(move || one.read_into(key, sink));
-            half_way.wait_for(1);
-            let changed = deleter.delete(key).and_then(|()| {
-                if created_again {
-                    let again = deleter.create_from(key, Content::from(bytes::Bytes::from(new.to_vec())));
-                    deleter.expect_created(key, Created::New, again)?;
-                }
-                Ok(())
-            });
-            gone.add();
-            (reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), changed)
-        });
+        let ((read, collected), changed) = while_half_way(
+            |pause| {
+                let (sink, collected) = read_in_halves(LARGE, move || pause.here());
+                (one.read_into(key, sink), collected)
+            },
+            || {
+                deleter.delete(key)?;
+                if created_again { deleter.put(key, new.to_vec()) } else { Ok(()) }
+            },
+        );
         changed?;
         let found = collected.take();
         if let Ok(true) = read

@@ -6,7 +6,7 @@ use std::thread;
 use super::bench::{Bench, Check, Handle, shared};
 use super::contents::{LARGE, bytes, in_halves};
 use super::keys::{of_each_kind, part};
-use super::meet::{Start, Tally};
+use super::meet::{Start, joined, while_half_way};
 use crate::conformance::Breach;
 use crate::{Content, Created, Sink};
 
@@ -65,24 +65,10 @@ fn found_by_the_one_who_came_second(bench: &Bench) -> Result<(), Breach> {
     for (number, second) in (0..).zip([&one, &other]) {
         for key in of_each_kind(number) {
             let contents = [shared(bytes(1, LARGE)), shared(bytes(2, LARGE))];
-            let (half_way, looked) = (Tally::default(), Tally::default());
-            let slow = {
-                let (half_way, looked) = (half_way.clone(), looked.clone());
-                in_halves(contents[0].clone(), move || {
-                    half_way.add();
-                    looked.wait_for(1);
-                    Ok(())
-                })
-            };
-            let found = thread::scope(|scope| {
-                let one = &one;
-                scope.spawn(move || one.create_from(key, slow));
-                half_way.wait_for(1);
-                let created = second.create(key, contents[1].to_vec());
-                let found = must_find(bench, second, key, created.ok());
-                looked.add();
-                found
-            });
+            let (_, found) = while_half_way(
+                |pause| one.create_from(key, in_halves(contents[0].clone(), move || pause.here())),
+                || must_find(bench, second, key, second.create(key, contents[1].to_vec()).ok()),
+            );
             found?;
         }
     }
@@ -106,9 +92,7 @@ fn found_by_all_who_tried_at_the_same_time(bench: &Bench) -> Result<(), Breach> 
                     })
                 })
                 .collect();
-            threads
-                .into_iter()
-                .try_for_each(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            threads.into_iter().try_for_each(joined)
         })?;
     }
     Ok(())

@@ -2,25 +2,29 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::bench::{Bench, Check, Handle, first, shared, unless_panic};
+use super::bench::{Bench, Check, Handle, POLLS, shared, unless_panic};
 use super::contents::{LARGE, bytes, in_halves};
 use super::keys::{confusable, of_each_kind, part};
-use super::meet::Tally;
+use super::meet::{Tally, joined, while_half_way};
 use crate::conformance::Breach;
 use crate::{Content, Created, Generation, Key};
 
 /// Between two looks at a listing that lags.
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// How many parts are deleted while a listing is on its way.
+const GO: u64 = 24;
+
 pub(super) const CHECKS: &[Check] = &[
     nothing_is_listed_at_first,
     parts_of_each_generation_are_listed,
     parts_are_listed_after_the_store_was_opened_again,
     more_parts_than_a_page_holds_are_listed,
+    parts_that_go_during_a_listing_do_not_hide_others,
     parts_that_come_and_go_do_not_hide_others,
     what_was_never_created_is_not_listed,
     what_was_deleted_is_no_longer_listed,
@@ -90,38 +94,116 @@ fn more_parts_than_a_page_holds_are_listed(bench: &Bench) -> Result<(), Breach> 
     Ok(())
 }
 
-/// While a listing is on its way from page to page, parts before the place that it has come to are deleted, and created.
-fn parts_that_come_and_go_do_not_hide_others(bench: &Bench) -> Result<(), Breach> {
-    const GO: u64 = 60;
+/// While a listing is on its way from page to page, parts before the place that it has come to are deleted: each time the
+/// listing is held at a later place where it waits.
+fn parts_that_go_during_a_listing_do_not_hide_others(bench: &Bench) -> Result<(), Breach> {
     let [one, other] = bench.pair();
-    let stays: BTreeSet<Key> = (0..bench.parts() as u64).map(|n| part(2, n, 1, 1)).collect();
-    let goes: Vec<Key> = (0..GO).map(|n| part(1, n, 1, 1)).collect();
-    let all: BTreeSet<Key> = stays.iter().chain(&goes).copied().collect();
-    put_all(&[&one, &other], all.iter().copied().collect())?;
-    lists(bench, &other, None, &all)?;
-    let over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let (one, over) = (&one, &over);
-        let changing = scope.spawn(move || {
-            let changed = (0..).zip(&goes).try_for_each(|(n, key)| {
+    let stays = many_that_stay(bench, &[&one, &other])?;
+    for polls in 1..=POLLS {
+        let goes: Vec<Key> = (0..GO).map(|n| part(1, n, 1, polls as u64)).collect();
+        put_all(&[&one, &other], goes.clone())?;
+        lists(bench, &other, None, &stays.iter().chain(&goes).copied().collect())?;
+        let gone = Tally::default();
+        let delete = || {
+            goes.iter().try_for_each(|key| {
                 one.delete(*key)?;
-                if n % 4 == 3 { one.put(part(1, GO + n, 1, 1), &b"part"[..]) } else { Ok(()) }
+                gone.add();
+                Ok(())
+            })
+        };
+        let (listed, deleted) = thread::scope(|scope| {
+            let mut deleting = None;
+            let listed = other.list_held(None, polls, || {
+                deleting = Some(scope.spawn(delete));
+                // A delete may have to wait until the listing is done.
+                let _ = (1..=goes.len()).all(|count| gone.wait_for(count));
             });
-            over.store(true, Ordering::SeqCst);
-            changed
+            (listed, deleting.map(joined))
         });
-        let mut listed = Ok(());
-        while listed.is_ok() && !over.load(Ordering::SeqCst) {
-            listed = other.list(None).and_then(|listed| match stays.difference(&listed).next() {
-                None => Ok(()),
-                Some(key) => Err(bench.broken(format!(
-                    "`list_parts` by {} left out {key}, which it had listed before, while others were deleted",
-                    other.name
-                ))),
-            });
+        has_all(bench, &other, &listed?, &stays)?;
+        match deleted {
+            Some(deleted) => deleted?,
+            // It was done before.
+            None => break,
         }
-        changing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).and(listed)
+    }
+    Ok(())
+}
+
+/// The same with a store that never lets a listing be held: on another thread, as often as it takes for both to be at it
+/// together.
+fn parts_that_come_and_go_do_not_hide_others(bench: &Bench) -> Result<(), Breach> {
+    const LISTINGS: usize = 4;
+    let [one, other] = bench.pair();
+    let stays = many_that_stay(bench, &[&one, &other])?;
+    let (changes, listings) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let failed = AtomicBool::new(false);
+    let both_were_at_it = || {
+        failed.load(Ordering::SeqCst)
+            || (changes.load(Ordering::SeqCst) > 0 && listings.load(Ordering::SeqCst) >= LISTINGS)
+    };
+    thread::scope(|scope| {
+        let changing = scope.spawn(|| {
+            let goes = || (0..GO).map(|n| part(1, n, 1, 1));
+            let round = || {
+                goes().try_for_each(|key| one.put(key, &b"part"[..]))?;
+                goes().try_for_each(|key| one.delete(key))
+            };
+            until(&both_were_at_it, &failed, &changes, round)
+        });
+        let listed = until(&both_were_at_it, &failed, &listings, || {
+            has_all(bench, &other, &other.list(None)?, &stays)
+        });
+        joined(changing).and(listed)
     })
+}
+
+/// Does it again and again, and counts; whoever fails ends it for both.
+fn until(
+    over: &dyn Fn() -> bool,
+    failed: &AtomicBool,
+    done: &AtomicUsize,
+    round: impl Fn() -> Result<(), Breach>,
+) -> Result<(), Breach> {
+    // Also where it panics.
+    struct Ends<'a>(&'a AtomicBool);
+
+    impl Drop for Ends<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    let ends = Ends(failed);
+    while !over() {
+        round()?;
+        done.fetch_add(1, Ordering::SeqCst);
+    }
+    std::mem::forget(ends);
+    Ok(())
+}
+
+/// More than a page holds, seen by all.
+fn many_that_stay(bench: &Bench, handles: &[&Handle<'_>]) -> Result<BTreeSet<Key>, Breach> {
+    let stays: BTreeSet<Key> = (0..bench.parts() as u64).map(|n| part(2, n, 1, 1)).collect();
+    put_all(handles, stays.iter().copied().collect())?;
+    handles.iter().try_for_each(|handle| lists(bench, handle, None, &stays))?;
+    Ok(stays)
+}
+
+fn has_all(
+    bench: &Bench,
+    handle: &Handle<'_>,
+    listed: &BTreeSet<Key>,
+    stays: &BTreeSet<Key>,
+) -> Result<(), Breach> {
+    match stays.difference(listed).next() {
+        None => Ok(()),
+        Some(key) => Err(bench.broken(format!(
+            "`list_parts` by {} left out {key}, which it had listed before, while others were deleted",
+            handle.name
+        ))),
+    }
 }
 
 /// Neither what is half written nor what failed.
@@ -152,26 +234,11 @@ fn what_was_never_created_is_not_listed(bench: &Bench) -> Result<(), Breach> {
     }
 
     let key = part(1, 1, 3, 1);
-    let (half_way, looked) = (Tally::default(), Tally::default());
-    let content = {
-        let (half_way, looked) = (half_way.clone(), looked.clone());
-        in_halves(shared(bytes(1, LARGE)), move || {
-            half_way.add();
-            looked.wait_for(1);
-            Ok(())
-        })
-    };
-    let (created, seen) = thread::scope(|scope| {
-        let one = &one;
-        let writer = scope.spawn(move || one.create_from(key, content));
-        half_way.wait_for(1);
+    let (created, seen) = while_half_way(
+        |pause| one.create_from(key, in_halves(shared(bytes(1, LARGE)), move || pause.here())),
         // It may have to wait until the part is there, and then it may show it.
-        let listed = one.list(None);
-        let whole = other.read(key);
-        looked.add();
-        let seen = listed.and_then(|listed| Ok(listed.contains(&key) && whole?.is_none()));
-        (writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), seen)
-    });
+        || Ok(one.list(None)?.contains(&key) && other.read(key)?.is_none()),
+    );
     if seen? {
         return Err(bench.broken(format!("`list_parts` gave {key}, which was only half written")));
     }
@@ -211,10 +278,7 @@ fn put_all(handles: &[&Handle<'_>], keys: Vec<Key>) -> Result<(), Breach> {
                 })
             })
             .collect();
-        let joined = threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        first(joined).map(drop)
+        threads.into_iter().try_for_each(joined)
     })
 }
 

@@ -1,12 +1,11 @@
 //! D7: after an error, or a call that was dropped, an object is there, whole, or not.
 
-use std::io::{self, Read};
-use std::thread;
+use std::io;
 
 use super::bench::{Bench, Check, Handle, POLLS, poll_and_drop, shared};
-use super::contents::{LARGE, bytes, compared, in_halves};
+use super::contents::{LARGE, bytes, compared, in_halves, read_in_halves};
 use super::keys::{of_each_kind, part, seat};
-use super::meet::Tally;
+use super::meet::{Pause, while_half_way};
 use crate::conformance::Breach;
 use crate::{Content, Created, Generation, Key, Sink};
 
@@ -73,19 +72,14 @@ fn a_create_that_is_dropped_half_way_takes_nothing_from_others(bench: &Bench) ->
     let [one, other] = bench.pair();
     for key in of_each_kind(500) {
         let (dropped, mine) = (shared(bytes(1, LARGE)), bytes(2, 5000));
-        let (half_way, done) = (Tally::default(), Tally::default());
-        let content = {
-            let (half_way, done) = (half_way.clone(), done.clone());
-            in_halves(dropped.clone(), move || {
-                half_way.add();
-                done.wait_for(1);
-                Ok(())
-            })
-        };
+        let pause = Pause::default();
+        let held = pause.clone();
+        let content = in_halves(dropped.clone(), move || held.here());
         poll_and_drop(bench, one.store.create(key, content), 1);
-        half_way.wait_for(1);
+        // It may be that nobody asks for the content any more.
+        pause.wait_until_reached();
         let created = other.create(key, mine.clone());
-        done.add();
+        pause.end();
         let expected = match created {
             Ok(Created::New) => &mine[..],
             Ok(Created::Exists) => &dropped[..],
@@ -115,39 +109,20 @@ fn an_outage_half_way_is_no_end(bench: &Bench) -> Result<(), Breach> {
     let written = shared(bytes(3, LARGE));
     for (key, new) in of_each_kind(600).into_iter().zip(of_each_kind(601)) {
         one.put(key, written.to_vec())?;
-        let (half_way, down) = (Tally::default(), Tally::default());
-        let content = {
-            let (half_way, down) = (half_way.clone(), down.clone());
-            in_halves(written.clone(), move || {
-                half_way.add();
-                down.wait_for(1);
-                Ok(())
-            })
-        };
-        let (sink, read) = {
-            let (half_way, down) = (half_way.clone(), down.clone());
-            Sink::collecting(move |input: &mut dyn Read| {
-                let mut bytes = Vec::new();
-                input.take(LARGE as u64 / 2).read_to_end(&mut bytes)?;
-                half_way.add();
-                down.wait_for(1);
-                input.read_to_end(&mut bytes)?;
-                Ok(bytes)
-            })
-        };
-        let found = thread::scope(|scope| {
-            let (one, other) = (&one, &other);
-            let reading = scope.spawn(move || one.read_into(key, sink));
-            let writing = scope.spawn(move || other.create_from(new, content));
-            half_way.wait_for(2);
-            bench.outage(true);
-            down.add();
-            let found = reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            let created = writing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            bench.outage(false);
-            (found, created)
-        });
-        if let (Ok(found), _) = &found {
+        let ((found, read), (created, _)) = while_half_way(
+            |pause| {
+                let (sink, read) = read_in_halves(LARGE, move || pause.here());
+                (one.read_into(key, sink), read)
+            },
+            || {
+                while_half_way(
+                    |pause| other.create_from(new, in_halves(written.clone(), move || pause.here())),
+                    || bench.outage(true),
+                )
+            },
+        );
+        bench.outage(false);
+        if let Ok(found) = found {
             let seen = read.take();
             if !found || seen.as_ref() != Some(&*written) {
                 return Err(bench.broken(format!(
@@ -157,7 +132,7 @@ fn an_outage_half_way_is_no_end(bench: &Bench) -> Result<(), Breach> {
             }
         }
         for handle in [&one, &other] {
-            match (handle.read(new)?, &found.1) {
+            match (handle.read(new)?, &created) {
                 (Some(seen), _) if seen == *written => {}
                 (Some(seen), _) => return Err(half(bench, new, &seen, &written)),
                 (None, Ok(Created::New)) => {
