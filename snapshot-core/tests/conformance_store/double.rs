@@ -45,6 +45,9 @@ flaws! {
 
 use Flaw::*;
 
+/// How long a store with a gap between two of its steps stays in it.
+const SLOW: Duration = Duration::from_millis(5);
+
 #[derive(Clone)]
 struct Object {
     bytes: Vec<u8>,
@@ -127,12 +130,11 @@ impl Double {
         }
     }
 
-    /// Is slow, while nothing else happens: time for others to come in between, if there are any.
-    fn dawdle(&self, nothing: impl Fn(&Disk) -> bool) {
-        const SLOW: Duration = Duration::from_millis(5);
+    /// Is as slow as this, while nothing else happens: time for others to come in between, if there are any.
+    fn dawdle(&self, slow: Duration, nothing: impl Fn(&Disk) -> bool) {
         let disk = self.disk();
         let moved = Arc::clone(&disk.moved);
-        drop(moved.wait_timeout_while(disk, SLOW, |disk| nothing(disk)));
+        drop(moved.wait_timeout_while(disk, slow, |disk| nothing(disk)));
     }
 
     /// Counts a look, and says how many there were.
@@ -206,7 +208,7 @@ impl Double {
                 wait_once().await;
             } else {
                 let before = self.disk().deletes;
-                self.dawdle(|disk| disk.deletes == before);
+                self.dawdle(SLOW, |disk| disk.deletes == before);
             }
         }
         keys.into_iter().collect()
@@ -472,7 +474,7 @@ impl SnapshotStore for Double {
                     wait_once().await;
                 } else {
                     let looks = self.count_look(&name);
-                    self.dawdle(|disk| disk.looks[&name] == looks);
+                    self.dawdle(SLOW, |disk| disk.looks[&name] == looks);
                 }
                 self.insert(&name, bytes, true);
                 return Ok(Created::New);
@@ -498,7 +500,7 @@ impl SnapshotStore for Double {
                 self.insert(&name, bytes[..bytes.len() / 2].to_vec(), true);
                 if bytes.len() > 1_000_000 {
                     let looks = self.count_look(&name);
-                    self.dawdle(|disk| disk.looks[&name] == looks);
+                    self.dawdle(SLOW * 20, |disk| disk.looks[&name] == looks);
                 }
                 self.insert(&name, bytes, true);
                 return Ok(Created::New);

@@ -22,6 +22,9 @@ struct CommandLine {
     /// Says which mutants there are, and tries none
     #[arg(long)]
     list: bool,
+    /// The most states of a configuration of the model check: what is behind them is not looked at
+    #[arg(long, value_name = "N", default_value_t = Bounds::default().states)]
+    states: u64,
     /// The seeds of each application of the simulation
     #[arg(long, value_name = "N", default_value_t = Bounds::default().seeds)]
     seeds: u64,
@@ -45,7 +48,7 @@ struct CommandLine {
 fn main() -> ExitCode {
     let line = CommandLine::parse();
     if line.judge {
-        println!("{}", judge(Bounds { seeds: line.seeds, ..Bounds::default() }));
+        println!("{}", judge(line.bounds()));
         return ExitCode::SUCCESS;
     }
     match line.run() {
@@ -58,6 +61,10 @@ fn main() -> ExitCode {
 }
 
 impl CommandLine {
+    fn bounds(&self) -> Bounds {
+        Bounds { states: self.states, seeds: self.seeds }
+    }
+
     fn run(&self) -> Result<ExitCode, String> {
         let package = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut mutants = Mutant::all(&package.join("mutants")).map_err(|error| error.to_string())?;
@@ -75,7 +82,7 @@ impl CommandLine {
         let workspace = package.parent().ok_or("the package has no workspace around it")?;
         let folder = self.folder.clone().unwrap_or_else(|| workspace.join("target").join("mutants"));
         let patience = Duration::from_secs(self.minutes.saturating_mul(60));
-        let options = Options { jobs: self.jobs, patience, seeds: self.seeds };
+        let options = Options { jobs: self.jobs, patience, bounds: self.bounds() };
         let workshop = Workshop::open(workspace, &folder, options).map_err(|error| error.to_string())?;
         let begun = Instant::now();
         match workshop.try_sound()? {

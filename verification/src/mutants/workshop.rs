@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::judge::Bounds;
 use super::{Mutant, Verdict};
 
 /// A copy of the workspace, and what is built of it. Both stay, so that the next one builds only what has changed.
@@ -28,8 +29,8 @@ pub struct Options {
     pub jobs: Option<usize>,
     /// After so long, a judge is stopped that has not come to a verdict.
     pub patience: Duration,
-    /// The seeds of each application.
-    pub seeds: u64,
+    /// How hard the judge looks.
+    pub bounds: Bounds,
 }
 
 /// Quick to build, quick to run, and with the assertions of a debug build.
@@ -132,8 +133,10 @@ impl Workshop {
     fn run(&self) -> Result<Verdict, String> {
         let program =
             self.target.join("mutants").join("mutants").with_extension(std::env::consts::EXE_EXTENSION);
+        let bounds = self.options.bounds;
         let mut judge = Command::new(program)
-            .args(["--judge", "--seeds", &self.options.seeds.to_string()])
+            .arg("--judge")
+            .args(["--states", &bounds.states.to_string(), "--seeds", &bounds.seeds.to_string()])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -231,7 +234,7 @@ mod tests {
     fn two_do_not_work_in_one_folder() -> io::Result<()> {
         let (workspace, folder) = (tempfile::tempdir()?, tempfile::tempdir()?);
         let open = || {
-            let options = Options { jobs: None, patience: Duration::ZERO, seeds: 0 };
+            let options = Options { jobs: None, patience: Duration::ZERO, bounds: Bounds::default() };
             Workshop::open(workspace.path(), folder.path(), options)
         };
         let first = open()?;
