@@ -346,6 +346,42 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_setter_sets_what_it_names_and_nothing_else() {
+        let set = |set: fn(NodeBuilder<(), u64>) -> NodeBuilder<(), u64>| {
+            let graph = crate::Graph::mesh([1, 2].map(crate::NodeId));
+            let (links, _) = crate::LinkTransport::new(graph.at(crate::NodeId(1)).unwrap());
+            let builder = set(NodeBuilder::new(links));
+            (builder.settings, builder.seed)
+        };
+        let second = Duration::from_secs(1);
+        let bound = Bound::new(7, 8);
+        let keep = Retention::last(9);
+        let default = Settings::default;
+        assert_eq!(set(|new| new), (default(), None));
+        assert_eq!(
+            set(|new| new.interval(Duration::from_secs(1))).0,
+            Settings { interval: Some(second), ..default() }
+        );
+        assert_eq!(
+            set(|new| new.deadline(Duration::from_secs(1))).0,
+            Settings { deadline: second, ..default() }
+        );
+        assert_eq!(set(|new| new.stall(Duration::from_secs(1))).0, Settings { stall: second, ..default() });
+        assert_eq!(set(|new| new.max_recorded_bytes(9)).0, Settings { max_recorded_bytes: 9, ..default() });
+        assert_eq!(set(|new| new.max_running(9)).0, Settings { max_running: 9, ..default() });
+        let marks = Settings { outbox_low: bound, outbox_high: Bound::new(9, 10), ..default() };
+        assert_eq!(set(|new| new.outbox(Bound::new(7, 8), Bound::new(9, 10))).0, marks);
+        assert_eq!(
+            set(|new| new.outbox_hard(Bound::new(7, 8))).0,
+            Settings { outbox_hard: bound, ..default() }
+        );
+        assert_eq!(set(|new| new.inbox(Bound::new(7, 8))).0, Settings { inbox: bound, ..default() });
+        assert_eq!(set(|new| new.retention(Retention::last(9))).0, Settings { retention: keep, ..default() });
+        assert_eq!(set(|new| new.fall_back(true)).0, Settings { fall_back: true, ..default() });
+        assert_eq!(set(|new| new.seed(9)), (default(), Some(9)));
+    }
+
+    #[test]
     fn no_two_processes_draw_the_same_number() {
         let drawn: std::collections::BTreeSet<u64> = (0..100).map(|_| random()).collect();
         assert_eq!(drawn.len(), 100);

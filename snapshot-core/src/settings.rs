@@ -90,3 +90,27 @@ impl Default for Settings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_what_the_documentation_says() {
+        let default = Settings {
+            durable: false,
+            interval: None,
+            deadline: Duration::from_secs(30),
+            max_recorded_bytes: 268_435_456,
+            max_running: 64,
+            outbox_low: Bound::new(4096, 1_048_576),
+            outbox_high: Bound::new(65_536, 16_777_216),
+            outbox_hard: Bound::new(1_048_576, 268_435_456),
+            inbox: Bound::new(4096, 4_194_304),
+            stall: Duration::from_secs(10),
+            retention: Retention::last(3),
+            fall_back: false,
+        };
+        assert_eq!(Settings::default(), default);
+    }
+}

@@ -271,6 +271,27 @@ fn a_peer_that_goes_is_told_of_once_and_without_a_store_what_comes_later_is_not_
 }
 
 #[test]
+fn frames_that_are_missing_are_made_good_by_a_store_and_without_one_the_peer_is_lost() {
+    for durable in [false, true] {
+        let mut group = Group::at_rest(Graph::mesh([A, B]), Settings { durable, ..Settings::default() });
+        for _ in 0..3 {
+            group.pay_to(B, A);
+        }
+        group.channels.get_mut(&(B, A)).unwrap().pop_front();
+        while group.deliver((B, A)) {}
+        let a = &group.processes[&A];
+        assert!(!a.coordinator.has_message(), "nothing that comes behind a gap is handed out");
+        let lost = a.events.iter().filter(|event| event.starts_with("PeerLost")).count();
+        assert_eq!((lost, a.coordinator.is_running()), if durable { (0, false) } else { (1, true) });
+        if durable {
+            group.settle();
+            assert!(group.processes.values().all(|process| process.coordinator.is_running()));
+            assert_eq!(group.balance(), group.total, "the three payments are made again, or never were");
+        }
+    }
+}
+
+#[test]
 fn a_lost_peer_gives_up_what_still_waits_for_it_and_nothing_else() {
     let settings = Settings { durable: true, ..Settings::default() };
     let mut group = Group::at_rest(Graph::mesh([A, B, C]), settings);
@@ -587,6 +608,21 @@ fn the_same_marker_after_all_others_have_come_is_a_violation() {
     let stamp = Stamp::new(marker.stamp.generation(), marker.stamp.number() + 1);
     group.channels.get_mut(&(B, A)).unwrap().push_front(Frame { stamp, ..marker });
     group.deliver((B, A)); // the group panics at an accusation
+}
+
+#[test]
+fn only_a_greeting_may_come_outside_the_count() {
+    let mut coordinator = lone(Settings::default());
+    let [greeting, marker] = &lies(&Graph::mesh([A, B]), 1)[..] else { panic!("it greets, and begins") };
+    let outside = |frame: &Frame<Transfer>| Frame {
+        stamp: Stamp::new(frame.stamp.generation(), 0),
+        body: frame.body.clone(),
+    };
+    tell(&mut coordinator, outside(greeting));
+    assert_eq!(accused(&mut coordinator), None, "the answer to a frame of an older generation");
+    tell(&mut coordinator, outside(marker));
+    assert_eq!(accused(&mut coordinator), Some(Violation::Unnumbered));
+    assert!(coordinator.running().is_empty());
 }
 
 #[test]

@@ -204,3 +204,37 @@ fn whose(key: &Key) -> String {
         Key::Journal(_) | Key::Seat { .. } => key.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_its_object_and_says_whether_another_copy_would_help() {
+        let key = Key::Initial(NodeId(7));
+        let (none, text) = (Vec::new(), String::new());
+        let version = UnknownVersion { found: 3, known: 2 };
+        let damage = [
+            PartError::Missing { key },
+            PartError::Truncated { key },
+            PartError::Corrupt { key, error: Malformed::new("a checksum") },
+            PartError::NotTheCommitted { key },
+            PartError::Misplaced { key, found: Key::Journal(1) },
+            PartError::OtherGroup { key, stored: text.clone(), ours: text.clone() },
+            PartError::OtherMembers { key, stored: none.clone(), ours: none },
+        ];
+        let undamaged = [
+            PartError::NewerFormat { key, found: 2, known: 1 },
+            PartError::StateVersion { key, version },
+            PartError::State { key, version: 1, error: text.clone() },
+            PartError::Message { key, sender: NodeId(1), error: text.clone() },
+            PartError::Unreadable { key, error: text },
+        ];
+        for (errors, is_damage) in [(&damage[..], true), (&undamaged, false)] {
+            for error in errors {
+                assert_eq!((error.key(), error.is_damage()), (key, is_damage), "{error}");
+                assert!(error.to_string().contains(&key.to_string()), "{error}");
+            }
+        }
+    }
+}
