@@ -5,7 +5,10 @@ mod group;
 use std::time::Duration;
 
 use group::{Coordinator, Group, Transfer};
-use snapshot_core::{Bound, Failure, Frames, Graph, NodeId, SendError, Settings, SnapshotPhase};
+use snapshot_core::{
+    Body, Bound, Capture, Created, Failure, Frame, FrameKind, Frames, Generation, Graph, NodeId, Output,
+    SendError, Settings, SnapshotPhase, Stamp, StoreAnswer, StoreRequest,
+};
 
 const A: NodeId = NodeId(1);
 const B: NodeId = NodeId(2);
@@ -19,6 +22,15 @@ fn lone(settings: Settings) -> Coordinator {
     let mut coordinator = Coordinator::new(Graph::mesh([A, B]).at(A).unwrap(), settings, 1);
     coordinator.start(Duration::ZERO);
     coordinator
+}
+
+/// A frame of B is lost, which A finds out: it opens the next generation.
+fn lose_a_frame(group: &mut Group) {
+    group.pay_to(B, A);
+    group.channels.get_mut(&(B, A)).unwrap().clear();
+    group.pay_to(B, A);
+    assert!(group.deliver((B, A)));
+    assert!(!group.processes[&A].coordinator.is_running());
 }
 
 // ---- outbox ---------------------------------------------------------------------------------------------------------
@@ -85,32 +97,80 @@ fn one_batch_a_neighbour_is_under_way_at_a_time_and_it_counts_until_it_has_left(
 
 #[test]
 fn what_a_rollback_empties_counts_no_longer_and_what_is_under_way_still_does() {
-    let settings = Settings { durable: true, outbox_low: Bound::new(3, usize::MAX), ..Settings::default() };
+    for outbox_low in [Bound::new(3, usize::MAX), Bound::new(usize::MAX, 2 * WEIGHT)] {
+        let settings = Settings { durable: true, outbox_low, ..Settings::default() };
+        let mut group = Group::at_rest(Graph::mesh([A, B]), settings);
+        lose_a_frame(&mut group);
+        let a = &mut group.processes.get_mut(&A).unwrap().coordinator;
+        let to = a.topology().peer(B).unwrap();
+        let send = |a: &mut Coordinator| {
+            a.send(to, Transfer { amount: 1, number: 1 }).unwrap();
+            a.end_turn().unwrap();
+        };
+        send(a);
+        let mut flight = Frames::new();
+        assert!(a.take_outgoing(to, &mut flight));
+        (0..3).for_each(|_| send(a));
+        while group.serve(A) {}
+        let a = &mut group.processes.get_mut(&A).unwrap().coordinator;
+        assert!(a.is_running() && a.has_room(), "one frame is under way, and the greeting waits");
+        a.handle_sent(Duration::ZERO, to);
+        send(a);
+        assert!(a.has_room(), "the greeting and a message");
+        send(a);
+        assert!(!a.has_room());
+    }
+}
+
+#[test]
+fn after_a_rollback_too_nothing_of_a_turn_over_the_bound_is_sent_and_all_that_came_before_it_is() {
+    let settings = Settings { durable: true, outbox_hard: Bound::new(8, usize::MAX), ..Settings::default() };
     let mut group = Group::at_rest(Graph::mesh([A, B]), settings);
-    // A frame of B is lost, which A finds out: it opens the next generation.
-    group.pay_to(B, A);
-    group.channels.get_mut(&(B, A)).unwrap().clear();
-    group.pay_to(B, A);
-    assert!(group.deliver((B, A)));
     let a = &mut group.processes.get_mut(&A).unwrap().coordinator;
-    assert!(!a.is_running());
     let to = a.topology().peer(B).unwrap();
-    let send = |a: &mut Coordinator| {
-        a.send(to, Transfer { amount: 1, number: 1 }).unwrap();
+    let transfer = Transfer { amount: 1, number: 1 };
+    a.send(to, transfer.clone()).unwrap();
+    assert!(a.take_outgoing(to, &mut Frames::new()), "what follows waits behind it");
+    for _ in 0..3 {
         a.end_turn().unwrap();
-    };
-    send(a);
-    let mut flight = Frames::new();
-    assert!(a.take_outgoing(to, &mut flight));
-    (0..3).for_each(|_| send(a));
+        a.send(to, transfer.clone()).unwrap();
+    }
+    let turn = a.turn();
+    lose_a_frame(&mut group);
     while group.serve(A) {}
     let a = &mut group.processes.get_mut(&A).unwrap().coordinator;
-    assert!(a.is_running() && a.has_room(), "one frame is under way, and the greeting waits");
+    assert!(a.is_running() && a.turn() < turn);
+    // The turn of that number comes again, and sends too much.
+    while a.turn() < turn {
+        a.end_turn().unwrap();
+    }
+    while a.send(to, transfer.clone()).is_ok() {}
+    assert_eq!(a.end_turn(), Err(Failure::OutboxOverflow));
     a.handle_sent(Duration::ZERO, to);
-    send(a);
-    assert!(a.has_room(), "the greeting and a message");
-    send(a);
+    let mut frames = Frames::new();
+    a.take_outgoing(to, &mut frames);
+    let kinds: Vec<_> = frames.iter().map(|frame| frame.kind().unwrap()).collect();
+    assert_eq!(kinds, [FrameKind::Hello]);
+}
+
+#[test]
+fn the_answer_to_a_frame_of_an_older_generation_counts_until_it_has_left() {
+    let empty = Bound::new(usize::MAX, 1);
+    let settings = Settings { durable: true, outbox_low: empty, ..Settings::default() };
+    let mut group = Group::at_rest(Graph::mesh([A, B]), settings);
+    group.crash(A);
+    group.boot(A);
+    while group.serve(A) {}
+    let greeting = group.channels.get_mut(&(B, A)).unwrap().pop_front().expect("the connection is new");
+    let a = &mut group.processes.get_mut(&A).unwrap().coordinator;
+    assert!(a.has_room() && greeting.stamp.generation() < a.generation());
+    let b = a.topology().peer(B).unwrap();
+    a.handle_frame(Duration::ZERO, b, greeting, &mut || unreachable!());
     assert!(!a.has_room());
+    assert!(a.take_outgoing(b, &mut Frames::new()));
+    assert!(!a.has_room(), "it is under way");
+    a.handle_sent(Duration::ZERO, b);
+    assert!(a.has_room());
 }
 
 #[test]
@@ -125,6 +185,59 @@ fn it_is_no_stall_while_frames_can_be_received() {
     }
     assert!(a.wants_frames());
     assert_eq!(a.poll_timeout(), None);
+}
+
+#[test]
+fn a_stall_counts_from_the_last_frame_that_came_or_went() {
+    let settings = Settings {
+        outbox_low: Bound::new(2, usize::MAX),
+        outbox_high: Bound::new(2, usize::MAX),
+        inbox: Bound::new(1, usize::MAX),
+        stall: Duration::from_secs(10),
+        ..Settings::default()
+    };
+    let mut coordinator = lone(settings);
+    let b = coordinator.topology().peer(B).unwrap();
+    let transfer = Transfer { amount: 1, number: 1 };
+    coordinator.send(b, transfer.clone()).unwrap();
+    assert!(coordinator.take_outgoing(b, &mut Frames::new()), "the greeting and a message");
+    let frame = Frame { stamp: Stamp::new(Generation(1), 1), body: Body::Message(transfer.clone()) };
+    coordinator.handle_frame(Duration::from_secs(3), b, frame, &mut || unreachable!());
+    assert_eq!(coordinator.poll_timeout(), Some(Duration::from_secs(13)), "a frame came");
+    (0..2).for_each(|_| coordinator.send(b, transfer.clone()).unwrap());
+    coordinator.handle_sent(Duration::from_secs(5), b);
+    assert_eq!(coordinator.poll_timeout(), Some(Duration::from_secs(15)), "frames went");
+    coordinator.handle_timeout(Duration::from_secs(14), &mut || unreachable!());
+    assert_eq!(coordinator.poll_output(), None, "it is too early for a report");
+}
+
+/// The state of a start is installed when the node has ended meanwhile.
+#[test]
+fn a_node_that_has_come_to_its_end_does_not_run_again_when_its_state_is_installed() {
+    let hard = Bound::new(3, usize::MAX);
+    let (outbox_low, outbox_high) = (Bound::new(1, usize::MAX), Bound::new(2, usize::MAX));
+    let settings =
+        Settings { durable: true, outbox_low, outbox_high, outbox_hard: hard, ..Settings::default() };
+    let mut group = Group::new(Graph::mesh([A, B]), settings, 1);
+    group.boot(A);
+    let is_initial =
+        |group: &Group| matches!(group.processes[&A].asked[..], [(_, StoreRequest::WriteInitial(_))]);
+    while !is_initial(&group) {
+        assert!(group.serve(A), "it asks until it begins");
+    }
+    let process = group.processes.get_mut(&A).unwrap();
+    let (ticket, _) = process.asked.remove(0);
+    let (a, branch) = (&mut process.coordinator, process.branch.clone());
+    let mut capture = || Capture::new(branch.clone());
+    a.handle_store(Duration::ZERO, ticket, StoreAnswer::Created(Created::New), &mut capture);
+    let to = a.topology().peer(B).unwrap();
+    while a.send(to, Transfer { amount: 1, number: 1 }).is_ok() {}
+    assert_eq!(a.end_turn(), Err(Failure::OutboxOverflow));
+    let restore = std::iter::from_fn(|| a.poll_output()).find(|o| matches!(o, Output::Restore { .. }));
+    assert!(restore.is_some(), "it was asked for before");
+    a.handle_restored(Duration::ZERO, &mut capture);
+    assert!(!a.is_running());
+    assert_eq!((a.poll_output(), a.poll_timeout()), (None, None));
 }
 
 // ---- inbox ----------------------------------------------------------------------------------------------------------
@@ -142,6 +255,24 @@ fn frames_are_wanted_while_what_waits_to_be_taken_is_under_its_bound() {
         assert!(group.take(A) && !wants(&group), "one message");
         assert!(group.take(A) && wants(&group));
     }
+}
+
+#[test]
+fn what_waits_to_be_taken_goes_with_its_generation() {
+    let settings = Settings { durable: true, inbox: Bound::new(usize::MAX, WEIGHT), ..Settings::default() };
+    let mut group = Group::at_rest(Graph::mesh([A, B]), settings);
+    group.pay_to(B, A);
+    assert!(group.deliver((B, A)));
+    let seen = |group: &Group| {
+        let a = &group.processes[&A].coordinator;
+        (a.has_message(), a.wants_frames())
+    };
+    assert_eq!(seen(&group), (true, false));
+    lose_a_frame(&mut group);
+    while group.serve(A) {}
+    assert_eq!(seen(&group), (false, true));
+    group.settle();
+    assert_eq!(group.balance(), group.total);
 }
 
 #[test]

@@ -271,8 +271,12 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     }
 
     /// The state of [`Output::Restore`] is installed: the node runs in its new generation. Recorded messages stand at the
-    /// head of their channels, `Hello` goes out, held frames are taken up.
+    /// head of their channels, `Hello` goes out, held frames are taken up. Nothing of that where the node has come to its end
+    /// meanwhile.
     pub fn handle_restored(&mut self, now: Duration, capture: &mut CaptureFn<'_, C>) {
+        if self.phase == Phase::Over {
+            return;
+        }
         let Some((loaded, last)) = self.recovery.loaded.take().zip(self.lane.last.clone()) else { return };
         let Some(generation) = self.recovery.seat else { return };
         self.generation = generation;
