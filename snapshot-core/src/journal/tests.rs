@@ -306,6 +306,20 @@ fn a_seat_comes_back_and_is_no_record() {
 }
 
 #[test]
+fn under_a_right_seal_too_there_is_nothing_behind_the_contents() {
+    let more = |bytes: &[u8], tag| {
+        let contents = &bytes[6..bytes.len() - 4];
+        envelope::Kind { tag, version: 1 }.seal(|out| out.extend_from_slice(&[contents, &[0]].concat()))
+    };
+    for record in journal() {
+        let decoded = Record::decode(record.index, &more(&record.encode(), b'J'));
+        assert!(matches!(decoded, Err(RecordError::Contents { .. })), "{decoded:?}");
+    }
+    let decoded = decode_seat(&more(&encode_seat(7), b'S'));
+    assert!(matches!(decoded, Err(RecordError::Contents { .. })), "{decoded:?}");
+}
+
+#[test]
 fn random_contents_under_a_right_seal_cause_no_panic() {
     let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
     let real = journal().remove(5).encode();

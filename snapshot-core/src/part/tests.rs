@@ -251,6 +251,14 @@ impl<const HOW: u8> StateProvider for Odd<HOW> {
         match HOW {
             b'f' => Err(io::Error::other(format!("no idea of version {version}"))),
             b's' => input.read_exact(&mut [0; 3]).map(|()| Vec::new()),
+            b'r' => {
+                let mut bytes = Vec::new();
+                if input.read_to_end(&mut bytes).is_err() {
+                    let again = input.read(&mut [0; 100]);
+                    assert!(again.is_err(), "an error that was overlooked is forgotten");
+                }
+                Ok(bytes)
+            }
             _ => {
                 let mut bytes = Vec::new();
                 let _ = input.read_to_end(&mut bytes);
@@ -289,6 +297,41 @@ fn a_damaged_byte_never_reaches_decode_even_if_it_overlooks_errors() {
         damaged[at] ^= 0x10;
         assert!(read_odd::<b'o'>(&damaged).unwrap_err().is_damage(), "byte {at}");
     }
+}
+
+#[test]
+fn a_read_that_has_failed_fails_for_ever() {
+    /// Fails once, at its second half.
+    struct FailsOnce<'a>(&'a [u8], &'a [u8], bool);
+    impl Read for FailsOnce<'_> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            match self.0.read(into)? {
+                0 if self.2 => self.1.read(into),
+                0 => {
+                    self.2 = true;
+                    Err(io::Error::other("the network was down"))
+                }
+                count => Ok(count),
+            }
+        }
+    }
+    let (bytes, _) = write(&vec![7; 300 << 10], &BTreeMap::new());
+    let chunks = bounds(&bytes);
+    for at in &chunks[2..chunks.len() - 2] {
+        let mut input = FailsOnce(&bytes[..*at], &bytes[*at..], false);
+        let read = read_part::<Odd<b'r'>, Bytes>(&expected(None), Some(&RawBytes), &mut input);
+        assert!(matches!(read, Err(PartError::Unreadable { .. })), "{read:?}");
+    }
+    // Behind the state something that may not come there, whole and under its right checksum.
+    let mut misplaced = Vec::new();
+    let mut out = ChunkWriter::open(&mut misplaced).unwrap();
+    out.write_all(&header::encode(&label(), 3).unwrap()).unwrap();
+    for (kind, content) in [(Kind::State, b"a state"), (Kind::Messages, b"nothing")] {
+        out.begin(kind).unwrap();
+        out.write_all(content).unwrap();
+    }
+    out.finish().unwrap();
+    assert!(read_odd::<b'r'>(&misplaced).unwrap_err().is_damage());
 }
 
 #[test]
