@@ -307,6 +307,11 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         Ok(())
     }
 
+    /// Whether the present turn went over the hard bound of the outbox.
+    pub(crate) fn has_overflowed(&self) -> bool {
+        self.overflowed
+    }
+
     /// Takes the next message for the application: in the order of arrival, replayed ones first. `None` while the outbox
     /// is over its high mark, and while the node is not running.
     #[must_use]

@@ -195,8 +195,8 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
     ///
     /// # Errors
     ///
-    /// If there is no such neighbour, or the outbox is at its hard bound: then nothing of this turn is sent, and the node
-    /// ends at `next`.
+    /// If there is no such neighbour, or the outbox is at its hard bound: then nothing of this turn is sent, but for what a
+    /// `flush` has sent before, and the node ends at the next call of `next`, `flush` or `close`.
     pub fn send(&mut self, to: impl Destination, message: M) -> Result<(), SendError> {
         let to = to.resolve(self.coordinator.topology())?;
         self.coordinator.send(to, message)
@@ -217,11 +217,12 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
     ///
     /// Cancel-safe: what was not sent is sent by the next call of `flush` or `next`.
     pub async fn flush(&mut self) -> Result<(), NodeError> {
+        self.refuse_overflow();
         poll_fn(|cx| {
             if self.ended {
                 return Poll::Ready(Err(NodeError::Ended));
             }
-            while self.poll_lanes(cx) {}
+            while self.failed.is_none() && self.poll_lanes(cx) {}
             if let Some(error) = self.failed.take() {
                 return Poll::Ready(Err(self.end(error)));
             }
@@ -237,15 +238,16 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
     ///
     /// # Errors
     ///
-    /// If the transport failed.
+    /// If the transport failed, or the present turn went over the hard bound of the outbox.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future drops the node, with what was not sent.
     pub async fn close(mut self) -> Result<(), NodeError> {
+        self.refuse_overflow();
         let mut gone: BTreeSet<Peer> = self.coordinator.unreachable().collect();
         poll_fn(|cx| {
-            while self.poll_lanes(cx) || self.poll_departures(cx, &mut gone) {}
+            while self.failed.is_none() && (self.poll_lanes(cx) || self.poll_departures(cx, &mut gone)) {}
             if let Some(error) = self.failed.take() {
                 return Poll::Ready(Err(self.end(error)));
             }
@@ -271,8 +273,17 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
 
     /// Ends the present turn. Where it went over the hard bound, the next poll ends the node.
     pub(crate) fn end_turn(&mut self) {
-        if let Err(failure) = self.coordinator.end_turn() {
+        if !self.ended
+            && let Err(failure) = self.coordinator.end_turn()
+        {
             self.failed.get_or_insert(failure.into());
+        }
+    }
+
+    /// A turn that went over the hard bound is over, before anything of it is sent; any other goes on.
+    fn refuse_overflow(&mut self) {
+        if self.coordinator.has_overflowed() {
+            self.end_turn();
         }
     }
 

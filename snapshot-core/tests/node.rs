@@ -326,6 +326,40 @@ fn nodes_that_are_polled_only_when_they_were_woken_wait_for_nothing_that_has_com
 }
 
 #[test]
+fn a_node_that_is_polled_only_when_it_was_woken_goes_back_when_the_store_has_answered() {
+    let mut group = Group::new(&Graph::mesh([A, B]), durable());
+    group.until(|apps| apps.iter().all(|app| app.node.has_room()));
+    group.kill(B);
+    group.boot(B).expect("it resumes");
+    let loops = group.apps.into_iter().map(|mut app| async move {
+        loop {
+            let event = app.node.next(&mut app.ledger).await.expect("it runs");
+            if app.id() == A && matches!(event, Event::RolledBack { .. }) {
+                return;
+            }
+        }
+    });
+    let mut nodes: FuturesUnordered<_> =
+        loops.map(|run| -> future::LocalBoxFuture<'_, ()> { Box::pin(run) }).collect();
+    let gone_back = group.network.run(nodes.next()).expect("nobody sleeps while there is something to do");
+    assert_eq!(gone_back, Some(()));
+}
+
+#[test]
+fn a_request_whose_asker_has_gone_begins_no_snapshot() {
+    let mut group = Group::new(&Graph::new([A]), None);
+    let handle = group.app(A).node.handle();
+    let context = &mut std::task::Context::from_waker(std::task::Waker::noop());
+    let mut asked = Box::pin(handle.snapshot());
+    assert!(asked.as_mut().poll(context).is_pending());
+    drop(asked);
+    group.until(|_| true);
+    assert_eq!(group.app(A).saw("LocalSnapshot"), 0);
+    group.snapshot(A).expect("another one is not refused");
+    assert_eq!(group.app(A).saw("LocalSnapshot"), 1);
+}
+
+#[test]
 fn a_neighbour_that_closes_has_left_and_was_not_lost() {
     let mut group = Group::new(&Graph::mesh([A, B]), None);
     group.until(|apps| apps.iter().all(|app| app.node.has_room()));
@@ -512,6 +546,7 @@ fn a_full_disk_aborts_the_snapshot_and_the_application_runs_on() {
     full.store(true, Ordering::Relaxed);
     let error = group.snapshot(A).expect_err("there is no space").to_string();
     assert!(error.contains("the store failed: cannot"), "{error}");
+    assert!(error.ends_with(": no storage space"), "what the system said comes with it: {error}");
     group.app(A).pay(B, 5);
     group.until(|apps| apps[1].ledger.received == [5]);
     full.store(false, Ordering::Relaxed);

@@ -70,6 +70,24 @@ fn an_interval_does_not_count_while_a_part_is_written_unless_its_snapshot_was_gi
 }
 
 #[test]
+fn a_snapshot_that_was_due_and_refused_is_due_again_an_interval_later() {
+    let settings =
+        Settings { durable: true, interval: Some(seconds(10)), max_running: 1, ..Settings::default() };
+    let mut group = group(Graph::mesh([A, B]), settings);
+    let id = group.initiate(A).unwrap();
+    assert!(group.deliver((A, B)) && group.deliver((B, A)));
+    // Its part is still being written, and that counts.
+    group.input(A, |c, _, _| assert!(c.abort(id)));
+    group.pass_time(Duration::ZERO);
+    group.processes.get_mut(&A).unwrap().asked.rotate_left(1);
+    assert!(group.serve_oldest(A), "a look at the journal");
+    assert_eq!(due(&group, A), Some(seconds(110)));
+    group.pass_time(seconds(10));
+    assert_eq!(group.processes[&A].coordinator.running(), []);
+    assert_eq!(due(&group, A), Some(seconds(120)));
+}
+
+#[test]
 fn an_interval_does_not_count_while_a_neighbour_is_lost() {
     let settings = Settings { interval: Some(seconds(10)), ..Settings::default() };
     let mut group = group(Graph::mesh([A, B]), settings);

@@ -115,7 +115,8 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
         let glance = self.turns.is_power_of_two() || self.turns.is_multiple_of(TURNS_BETWEEN_GLANCES);
         let due = self.turns >= TURNS_BETWEEN_POLLS
             || glance && self.clock.now().saturating_sub(self.polled) >= TIME_BETWEEN_POLLS;
-        !due && self.events.is_empty() && !self.desk.is_rung() && !self.asked && self.failed.is_none()
+        let is_quiet = self.events.is_empty() && !self.desk.is_rung() && !self.asked;
+        !due && is_quiet && self.failed.is_none() && !self.ended
     }
 
     /// Receives only to see who is still there.

@@ -71,7 +71,8 @@ impl<S: StateProvider + Send, M: Clone + Send + 'static> SharedDriver<S, M> {
     /// spawned beside it.
     ///
     /// However slow the loop is, the node goes on: snapshots are taken, frames are sent, and messages received up to the
-    /// bound of the inbox.
+    /// bound of the inbox. But events are kept for it, 64 at most: a loop that takes none stops the node there, and with it
+    /// the snapshots of the group.
     ///
     /// The future has the errors and the cancel safety of [`run`](Self::run).
     pub fn stream(self) -> (Deliveries<S, M>, impl Future<Output = Result<(), NodeError>>) {

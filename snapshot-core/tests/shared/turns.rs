@@ -150,6 +150,29 @@ fn a_turn_is_committed_when_a_snapshot_covers_it_and_not_before() {
 }
 
 #[test]
+fn who_waits_for_what_becomes_of_a_turn_is_woken_when_that_is_known() {
+    let (pair, mut tasks) = pair(|builder| builder);
+    let turn = |_: &mut Ledger, out: &mut Out<'_>| (out.turn(), out.work());
+    let (at, work) = pair.a.turn(turn).now_or_never().expect("there is room").unwrap();
+    let ((wake_first, first), (wake_second, second)) = (counting(), counting());
+    let (mut committed, mut in_vain) = (Box::pin(pair.a.committed(at)), Box::pin(work.in_vain()));
+    let (wake_leaver, leaver) = counting();
+    let mut left = Box::pin(pair.a.committed(at));
+    assert!(left.as_mut().poll(&mut std::task::Context::from_waker(&wake_leaver)).is_pending());
+    drop(left);
+    assert!(committed.as_mut().poll(&mut std::task::Context::from_waker(&wake_first)).is_pending());
+    assert!(in_vain.as_mut().poll(&mut std::task::Context::from_waker(&wake_second)).is_pending());
+    let handle = pair.a.handle();
+    until(&pair.network, &mut tasks, async { handle.snapshot().await.unwrap() });
+    assert_eq!((first.count(), second.count()), (1, 0), "a commit says nothing of later turns");
+    assert_eq!(leaver.count(), 0, "it waits no longer");
+    assert_eq!(committed.now_or_never(), Some(Ok(())));
+    drop(tasks);
+    assert_eq!(second.count(), 1);
+    assert_eq!(in_vain.now_or_never(), Some(TurnError::Ended));
+}
+
+#[test]
 fn after_a_rollback_covered_turns_stand_and_later_ones_never_happened() {
     let (mut pair, mut tasks) = pair(|builder| builder);
     let a = pair.a.clone();
