@@ -305,6 +305,14 @@ mod tests {
     }
 
     #[test]
+    fn a_stamp_comes_back_by_way_of_serde_but_not_of_generation_0() {
+        type Numbers = de::value::SeqDeserializer<std::array::IntoIter<u64, 2>, de::value::Error>;
+        let read = |numbers: [u64; 2]| Stamp::deserialize(Numbers::new(numbers.into_iter()));
+        assert_eq!(read([1, 0]), Ok(Stamp::new(Generation(1), 0)));
+        assert!(read([0, 5]).is_err());
+    }
+
+    #[test]
     fn a_stamp_is_shown_as_generation_and_number() {
         assert_eq!(format!("{:?}", Stamp::new(Generation(2), 7)), "g2#7");
     }

@@ -169,6 +169,17 @@ fn the_next_look_at_the_journal_counts_from_when_its_end_was_read() {
 }
 
 #[test]
+fn the_next_look_at_the_journal_counts_from_the_last_commit_that_was_heard_of() {
+    let seconds = Duration::from_secs;
+    let mut group = running(Settings { deadline: seconds(7), ..settings() });
+    group.pass_time(seconds(5));
+    group.initiate(A).unwrap();
+    group.settle();
+    assert!(group.processes[&B].events.iter().any(|event| event.starts_with("Committed")));
+    assert_eq!(group.processes[&B].coordinator.poll_timeout(), Some(seconds(5 + 7)));
+}
+
+#[test]
 fn what_retention_lets_go_is_looked_for_again_only_when_the_last_deletion_is_done() {
     let mut group = running(Settings { retention: Retention::last(1), ..settings() });
     for _ in 0..2 {

@@ -340,6 +340,57 @@ fn what_is_recorded_counts_until_its_part_is_written() {
 }
 
 #[test]
+fn what_nobody_has_taken_counts_from_the_capture_on() {
+    for (bound, given_up) in [(2 * WEIGHT, 0), (2 * WEIGHT - 1, 1)] {
+        let settings = Settings { max_recorded_bytes: bound, ..Settings::default() };
+        let mut group = Group::at_rest(Graph::mesh([A, B]), settings);
+        for _ in 0..2 {
+            group.pay_to(B, A);
+            assert!(group.deliver((B, A)));
+        }
+        group.initiate(A).unwrap();
+        assert_eq!(group.processes[&A].aborted.len(), given_up, "at most {bound} bytes");
+    }
+}
+
+#[test]
+fn a_snapshot_that_was_refused_for_their_number_is_not_begun_by_a_later_marker_of_it() {
+    let settings = Settings { max_running: 1, ..Settings::default() };
+    let mut group = Group::at_rest(Graph::mesh([A, B, C]), settings);
+    let first = group.initiate(A).unwrap();
+    assert!(group.deliver((A, B)));
+    // C has not seen the first one, and begins a second.
+    let second = group.initiate(C).unwrap();
+    assert!(group.deliver((C, B)));
+    assert_eq!(group.processes[&B].aborted, [second]);
+    assert_eq!(group.input(B, |b, _, _| b.abort(first)), Some(true));
+    assert!(group.processes[&B].coordinator.running().is_empty(), "there is room again");
+    // A does not know that B has refused, and sends its marker on.
+    assert_eq!(group.input(A, |a, _, _| a.abort(first)), Some(true));
+    while group.deliver((C, A)) {}
+    while group.deliver((A, B)) {}
+    assert!(group.processes[&B].coordinator.running().is_empty());
+    assert_eq!(group.processes[&B].aborted, [second, first], "each is told once");
+}
+
+#[test]
+fn a_part_that_could_not_be_written_leaves_room_for_the_next() {
+    let settings = Settings { durable: true, max_running: 1, ..Settings::default() };
+    let mut group = Group::at_rest(Graph::mesh([A, B]), settings);
+    let failed = group.initiate(A).unwrap();
+    while group.deliver((A, B)) || group.deliver((B, A)) {}
+    let (ticket, request) = group.processes.get_mut(&B).unwrap().asked.remove(0);
+    assert!(matches!(request, StoreRequest::WritePart(_)), "{request:?}");
+    let answer = StoreAnswer::Failed("the disk is full".to_owned());
+    group.input(B, |b, now, capture| b.handle_store(now, ticket, answer, capture));
+    group.settle();
+    assert_eq!(group.processes[&B].aborted, [failed]);
+    let next = group.initiate(B).unwrap();
+    group.settle();
+    assert_eq!(group.processes[&B].reports, [next]);
+}
+
+#[test]
 fn what_is_recorded_and_what_is_written_count_together() {
     let settings = Settings { durable: true, max_running: 2, ..Settings::default() };
     let mut group = Group::at_rest(Graph::mesh([A, B, C]), settings);

@@ -145,6 +145,24 @@ fn the_group_falls_back_to_the_initial_states_where_no_commit_is_whole() {
 }
 
 #[test]
+fn where_nothing_was_committed_there_is_nothing_to_fall_back_to() {
+    let mut group = running();
+    group.settings.fall_back = true;
+    group.boot(B);
+    let key = Key::Initial(B);
+    let damaged = PartError::Truncated { key };
+    let reads = |request: &StoreRequest<_, _>| matches!(request, StoreRequest::ReadPart { key: found, .. } if *found == key);
+    while !group.processes[&B].asked.iter().any(|(_, request)| reads(request)) {
+        assert!(group.serve(B), "it reads its initial state");
+    }
+    let (ticket, _) = group.processes.get_mut(&B).unwrap().asked.remove(0);
+    let answer = StoreAnswer::Part(Err(damaged.clone()));
+    group.input(B, |b, now, capture| b.handle_store(now, ticket, answer, capture));
+    while group.serve(B) {} // it looks whether the group has gone on meanwhile
+    assert_eq!(group.processes[&B].failed, Some(Failure::Damaged(damaged)));
+}
+
+#[test]
 fn where_not_even_the_initial_states_are_whole_the_first_damage_is_told() {
     let (mut group, [first, second]) = two_commits();
     lose_part(&mut group, second, A);
@@ -261,6 +279,35 @@ fn a_whole_set_that_may_not_be_committed_does_not_stand_in_the_way_of_a_start() 
     group.boot_all();
     group.settle();
     assert!(saw(&group, &format!("RolledBack {{ generation: Generation(2), snapshot: Some({of_b:?})")));
+}
+
+#[test]
+fn a_set_with_a_damaged_part_does_not_stand_in_the_way_of_another() {
+    let mut group = running();
+    let sets = [group.initiate(A).unwrap(), group.initiate(B).unwrap()];
+    while group.deliver((A, B)) || group.deliver((B, A)) {}
+    for node in [A, A, B, B] {
+        assert!(group.serve_oldest(node), "a part is durable, and no receipt arrives");
+    }
+    group.processes.clear();
+    group.channels.values_mut().for_each(|channel| channel.clear());
+    group.boot(A);
+    // The newer one is damaged at A, as often as it is looked at.
+    let [whole, damaged] = sets;
+    let key = Key::Part { snapshot: damaged, node: A };
+    let mut looks = 0;
+    while let Some((ticket, request)) = group.processes[&A].asked.first().cloned() {
+        if matches!(request, StoreRequest::VerifyPart { key: found, .. } if found == key) {
+            looks += 1;
+            group.processes.get_mut(&A).unwrap().asked.remove(0);
+            let answer = StoreAnswer::Verified(Err(PartError::Truncated { key }));
+            group.input(A, |a, now, capture| a.handle_store(now, ticket, answer, capture));
+        } else {
+            assert!(group.serve_oldest(A));
+        }
+    }
+    assert!(looks > 0, "both are whole by their keys");
+    assert!(saw(&group, &format!("RolledBack {{ generation: Generation(2), snapshot: Some({whole:?})")));
 }
 
 #[test]

@@ -459,6 +459,16 @@ fn a_description_may_be_as_long_as_its_bound_and_no_longer() {
     assert_eq!(read(&longest, &write(&longest).unwrap()), Ok(()));
     let error = write(&format!("{longest}x")).unwrap_err();
     assert!(error.to_string().contains("over 1 MiB"), "{error}");
+
+    // Nor is more of it read than that, whoever wrote it.
+    let mut endless = Vec::new();
+    let mut out = ChunkWriter::open(&mut endless).unwrap();
+    out.write_all(&vec![0; 2 << 20]).unwrap();
+    out.finish().unwrap();
+    let mut unread = &endless[..];
+    let error = read_part::<Blob, Bytes>(&expected(None), None, &mut unread).unwrap_err();
+    assert_eq!(error, PartError::Corrupt { key: key(), error: Malformed::new("a header over its bound") });
+    assert!(unread.len() > 900 << 10, "{}", unread.len());
 }
 
 #[test]
