@@ -9,9 +9,8 @@ const A: NodeId = NodeId(1);
 const B: NodeId = NodeId(2);
 const C: NodeId = NodeId(3);
 
-/// B begins so many snapshots, all of which C refuses; A hears of the refusals, and then of the snapshots. How many of them A
-/// then records.
-fn recorded_though_given_up(snapshots: usize) -> usize {
+/// B has begun so many snapshots, all of which C has refused, and A has heard of the refusals and not of the snapshots.
+fn refused(snapshots: usize) -> Group {
     let settings = Settings { max_running: 1000, ..Settings::default() };
     let mut group = Group::new(Graph::mesh([A, B, C]), settings.clone(), 1);
     group.boot(A);
@@ -26,6 +25,12 @@ fn recorded_though_given_up(snapshots: usize) -> usize {
     while group.deliver((C, A)) {}
     assert_eq!(group.processes[&A].coordinator.running(), []);
     assert!(group.channels[&(B, A)].iter().all(|frame| matches!(frame.kind(), Ok(FrameKind::Marker(_)))));
+    group
+}
+
+/// How many of them A records when it hears of them.
+fn recorded_though_given_up(snapshots: usize) -> usize {
+    let mut group = refused(snapshots);
     while group.deliver((B, A)) {}
     group.processes[&A].coordinator.running().len()
 }
@@ -35,6 +40,12 @@ fn of_those_given_up_before_their_marker_came_the_last_256_are_remembered() {
     assert_eq!(recorded_though_given_up(1), 0);
     assert_eq!(recorded_though_given_up(256), 0);
     assert_eq!(recorded_though_given_up(258), 2);
+}
+
+#[test]
+fn the_numbers_of_those_given_up_before_their_marker_came_are_not_used_again() {
+    // I1: the sequence is the largest seen plus one.
+    assert_eq!(refused(3).initiate(A).unwrap().sequence, 4);
 }
 
 #[test]

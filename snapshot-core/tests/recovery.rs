@@ -230,6 +230,17 @@ fn a_commit_that_was_written_though_the_answer_was_lost_is_announced() {
 }
 
 #[test]
+fn while_its_record_is_written_nobody_can_give_a_snapshot_up() {
+    let (mut group, id) = about_to_commit();
+    assert_eq!(group.input(B, |b, _, _| b.abort(id)), Some(true), "B does not know how far it has come");
+    while group.deliver((B, A)) {}
+    assert_eq!(group.input(A, |a, _, _| a.abort(id)), Some(false));
+    group.settle();
+    assert_eq!((&group.processes[&A].reports[..], &group.processes[&A].aborted[..]), (&[id][..], &[][..]));
+    assert!(group.processes[&B].events.iter().any(|event| event.starts_with("Committed")), "it stands");
+}
+
+#[test]
 fn a_commit_that_was_not_written_is_given_up_and_the_journal_is_looked_at_for_it_may_yet_come_to_light() {
     let (mut group, id) = about_to_commit();
     fail_to_create(&mut group, false);

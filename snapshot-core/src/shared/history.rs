@@ -149,6 +149,11 @@ mod tests {
         assert_eq!(history.verdict(at(1, 6)), UNDONE, "that was another turn of this number");
         rolled_back(&mut history, 3, 4);
         assert_eq!([4, 5].map(|turn| history.verdict(at(1, turn))), [COVERED, UNDONE], "the group fell back");
+        assert_eq!(
+            [4, 5].map(|turn| history.verdict(at(3, turn))),
+            [COVERED, None],
+            "5 is not that of before"
+        );
         assert_eq!([4, 5].map(|turn| history.verdict(at(3, turn))), [COVERED, None], "so did the numbers");
     }
 

@@ -5,3 +5,4 @@ mod deliveries;
 mod ends;
 mod support;
 mod turns;
+mod wakers;
