@@ -240,21 +240,28 @@ fn folders_go_with_their_last_object() {
 
 #[test]
 fn create_succeeds_while_others_remove_the_folder_it_needs() {
+    /// Fewer than `create` tries: each try that fails has met one of these.
+    const REMOVALS: usize = 900;
+
     let (place, store) = fresh();
     let file = place.path().join(part(1, 1).to_string());
     let folders: Vec<&Path> = file.ancestors().skip(1).take(2).collect();
     let (done, is_done) = mpsc::channel::<()>();
+    let removed = AtomicUsize::new(0);
     thread::scope(|scope| {
         // Dropped when a check below fails, so that the other thread ends.
-        let done = done;
+        let (done, removed) = (done, &removed);
         scope.spawn(move || {
             while is_done.try_recv() == Err(mpsc::TryRecvError::Empty) {
                 for folder in &folders {
-                    let _ = fs::remove_dir(folder);
+                    if removed.load(Ordering::SeqCst) < REMOVALS && fs::remove_dir(folder).is_ok() {
+                        removed.fetch_add(1, Ordering::SeqCst);
+                    }
                 }
             }
         });
         for _ in 0..100 {
+            removed.store(0, Ordering::SeqCst);
             assert_eq!(create(&store, part(1, 1)).unwrap(), Created::New);
             assert!(has(&store, part(1, 1)).unwrap());
             block_on(store.delete(part(1, 1))).unwrap();
