@@ -188,12 +188,7 @@ fn older_frames_are_answered_once_on_each_connection() {
         hear_from_b(&mut group);
         assert_eq!(answers(&group), [2]);
         group.channels.get_mut(&(A, B)).unwrap().clear();
-        for (id, peer) in [(A, B), (B, A)] {
-            group.lost(id, peer);
-        }
-        for (id, peer) in [(A, B), (B, A)] {
-            group.up(id, peer);
-        }
+        group.reconnect(A, B);
     }
 }
 

@@ -28,12 +28,7 @@ fn running() -> Group {
 /// The connection breaks, and what was in flight from B to A is lost with it.
 fn lose_what_is_in_flight(group: &mut Group) {
     group.channels.get_mut(&(B, A)).unwrap().clear();
-    for (id, peer) in [(A, B), (B, A)] {
-        group.lost(id, peer);
-    }
-    for (id, peer) in [(A, B), (B, A)] {
-        group.up(id, peer);
-    }
+    group.reconnect(A, B);
 }
 
 #[test]

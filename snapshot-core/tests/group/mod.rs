@@ -193,6 +193,11 @@ impl Group {
                 self.deliver_frame(pair, frame);
             }
         }
+        self.reconnect(a, b);
+    }
+
+    /// Both are told that their connection is gone, and that another one stands.
+    pub fn reconnect(&mut self, a: NodeId, b: NodeId) {
         for (id, peer) in [(a, b), (b, a)] {
             self.lost(id, peer);
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::stream::StreamExt;
-use snapshot_core::{Bound, Calls, Event, Graph};
+use snapshot_core::{Bound, Calls, Event, Graph, NodeId};
 use snapshot_store::MemoryStore;
 
 use crate::support::*;
@@ -45,20 +45,30 @@ impl Wake for GoesIn {
     }
 }
 
+/// A network that holds one frame a channel, for nodes that soon have no room.
+fn narrow() -> (Network, MemoryStore) {
+    let network = Network::builder(&Graph::mesh([A, B])).capacity(1).build().unwrap();
+    (network, MemoryStore::new())
+}
+
+fn boot(network: &Network, store: &MemoryStore, id: NodeId) -> (Node, Driver) {
+    let outbox = (Bound::new(1, 1 << 20), Bound::new(64, 1 << 20));
+    share(network, builder(network, id).store(store.clone()).outbox(outbox.0, outbox.1))
+}
+
+fn a_while(network: &Network, tasks: &mut [Task<'_>]) {
+    let clock = network.clock();
+    until(network, tasks, clock.sleep_until(clock.now() + SOON));
+}
+
 #[test]
 fn who_is_woken_may_go_in_at_once() {
-    let network = Network::builder(&Graph::mesh([A, B])).capacity(1).build().unwrap();
-    let store = MemoryStore::new();
-    let one = Bound::new(1, 1 << 20);
-    let boot = |id| {
-        let builder = builder(&network, id).store(store.clone());
-        share(&network, builder.outbox(one, Bound::new(64, 1 << 20)))
-    };
+    let (network, store) = narrow();
+    let boot = |id| boot(&network, &store, id);
     let ((a, drive_a), (b, drive_b)) = (boot(A), boot(B));
     let (mut deliveries, drive_a) = drive_a.stream();
     let mut tasks = vec![Box::pin(drive_a) as Task<'_>, run(drive_b, &Calls::new())];
-    let clock = network.clock();
-    let a_while = |tasks: &mut [Task<'_>]| until(&network, tasks, clock.sleep_until(clock.now() + SOON));
+    let a_while = |tasks: &mut [Task<'_>]| a_while(&network, tasks);
     a_while(&mut tasks);
     network.hold(A, B);
     network.hold(B, A);
@@ -100,18 +110,12 @@ fn who_is_woken_may_go_in_at_once() {
 
 #[test]
 fn who_waits_for_room_over_a_rollback_is_let_in_when_the_news_of_it_is_taken() {
-    let network = Network::builder(&Graph::mesh([A, B])).capacity(1).build().unwrap();
-    let store = MemoryStore::new();
-    let one = Bound::new(1, 1 << 20);
-    let boot = |id| {
-        let builder = builder(&network, id).store(store.clone());
-        share(&network, builder.outbox(one, Bound::new(64, 1 << 20)))
-    };
+    let (network, store) = narrow();
+    let boot = |id| boot(&network, &store, id);
     let ((a, drive_a), (b, drive_b)) = (boot(A), boot(B));
     let (mut deliveries, drive_a) = drive_a.stream();
     let mut tasks = vec![Box::pin(drive_a) as Task<'_>, run(drive_b, &Calls::new())];
-    let clock = network.clock();
-    let a_while = |tasks: &mut [Task<'_>]| until(&network, tasks, clock.sleep_until(clock.now() + SOON));
+    let a_while = |tasks: &mut [Task<'_>]| a_while(&network, tasks);
     a_while(&mut tasks);
     network.hold(A, B);
     let pays = a.turn(|ledger, out| (0..4).try_for_each(|_| pay(ledger, out, B, 1)));
