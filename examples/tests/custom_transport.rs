@@ -7,7 +7,7 @@ mod unix;
 use std::process::Command;
 
 use bytes::Bytes;
-use snapshot_core::conformance::TransportFixture;
+use snapshot_conformance::TransportFixture;
 use snapshot_core::{Body, Frame, Frames, Generation, Graph, Inbox, NodeId, Stamp, Topology, Transport};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
@@ -15,7 +15,7 @@ use unix::UnixTransport;
 
 /// The one line.
 mod conformance {
-    snapshot_core::transport_conformance!(super::Sockets);
+    snapshot_conformance::transport!(super::Sockets);
 }
 
 /// A folder of sockets.

@@ -14,7 +14,7 @@ use before::OrderBefore;
 use bytes::{Bytes, BytesMut};
 use network::Registry;
 use prost::Message;
-use snapshot_core::conformance::TransportFixture;
+use snapshot_conformance::TransportFixture;
 use snapshot_core::{
     Body, Frame, Frames, Generation, Graph, Inbox, LinkTransport, MessageCodec, NodeId, Packet, Stamp,
     Topology, Transport,
@@ -25,7 +25,7 @@ use wire::{Delimited, Order, Protobuf, from_wire, to_wire};
 
 /// The one line.
 mod conformance {
-    snapshot_core::transport_conformance!(super::Trade);
+    snapshot_conformance::transport!(super::Trade);
 }
 
 /// A registry of nodes on the loopback.

@@ -86,77 +86,57 @@
 //! * `postcard`: one byte format for states and messages with serde's traits: [`Postcard`], [`PostcardState`]. Off by default.
 #![cfg_attr(not(feature = "postcard"), allow(rustdoc::broken_intra_doc_links))]
 
-mod archive;
-mod builder;
-mod check;
-mod clock;
-mod codec;
-#[cfg(feature = "conformance")]
-pub mod conformance;
-mod control;
-mod coordinator;
-mod error;
-mod event;
-mod frame;
-#[cfg(test)]
-mod golden;
+mod contract;
+mod driver;
+mod format;
 pub mod guide;
-mod handle;
-mod id;
-mod journal;
-mod links;
-mod node;
-mod outcome;
-mod part;
-mod persist;
-#[cfg(test)]
-mod properties;
-#[cfg(feature = "postcard")]
-mod serde_postcard;
-mod settings;
-mod shared;
-mod snapshot;
-mod state;
-mod store;
-mod topology;
-mod transport;
-mod wire;
+mod inspect;
+mod protocol;
+mod vocabulary;
 
-pub use archive::{Archive, ArchiveError, Commit, CommittedPart, OpenedGeneration};
 /// The attribute for implementations of the traits here that have `async fn`s, from the crate of that name.
 pub use async_trait::async_trait;
-pub use builder::NodeBuilder;
 /// What frames and codecs carry, from the crate of that name.
 pub use bytes::Bytes;
-pub use clock::{Clock, SystemClock};
-pub use codec::{MessageCodec, RawBytes};
-pub use coordinator::{
-    Capture, CaptureFn, Failure, InitiateError, Output, SendError, SnapshotCoordinator, StoreAnswer,
-    StoreRequest, Ticket,
-};
-pub use error::{NodeError, SnapshotError};
-pub use event::{Event, Violation};
-pub use frame::{Body, Frame, FrameKind, Frames, Stamp, StampBytes};
-pub use handle::SnapshotHandle;
-pub use id::{Generation, NodeId, Peer, SnapshotId, Turn};
-pub use journal::{ForeignStore, PartRef, RecordError, Retention};
-pub use links::{Arrivals, ConnectError, Departures, Disconnected, LinkTransport, Links, Packet, Push};
-pub use node::{Destination, SnapshotNode};
-pub use outcome::{AbortReason, PartReport, SnapshotPhase, SnapshotReport, SnapshotStatus};
-pub use part::{PartError, StoredPart};
+
+pub use contract::clock::{Clock, SystemClock};
+pub use contract::codec::{MessageCodec, RawBytes};
 #[cfg(feature = "postcard")]
-pub use serde_postcard::{Postcard, PostcardState};
-pub use settings::{Bound, Settings};
-pub use shared::{
+pub use contract::postcard::{Postcard, PostcardState};
+pub use contract::state::{StateProvider, UnknownVersion};
+pub use contract::store::{Collected, Content, Sink, SnapshotStore, StoreError};
+pub use contract::transport::{Inbox, Incoming, Transport, TransportError};
+pub use driver::builder::NodeBuilder;
+pub use driver::error::{NodeError, SnapshotError};
+pub use driver::handle::SnapshotHandle;
+pub use driver::links::{
+    Arrivals, ConnectError, Departures, Disconnected, LinkTransport, Links, Packet, Push,
+};
+pub use driver::node::{Destination, SnapshotNode};
+pub use driver::shared::{
     Answer, CallError, CallId, Calls, Deliveries, Delivery, Outbox, SharedDriver, SharedNode, TurnError,
     TurnId, Work,
 };
-pub use snapshot::{AssembleError, GlobalSnapshot, LocalSnapshot};
-pub use state::{StateProvider, UnknownVersion};
-pub use store::{Collected, Content, Created, Key, Sink, SnapshotStore, StoreError};
-pub use topology::{Graph, LinkUse, Topology, TopologyError};
-pub use transport::{Inbox, Incoming, Transport, TransportError};
-pub use wire::Malformed;
+pub use format::envelope::RecordError;
+pub use format::part::PartError;
+pub use format::stamp::StampBytes;
+pub use inspect::archive::{Archive, ArchiveError, Commit, CommittedPart, OpenedGeneration};
+pub use inspect::global_snapshot::{AssembleError, GlobalSnapshot};
+pub use protocol::coordinator::{
+    Capture, CaptureFn, Failure, InitiateError, Output, SendError, SnapshotCoordinator, StoreAnswer,
+    StoreRequest, Ticket,
+};
+pub use protocol::journal::ForeignStore;
+pub use protocol::settings::{Bound, Settings};
+pub use vocabulary::event::{Event, Violation};
+pub use vocabulary::frame::{Body, Frame, FrameKind, Frames, Stamp};
+pub use vocabulary::id::{Generation, NodeId, Peer, SnapshotId, Turn};
+pub use vocabulary::key::{Created, Key};
+pub use vocabulary::malformed::Malformed;
+pub use vocabulary::outcome::{AbortReason, PartReport, SnapshotPhase, SnapshotReport, SnapshotStatus};
+pub use vocabulary::part::{LocalSnapshot, PartRef, StoredPart};
+pub use vocabulary::retention::Retention;
+pub use vocabulary::topology::{Graph, LinkUse, Topology, TopologyError};
 
 /// The programs of the README, so that they are compiled and run.
 #[cfg(doctest)]

@@ -1,6 +1,6 @@
 //! The clauses of `SnapshotStore`, for every store of this package.
 
-use snapshot_core::conformance::StoreFixture;
+use snapshot_conformance::StoreFixture;
 use snapshot_store::{DirectoryStore, Fault, FaultyStore, MemoryStore};
 
 mod directory_store {
@@ -40,7 +40,7 @@ mod directory_store {
         }
     }
 
-    snapshot_core::store_conformance!(Folder);
+    snapshot_conformance::store!(Folder);
 }
 
 mod memory_store {
@@ -60,7 +60,7 @@ mod memory_store {
         }
     }
 
-    snapshot_core::store_conformance!(Memory);
+    snapshot_conformance::store!(Memory);
 }
 
 /// As a node holds it.
@@ -85,7 +85,7 @@ mod shared_store {
         }
     }
 
-    snapshot_core::store_conformance!(Shared);
+    snapshot_conformance::store!(Shared);
 }
 
 mod faulty_store {
@@ -124,5 +124,5 @@ mod faulty_store {
         }
     }
 
-    snapshot_core::store_conformance!(Faulty);
+    snapshot_conformance::store!(Faulty);
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use snapshot_core::conformance::{ClockFixture, TransportFixture};
+use snapshot_conformance::{ClockFixture, TransportFixture};
 use snapshot_core::{Clock, Graph, NodeId, Topology};
 use snapshot_transport_mem::{MemNetwork, MemTransport};
 
@@ -80,25 +80,25 @@ impl ClockFixture for Virtual {
 }
 
 mod a_channel_of_one_frame {
-    snapshot_core::transport_conformance!(super::Mem<1, 0>);
+    snapshot_conformance::transport!(super::Mem<1, 0>);
 }
 
 mod a_channel_of_three_frames_with_delays {
-    snapshot_core::transport_conformance!(super::Mem<3, 5>);
+    snapshot_conformance::transport!(super::Mem<3, 5>);
 }
 
 mod a_channel_as_built_by_default {
-    snapshot_core::transport_conformance!(super::Mem<1024, 0>);
+    snapshot_conformance::transport!(super::Mem<1024, 0>);
 }
 
 mod a_channel_with_delays {
-    snapshot_core::transport_conformance!(super::Mem<1024, 5>);
+    snapshot_conformance::transport!(super::Mem<1024, 5>);
 }
 
 mod under_an_executor_that_knows_nothing_of_it {
-    snapshot_core::transport_conformance!(super::Plain);
+    snapshot_conformance::transport!(super::Plain);
 }
 
 mod the_virtual_clock {
-    snapshot_core::clock_conformance!(super::Virtual);
+    snapshot_conformance::clock!(super::Virtual);
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use snapshot_core::conformance::{ClockFixture, TransportFixture};
+use snapshot_conformance::{ClockFixture, TransportFixture};
 use snapshot_core::{Clock, Graph, NodeId, RawBytes, Topology};
 use snapshot_transport_tcp::{TcpTransport, TokioClock};
 use tokio::net::TcpStream;
@@ -126,21 +126,21 @@ impl<const PAUSED: bool> ClockFixture for Time<PAUSED> {
 }
 
 mod over_sockets {
-    snapshot_core::transport_conformance!(super::Tcp<false, 0>);
+    snapshot_conformance::transport!(super::Tcp<false, 0>);
 }
 
 mod over_sockets_with_threads {
-    snapshot_core::transport_conformance!(super::Tcp<false, 3>);
+    snapshot_conformance::transport!(super::Tcp<false, 3>);
 }
 
 mod over_sockets_that_can_be_cut {
-    snapshot_core::transport_conformance!(super::Tcp<true, 0>);
+    snapshot_conformance::transport!(super::Tcp<true, 0>);
 }
 
 mod the_runtimes_clock {
-    snapshot_core::clock_conformance!(super::Time<false>);
+    snapshot_conformance::clock!(super::Time<false>);
 }
 
 mod the_runtimes_clock_while_it_is_paused {
-    snapshot_core::clock_conformance!(super::Time<true>);
+    snapshot_conformance::clock!(super::Time<true>);
 }

@@ -7,15 +7,15 @@ use std::thread;
 use bytes::Bytes;
 use futures::executor::block_on;
 use futures::future::{AbortHandle, abortable};
-use snapshot_core::conformance::TransportFixture;
+use snapshot_conformance::TransportFixture;
 use snapshot_core::{Arrivals, Departures, Graph, LinkTransport, Links, NodeId, Topology};
 
 mod of_one_frame {
-    snapshot_core::transport_conformance!(super::Switchboard<1>);
+    snapshot_conformance::transport!(super::Switchboard<1>);
 }
 
 mod of_many_frames {
-    snapshot_core::transport_conformance!(super::Switchboard<1024>);
+    snapshot_conformance::transport!(super::Switchboard<1024>);
 }
 
 /// Connects those that run.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use snapshot_core::conformance::{CodecFixture, StateFixture};
+use snapshot_conformance::{CodecFixture, StateFixture};
 use snapshot_core::{CallId, Postcard};
 
 use super::{Command, Message, Operation, Store};
@@ -36,7 +36,7 @@ impl StateFixture for Fixture {
     }
 }
 
-snapshot_core::state_conformance!(Fixture);
+snapshot_conformance::state!(Fixture);
 
 /// `Debug` shows all of a message.
 impl PartialEq for Message {
@@ -79,4 +79,4 @@ impl CodecFixture for Fixture {
     }
 }
 
-snapshot_core::codec_conformance!(Fixture);
+snapshot_conformance::codec!(Fixture);

@@ -1,6 +1,6 @@
 //! Stocks and orders keep the clauses that the library asks for.
 
-use snapshot_core::conformance::{CodecFixture, StateFixture};
+use snapshot_conformance::{CodecFixture, StateFixture};
 
 use crate::Stock;
 use crate::wire::{Order, Protobuf};
@@ -33,7 +33,7 @@ impl StateFixture for Stocks {
     }
 }
 
-snapshot_core::state_conformance!(Stocks);
+snapshot_conformance::state!(Stocks);
 
 struct Orders;
 
@@ -66,4 +66,4 @@ impl CodecFixture for Orders {
     }
 }
 
-snapshot_core::codec_conformance!(Orders);
+snapshot_conformance::codec!(Orders);

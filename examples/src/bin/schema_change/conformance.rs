@@ -2,8 +2,8 @@
 //! of the form that nobody meant fails here.
 
 mod of_first {
+    use snapshot_conformance::{CodecFixture, StateFixture};
     use snapshot_core::Postcard;
-    use snapshot_core::conformance::{CodecFixture, StateFixture};
 
     use crate::first::{Payment, Till};
     use crate::group::Release;
@@ -37,7 +37,7 @@ mod of_first {
         }
     }
 
-    snapshot_core::state_conformance!(Fixture);
+    snapshot_conformance::state!(Fixture);
 
     impl CodecFixture for Fixture {
         type Message = Payment;
@@ -60,12 +60,12 @@ mod of_first {
         }
     }
 
-    snapshot_core::codec_conformance!(Fixture);
+    snapshot_conformance::codec!(Fixture);
 }
 
 mod of_second {
+    use snapshot_conformance::{CodecFixture, StateFixture};
     use snapshot_core::Postcard;
-    use snapshot_core::conformance::{CodecFixture, StateFixture};
 
     use crate::group::Release;
     use crate::second::{Payment, Till};
@@ -102,7 +102,7 @@ mod of_second {
         }
     }
 
-    snapshot_core::state_conformance!(Fixture);
+    snapshot_conformance::state!(Fixture);
 
     impl CodecFixture for Fixture {
         type Message = Payment;
@@ -132,5 +132,5 @@ mod of_second {
         }
     }
 
-    snapshot_core::codec_conformance!(Fixture);
+    snapshot_conformance::codec!(Fixture);
 }

@@ -1,6 +1,6 @@
 //! Ledgers and transfers keep the clauses that the library asks for.
 
-use snapshot_core::conformance::{CodecFixture, StateFixture};
+use snapshot_conformance::{CodecFixture, StateFixture};
 use snapshot_core::{NodeId, Postcard};
 
 use super::{Ledger, Transfer};
@@ -36,7 +36,7 @@ impl StateFixture for Ledgers {
     }
 }
 
-snapshot_core::state_conformance!(Ledgers);
+snapshot_conformance::state!(Ledgers);
 
 struct Transfers;
 
@@ -64,4 +64,4 @@ impl CodecFixture for Transfers {
     }
 }
 
-snapshot_core::codec_conformance!(Transfers);
+snapshot_conformance::codec!(Transfers);

@@ -1,7 +1,7 @@
 //! Purses and gifts keep the clauses that the library asks for.
 
+use snapshot_conformance::{CodecFixture, StateFixture};
 use snapshot_core::Postcard;
-use snapshot_core::conformance::{CodecFixture, StateFixture};
 
 use super::{Gift, Purse};
 
@@ -34,7 +34,7 @@ impl StateFixture for Fixture {
     }
 }
 
-snapshot_core::state_conformance!(Fixture);
+snapshot_conformance::state!(Fixture);
 
 impl CodecFixture for Fixture {
     type Message = Gift;
@@ -57,4 +57,4 @@ impl CodecFixture for Fixture {
     }
 }
 
-snapshot_core::codec_conformance!(Fixture);
+snapshot_conformance::codec!(Fixture);

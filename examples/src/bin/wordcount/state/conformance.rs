@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use snapshot_core::conformance::{CodecFixture, StateFixture};
+use snapshot_conformance::{CodecFixture, StateFixture};
 use snapshot_core::{NodeId, Postcard};
 
 use super::Worker;
@@ -71,7 +71,7 @@ impl StateFixture for Workers {
     }
 }
 
-snapshot_core::state_conformance!(Workers);
+snapshot_conformance::state!(Workers);
 
 struct Messages;
 
@@ -103,4 +103,4 @@ impl CodecFixture for Messages {
     }
 }
 
-snapshot_core::codec_conformance!(Messages);
+snapshot_conformance::codec!(Messages);

@@ -1,0 +1,123 @@
+//! Messages to bytes and back.
+
+use std::io;
+
+use bytes::Bytes;
+
+/// Turns messages into bytes: for the recorded channels in a store, and for transports that need it.
+///
+/// # Contract
+///
+/// * **M1** `decode(encode(m))` is `m`, on every machine and in every later version of the application that reads old
+///   snapshots.
+/// * **M2** `decode` fails on bytes that it does not understand; it does not panic, and takes no more memory than is in
+///   proportion to its input.
+///
+/// With the feature `postcard` there is [`Postcard`](crate::Postcard) for messages with serde's traits; [`RawBytes`] serves
+/// [`Bytes`]. One line runs a test of each clause, `snapshot_conformance::codec!(…)`: see the module `conformance`
+/// (feature `conformance`).
+///
+/// # When the message type changes
+///
+/// Messages that were in flight are in the snapshot, in the byte form of the release that sent them, and without a version of
+/// their own: only the bytes tell the codec what they are. So a form, once released, is read by every later release (M1),
+/// for as long as there may be snapshots with such messages.
+///
+/// With [`Postcard`](crate::Postcard), and alike with other formats that do not name their fields:
+///
+/// * **A new variant** goes to the **end** of the message enum. The old ones keep their places, since a variant is stored as
+///   its position.
+/// * **Another form of an existing variant** is a new variant at the end; the old one stays to be read, and the handler turns
+///   it into the new one. Fields are neither added, removed, reordered nor retyped in place.
+/// * **A variant that is no longer sent** stays in its place until no stored snapshot can hold one.
+/// * **A message that is no enum** has nowhere to grow: begin with an enum, be it of one variant.
+///
+/// An **older** release refuses a variant that it does not know: it does not start from that snapshot. Nodes of two releases
+/// that run at the same time also read each other's live messages: either all nodes change together, or a release first
+/// learns to read a new form and the next one sends it.
+///
+/// ```
+/// # #[cfg(feature = "postcard")] {
+/// use snapshot_core::{MessageCodec, Postcard};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize)]
+/// enum First { Coins(u32), Bye }
+///
+/// #[derive(Serialize, Deserialize, Debug, PartialEq)]
+/// enum Second { Coins(u32), Bye, Cents { cents: u64, memo: String } }
+///
+/// let mut stored = Vec::new();
+/// Postcard.encode(&First::Coins(7), &mut stored)?;
+/// assert_eq!(MessageCodec::<Second>::decode(&Postcard, stored.into())?, Second::Coins(7));
+///
+/// let mut newer = Vec::new();
+/// Postcard.encode(&Second::Cents { cents: 750, memo: "rent".to_owned() }, &mut newer)?;
+/// assert!(MessageCodec::<First>::decode(&Postcard, newer.into()).is_err());
+/// # }
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub trait MessageCodec<M>: Send + Sync + 'static {
+    /// Writes one message.
+    ///
+    /// # Errors
+    ///
+    /// What `out` says, or a message that has no byte form.
+    fn encode(&self, message: &M, out: &mut dyn io::Write) -> io::Result<()>;
+
+    /// Reads one message, which takes all of `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// If these are not the bytes of a message.
+    fn decode(&self, bytes: Bytes) -> io::Result<M>;
+
+    /// The message's encoding where it stands in memory already, so that a transport can send it by reference instead of
+    /// copying it. By default there is none.
+    fn as_bytes(&self, message: &M) -> Option<Bytes> {
+        let _ = message;
+        None
+    }
+}
+
+/// The codec of [`Bytes`]: they are their own encoding.
+///
+/// ```
+/// use bytes::Bytes;
+/// use snapshot_core::{MessageCodec, RawBytes};
+/// let message = Bytes::from_static(b"hello");
+/// let mut out = Vec::new();
+/// RawBytes.encode(&message, &mut out)?;
+/// assert_eq!(RawBytes.decode(out.into())?, message);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct RawBytes;
+
+impl MessageCodec<Bytes> for RawBytes {
+    fn encode(&self, message: &Bytes, out: &mut dyn io::Write) -> io::Result<()> {
+        out.write_all(message)
+    }
+
+    fn decode(&self, bytes: Bytes) -> io::Result<Bytes> {
+        Ok(bytes)
+    }
+
+    fn as_bytes(&self, message: &Bytes) -> Option<Bytes> {
+        Some(message.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn raw_bytes_are_their_own_encoding_and_need_no_copy() {
+        let message = Bytes::from_static(b"hello");
+        let mut out = Vec::new();
+        RawBytes.encode(&message, &mut out).unwrap();
+        assert_eq!(out, message);
+        assert_eq!(RawBytes.as_bytes(&message).map(|bytes| bytes.as_ptr()), Some(message.as_ptr()));
+    }
+}

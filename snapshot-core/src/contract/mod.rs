@@ -1,0 +1,9 @@
+//! What users implement, a trait a file, each with its numbered clauses.
+
+pub(crate) mod clock;
+pub(crate) mod codec;
+#[cfg(feature = "postcard")]
+pub(crate) mod postcard;
+pub(crate) mod state;
+pub(crate) mod store;
+pub(crate) mod transport;

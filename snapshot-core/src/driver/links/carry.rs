@@ -1,0 +1,177 @@
+//! A connection that is a stream and a sink: the two tasks, written once.
+
+use std::fmt::Display;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::{Context, Poll, ready};
+
+use futures::future::{Either, select};
+use futures::{Sink, SinkExt, Stream, StreamExt, stream};
+use serde::{Deserialize, Serialize};
+
+use super::{Arrivals, ConnectError, Departures, Links};
+use crate::vocabulary::frame::Frame;
+use crate::vocabulary::id::NodeId;
+
+/// What crosses a connection of [`Links::carry`].
+///
+/// It has serde's traits, for applications that have no wire format of their own.
+///
+/// ```
+/// use snapshot_core::{Body, Frame, Generation, MessageCodec, Packet, Postcard, Stamp};
+/// let frame = Frame { stamp: Stamp::new(Generation(1), 1), body: Body::Message("hello".to_owned()) };
+/// let mut bytes = Vec::new();
+/// Postcard.encode(&Packet::Frame(frame.clone()), &mut bytes)?;
+/// let packet: Packet<String> = Postcard.decode(bytes.into())?;
+/// assert_eq!(packet, Packet::Frame(frame));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum Packet<M> {
+    /// A frame.
+    Frame(Frame<M>),
+    /// Nothing follows, and that is no loss.
+    Goodbye,
+}
+
+impl<M> Links<M> {
+    /// Serves a connection from the moment it stands until it is over: passes on what the stream brings, and gives the sink
+    /// what is to go out, flushed whenever nothing more waits. When the transport is closed, the last packet is a
+    /// [`Goodbye`](Packet::Goodbye); one that arrives is told as such.
+    ///
+    /// The end of the stream without one, an error of either, and a newer connection end it as a loss. Then both are dropped,
+    /// which must close the connection. An error that a new connection would only meet again, such as a message that is too
+    /// large for the sink, is to be told with [`fail`](Self::fail) as well: otherwise the connection is made and lost for ever.
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use futures::channel::mpsc;
+    /// use snapshot_core::{Event, Graph, LinkTransport, NodeId, SnapshotNode};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let graph = Graph::mesh([NodeId(1), NodeId(2)]);
+    /// let (one, links_of_one) = LinkTransport::<String>::new(graph.at(NodeId(1))?);
+    /// let (two, links_of_two) = LinkTransport::<String>::new(graph.at(NodeId(2))?);
+    ///
+    /// // Two bounded channels serve as the connection.
+    /// let ((to_two, from_one), (to_one, from_two)) = (mpsc::channel(8), mpsc::channel(8));
+    /// tokio::spawn(async move { links_of_one.carry(NodeId(2), from_two.map(Ok::<_, String>), to_two).await });
+    /// tokio::spawn(async move { links_of_two.carry(NodeId(1), from_one.map(Ok::<_, String>), to_one).await });
+    ///
+    /// let mut one = SnapshotNode::builder(one).start(&mut ()).await?;
+    /// let mut two = SnapshotNode::builder(two).start(&mut ()).await?;
+    /// one.send(NodeId(2), "hello".to_owned())?;
+    /// one.flush().await?;
+    /// let Event::Message { message, .. } = two.next(&mut ()).await? else { panic!("a message") };
+    /// assert_eq!(message, "hello");
+    ///
+    /// one.close().await?;
+    /// assert!(matches!(two.next(&mut ()).await?, Event::PeerLeft { .. }));
+    /// // The task above has ended, and with it the last `Links` of `two`: no other connection can come.
+    /// assert!(matches!(two.next(&mut ()).await?, Event::Closed));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If this is no neighbour, or if the transport has ended: nothing was read or written then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future is the loss of the connection.
+    pub async fn carry<R, W, E>(
+        &self,
+        peer: impl Into<NodeId>,
+        incoming: R,
+        outgoing: W,
+    ) -> Result<(), ConnectError>
+    where
+        R: Stream<Item = Result<Packet<M>, E>>,
+        E: Display,
+        W: Sink<Packet<M>, Error: Display>,
+    {
+        let (arrivals, departures) = self.connect(peer)?;
+        let (reading, writing) = (pin!(read(arrivals, incoming)), pin!(write(departures, outgoing)));
+        if let Either::Right(((), reading)) = select(reading, writing).await {
+            // All is written. What still comes is read, to the neighbour's end.
+            reading.await;
+        }
+        Ok(())
+    }
+}
+
+async fn read<M, E: Display>(mut arrivals: Arrivals<M>, incoming: impl Stream<Item = Result<Packet<M>, E>>) {
+    let (mut incoming, mut turn) = (pin!(incoming), Turn::default());
+    loop {
+        let item = {
+            let mut over = pin!(arrivals.over());
+            poll_fn(|cx| {
+                ready!(turn.poll(cx));
+                match incoming.as_mut().poll_next(cx) {
+                    Poll::Ready(item) => Poll::Ready(Some(item)),
+                    Poll::Pending => over.as_mut().poll(cx).map(|_| None),
+                }
+            })
+            .await
+        };
+        match item {
+            Some(Some(Ok(Packet::Frame(frame)))) => {
+                if arrivals.push(frame).await.is_err() {
+                    return;
+                }
+            }
+            Some(Some(Ok(Packet::Goodbye))) => return arrivals.leave(),
+            Some(Some(Err(error))) => return arrivals.lost(error.to_string()),
+            Some(None) => return arrivals.lost("the neighbour has closed it without a goodbye"),
+            // It is over.
+            None => return,
+        }
+    }
+}
+
+async fn write<M>(mut departures: Departures<M>, outgoing: impl Sink<Packet<M>, Error: Display>) {
+    let (mut outgoing, mut turn) = (pin!(outgoing), Turn::default());
+    let mut packets = stream::poll_fn(|cx| {
+        ready!(turn.poll(cx));
+        departures.poll_next_unpin(cx).map(|frame| frame.map(|frame| Ok(Packet::Frame(frame))))
+    });
+    let mut written = outgoing.send_all(&mut packets).await;
+    if written.is_ok() && departures.is_closing() {
+        written = outgoing.send(Packet::Goodbye).await;
+    }
+    if written.is_ok() {
+        written = outgoing.close().await;
+    }
+    if let Err(error) = written {
+        departures.lost(error.to_string());
+    }
+}
+
+/// Reading and writing share one task: so many frames of the one, and the other has its turn (T5).
+struct Turn {
+    left: u32,
+}
+
+impl Turn {
+    const FRAMES: u32 = 1024;
+
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                Poll::Ready(())
+            }
+            None => {
+                *self = Self::default();
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Default for Turn {
+    fn default() -> Self {
+        Self { left: Self::FRAMES }
+    }
+}

@@ -1,0 +1,344 @@
+//! The async driver of one node: moves data between the coordinator, the transport, the store and the application. Decides
+//! nothing.
+
+mod checking;
+mod destination;
+mod home;
+mod polling;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::future::poll_fn;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
+
+pub use destination::Destination;
+pub(crate) use home::Home;
+use home::Lent;
+
+use crate::contract::clock::Clock;
+use crate::contract::state::StateProvider;
+use crate::contract::transport::{Inbox, Transport, TransportError};
+use crate::driver::check::Checks;
+use crate::driver::error::NodeError;
+use crate::driver::handle::SnapshotHandle;
+use crate::driver::handle::{Desk, Waiting};
+use crate::driver::persist::Persistence;
+use crate::protocol::coordinator::{SendError, SnapshotCoordinator, StoreAnswer, Ticket};
+use crate::vocabulary::event::Event;
+use crate::vocabulary::frame::Frames;
+use crate::vocabulary::id::{Generation, NodeId, Peer, SnapshotId, Turn};
+use crate::vocabulary::topology::Topology;
+
+/// The most items that one `recv` of the transport may bring.
+const INBOX: usize = 1024;
+
+/// Between two looks at the network: at most this many messages are handed out …
+const TURNS_BETWEEN_POLLS: u32 = 512;
+
+/// … and, looked at every so many turns, at most this much time passes. So a quick handler has its messages in large
+/// batches, and what a slow one sends does not wait.
+const TURNS_BETWEEN_GLANCES: u32 = 16;
+const TIME_BETWEEN_POLLS: Duration = Duration::from_micros(50);
+
+/// While messages wait to be taken, the node reads ahead this often, so that a marker behind them is acted on when it
+/// arrives. More often would only move them from the transport's buffers, which are warm, into a queue.
+const TIME_BETWEEN_READS: Duration = Duration::from_millis(1);
+
+/// Where events are fetched by somebody who takes their time, so many wait; beyond that the node stands still.
+const MAX_EVENTS_AHEAD: usize = 64;
+
+/// One node of the group: stands between an application with a message loop and its transport.
+///
+/// The application calls [`next`](Self::next) in place of its receive call, and [`send`](Self::send) in place of its own.
+/// What it does between two calls of `next` is a **turn**: a snapshot has all of it or nothing.
+///
+/// ```
+/// use snapshot_core::{Event, PostcardState, SnapshotNode};
+/// use snapshot_transport_mem::MemNetwork;
+///
+/// #[derive(Clone, serde::Serialize, serde::Deserialize)]
+/// struct Ledger { balance: u64 }
+/// impl PostcardState for Ledger {}
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (_network, [one, two]) = MemNetwork::<u64>::mesh::<2>();
+/// let (mut here, mut there) = (Ledger { balance: 10 }, Ledger { balance: 0 });
+/// let mut one = SnapshotNode::builder(one).start(&mut here).await?;
+/// let mut two = SnapshotNode::builder(two).start(&mut there).await?;
+///
+/// here.balance -= 4;                       // a turn: what it does to the state …
+/// one.send(two.id(), 4)?;                  // … and what it sends are one
+/// one.flush().await?;
+/// while there.balance == 0 {
+///     if let Event::Message { message, .. } = two.next(&mut there).await? { there.balance += message; }
+/// }
+/// assert_eq!((here.balance, there.balance), (6, 4));
+/// # Ok(()) }
+/// ```
+pub struct SnapshotNode<S: StateProvider, M> {
+    coordinator: SnapshotCoordinator<M, S::Captured>,
+    transport: Arc<dyn Transport<Message = M>>,
+    persistence: Option<Persistence<M>>,
+    checks: Checks<M, S::Captured>,
+    clock: Arc<dyn Clock>,
+    lanes: Vec<Lane<M>>,
+    receiving: Option<Receiving<M>>,
+    inbox: Inbox<M>,
+    storing: FuturesUnordered<Storing<M, S::Captured>>,
+    events: VecDeque<Event<M, S::Captured>>,
+    /// A state to go back to, which waits until earlier events are handed out.
+    restored: Option<Option<S::Captured>>,
+    timer: Option<(Duration, BoxFuture<'static, ()>)>,
+    desk: Arc<Desk>,
+    /// Requests without a handle that waits: `snapshot()`.
+    asked: bool,
+    waiting: BTreeMap<SnapshotId, Vec<Waiting>>,
+    shown: u64,
+    /// Messages handed out since the last look at the network, and when that was.
+    turns: u32,
+    polled: Duration,
+    /// When the transport was last asked for more.
+    read: Duration,
+    closed: bool,
+    failed: Option<NodeError>,
+    ended: bool,
+    state: PhantomData<fn(S)>,
+}
+
+/// The transport's futures, kept across a `next` that is dropped, so that an implementor needs no cancel safety.
+struct Lane<M> {
+    peer: Peer,
+    flight: Option<Flight<M>>,
+    spare: Frames<M>,
+}
+
+type Flight<M> = BoxFuture<'static, (Frames<M>, Result<(), TransportError>)>;
+type Receiving<M> = BoxFuture<'static, (Inbox<M>, Result<(), TransportError>)>;
+type Storing<M, C> = BoxFuture<'static, (Ticket, StoreAnswer<M, C>)>;
+
+impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
+    pub(crate) fn new(
+        coordinator: SnapshotCoordinator<M, S::Captured>,
+        transport: Arc<dyn Transport<Message = M>>,
+        persistence: Option<Persistence<M>>,
+        checks: Checks<M, S::Captured>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let topology = coordinator.topology().clone();
+        let lane = |peer| Lane { peer, flight: None, spare: Frames::new() };
+        Self {
+            lanes: topology.outgoing().map(lane).collect(),
+            persistence,
+            checks,
+            coordinator,
+            transport,
+            clock,
+            receiving: None,
+            inbox: Inbox::with_capacity(INBOX),
+            storing: FuturesUnordered::new(),
+            events: VecDeque::new(),
+            restored: None,
+            timer: None,
+            desk: Arc::new(Desk::default()),
+            asked: false,
+            waiting: BTreeMap::new(),
+            shown: 0,
+            turns: 0,
+            polled: Duration::ZERO,
+            read: Duration::ZERO,
+            closed: false,
+            failed: None,
+            ended: false,
+            state: PhantomData,
+        }
+    }
+
+    pub(crate) async fn run_start(&mut self, state: &mut S) -> Result<(), NodeError> {
+        let now = self.clock.now();
+        self.coordinator.start(now);
+        self.drain();
+        let home = &mut Lent(state);
+        poll_fn(|cx| {
+            while self.poll_store(cx, home) || self.install(home) {}
+            match self.failed.take() {
+                Some(error) => Poll::Ready(Err(self.end(error))),
+                None if self.coordinator.is_running() => Poll::Ready(Ok(())),
+                None => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Ends the present turn and waits for the next event. States are captured and restored in here and nowhere else.
+    ///
+    /// # Errors
+    ///
+    /// If the node has come to its end: see [`NodeError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe: an event is either handed out or still there for the next call. What the transport and the store are
+    /// doing goes on, and moves when `next` is called again.
+    pub async fn next(&mut self, state: &mut S) -> Result<Event<M, S::Captured>, NodeError> {
+        self.end_turn();
+        poll_fn(|cx| self.poll_next(cx, &mut Lent(state))).await
+    }
+
+    /// Sends a message to a neighbour, as part of the present turn. It goes out when [`next`](Self::next) or
+    /// [`flush`](Self::flush) runs.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such neighbour, or the outbox is at its hard bound: then nothing of this turn is sent, but for what a
+    /// `flush` has sent before, and the node ends at the next call of `next`, `flush` or `close`.
+    pub fn send(&mut self, to: impl Destination, message: M) -> Result<(), SendError> {
+        let to = to.resolve(self.coordinator.topology())?;
+        self.coordinator.send(to, message)
+    }
+
+    /// Asks for a snapshot and does not wait for it. Requests before one capture are one.
+    pub fn snapshot(&mut self) {
+        self.asked = true;
+    }
+
+    /// Sends all that is in the outbox, and waits until the transport has taken it. Nothing is received meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// If the transport failed, the present turn went over the hard bound of the outbox, or the node has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe: what was not sent is sent by the next call of `flush` or `next`.
+    pub async fn flush(&mut self) -> Result<(), NodeError> {
+        self.refuse_overflow();
+        poll_fn(|cx| {
+            if self.ended {
+                return Poll::Ready(Err(NodeError::Ended));
+            }
+            while self.failed.is_none() && self.poll_lanes(cx) {}
+            if let Some(error) = self.failed.take() {
+                return Poll::Ready(Err(self.end(error)));
+            }
+            let idle = |lane: &Lane<M>| lane.flight.is_none() && !self.coordinator.has_outgoing(lane.peer);
+            if self.lanes.iter().all(idle) { Poll::Ready(Ok(())) } else { Poll::Pending }
+        })
+        .await
+    }
+
+    /// Ends the node in good order: sends what is in the outbox, lets the store finish, says goodbye to the neighbours.
+    /// They see [`Event::PeerLeft`] and not a loss. What arrives meanwhile is dropped; neighbours that are gone are not
+    /// waited for, but one that stands still is: give it a time limit.
+    ///
+    /// # Errors
+    ///
+    /// If the transport failed, or the present turn went over the hard bound of the outbox.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the node, with what was not sent.
+    pub async fn close(mut self) -> Result<(), NodeError> {
+        self.refuse_overflow();
+        let mut gone: BTreeSet<Peer> = self.coordinator.unreachable().collect();
+        poll_fn(|cx| {
+            while self.failed.is_none() && (self.poll_lanes(cx) || self.poll_departures(cx, &mut gone)) {}
+            if let Some(error) = self.failed.take() {
+                return Poll::Ready(Err(self.end(error)));
+            }
+            let idle = |lane: &Lane<M>| {
+                gone.contains(&lane.peer)
+                    || lane.flight.is_none() && !self.coordinator.has_outgoing(lane.peer)
+            };
+            if self.lanes.iter().all(idle) { Poll::Ready(Ok(())) } else { Poll::Pending }
+        })
+        .await?;
+        while self.storing.next().await.is_some() {}
+        self.transport.close().await?;
+        Ok(())
+    }
+
+    /// Whether new work is welcome. Guard every source of new work with it: a `select!` arm's `if`.
+    ///
+    /// Also not before the application has been told that its state has gone back: what it began before that would look like
+    /// a part of what never happened.
+    pub fn has_room(&self) -> bool {
+        self.coordinator.has_room() && !matches!(self.events.front(), Some(Event::RolledBack { .. }))
+    }
+
+    /// Ends the present turn. Where it went over the hard bound, the next poll ends the node.
+    pub(crate) fn end_turn(&mut self) {
+        if !self.ended
+            && let Err(failure) = self.coordinator.end_turn()
+        {
+            self.failed.get_or_insert(failure.into());
+        }
+    }
+
+    /// A turn that went over the hard bound is over, before anything of it is sent; any other goes on.
+    fn refuse_overflow(&mut self) {
+        if self.coordinator.has_overflowed() {
+            self.end_turn();
+        }
+    }
+
+    /// How many frames are queued or under way.
+    pub(crate) fn outgoing(&self) -> usize {
+        self.coordinator.outgoing()
+    }
+
+    /// Whether the present turn has left something to do for whoever polls.
+    pub(crate) fn has_wishes(&self) -> bool {
+        self.asked || self.failed.is_some()
+    }
+
+    pub(crate) fn is_durable(&self) -> bool {
+        self.persistence.is_some()
+    }
+
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
+    }
+
+    /// The number of the present turn: its effects are covered by the first [`Event::Committed`] whose turn is not less.
+    pub fn turn(&self) -> Turn {
+        self.coordinator.turn()
+    }
+
+    /// The generation in which the node lives.
+    pub fn generation(&self) -> Generation {
+        self.coordinator.generation()
+    }
+
+    /// This node's name.
+    pub fn id(&self) -> NodeId {
+        self.coordinator.topology().me()
+    }
+
+    /// The group, and this node's place in it.
+    pub fn topology(&self) -> &Topology {
+        self.coordinator.topology()
+    }
+
+    /// What any task can ask of this node.
+    pub fn handle(&self) -> SnapshotHandle {
+        SnapshotHandle::new(Arc::clone(&self.desk))
+    }
+}
+
+impl<S: StateProvider, M> Drop for SnapshotNode<S, M> {
+    fn drop(&mut self) {
+        self.desk.leave();
+    }
+}
+
+impl<S: StateProvider, M> fmt::Debug for SnapshotNode<S, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SnapshotNode").field("ended", &self.ended).finish_non_exhaustive()
+    }
+}

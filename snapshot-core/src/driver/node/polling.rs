@@ -1,0 +1,381 @@
+//! Moves data: what the transport, the store, the clock and the handles bring goes to the coordinator, and what it asks for
+//! goes to them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::stream::StreamExt;
+
+use super::{
+    Home, INBOX, MAX_EVENTS_AHEAD, SnapshotNode, TIME_BETWEEN_POLLS, TIME_BETWEEN_READS,
+    TURNS_BETWEEN_GLANCES, TURNS_BETWEEN_POLLS,
+};
+use crate::contract::state::StateProvider;
+use crate::contract::transport::{Inbox, Incoming};
+use crate::driver::error::{NodeError, SnapshotError};
+use crate::driver::handle::Wishes;
+use crate::protocol::coordinator::{Capture, InitiateError, Output, SnapshotCoordinator};
+use crate::vocabulary::event::Event;
+use crate::vocabulary::id::Peer;
+
+type Rules<S, M> = SnapshotCoordinator<M, <S as StateProvider>::Captured>;
+type Capturing<'a, S> = crate::protocol::coordinator::CaptureFn<'a, <S as StateProvider>::Captured>;
+
+impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
+    pub(crate) fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        home: &mut impl Home<S>,
+    ) -> Poll<Result<Event<M, S::Captured>, NodeError>> {
+        if self.may_wait_to_poll()
+            && let Some((from, message)) = self.coordinator.take_message()
+        {
+            self.turns += 1;
+            return Poll::Ready(Ok(Event::Message { from, message }));
+        }
+        self.turns = 0;
+        self.polled = self.clock.now();
+        loop {
+            if let Some(error) = self.failed.take() {
+                return Poll::Ready(Err(self.end(error)));
+            }
+            if let Some(event) = self.events.pop_front() {
+                return Poll::Ready(Ok(event));
+            }
+            if self.install(home) {
+                continue;
+            }
+            if self.ended {
+                return Poll::Ready(Err(NodeError::Ended));
+            }
+            let moved = self.poll_all(cx, home, false);
+            if self.failed.is_some() || !self.events.is_empty() {
+                continue;
+            }
+            if let Some((from, message)) = self.coordinator.take_message() {
+                return Poll::Ready(Ok(Event::Message { from, message }));
+            }
+            if !moved {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Moves all that can move while nothing is handed out: for those who fetch events in their own time, by
+    /// [`pop_event`](Self::pop_event). Ready when the node has come to its end.
+    pub(crate) fn poll_ahead(&mut self, cx: &mut Context<'_>, home: &mut impl Home<S>) -> Poll<NodeError> {
+        loop {
+            if let Some(error) = self.failed.take() {
+                return Poll::Ready(self.end(error));
+            }
+            if self.ended {
+                return Poll::Ready(NodeError::Ended);
+            }
+            if self.events.is_empty() && self.install(home) {
+                continue;
+            }
+            // Whoever takes events wakes the driver.
+            if self.events.len() >= MAX_EVENTS_AHEAD {
+                return Poll::Pending;
+            }
+            if !self.poll_all(cx, home, true) && self.failed.is_none() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Whether [`pop_event`](Self::pop_event) would give one.
+    pub(crate) fn has_event(&self) -> bool {
+        !self.events.is_empty() || self.coordinator.has_message()
+    }
+
+    /// What is there to be handed out, without a look at anything else.
+    pub(crate) fn pop_event(&mut self) -> Option<Event<M, S::Captured>> {
+        self.events.pop_front().or_else(|| {
+            self.coordinator.take_message().map(|(from, message)| Event::Message { from, message })
+        })
+    }
+
+    /// Looks at everything once; whether anything moved.
+    fn poll_all(&mut self, cx: &mut Context<'_>, home: &mut impl Home<S>, ahead: bool) -> bool {
+        let mut moved = self.serve_handles(cx, home);
+        moved |= self.poll_store(cx, home);
+        moved |= self.poll_lanes(cx);
+        moved |= self.poll_receive(cx, home, ahead);
+        moved |= self.poll_timer(cx, home);
+        moved |= self.poll_checks(cx);
+        self.show_running();
+        moved
+    }
+
+    /// Whether the next message may be handed out without a look at anything else.
+    fn may_wait_to_poll(&self) -> bool {
+        // A slow handler is found out at its first turn, and a quick one is seldom asked.
+        let glance = self.turns.is_power_of_two() || self.turns.is_multiple_of(TURNS_BETWEEN_GLANCES);
+        let due = self.turns >= TURNS_BETWEEN_POLLS
+            || glance && self.clock.now().saturating_sub(self.polled) >= TIME_BETWEEN_POLLS;
+        let is_quiet = self.events.is_empty() && !self.desk.is_rung() && !self.asked;
+        !due && is_quiet && self.failed.is_none() && !self.ended
+    }
+
+    /// Receives only to see who is still there.
+    pub(super) fn poll_departures(&mut self, cx: &mut Context<'_>, gone: &mut BTreeSet<Peer>) -> bool {
+        if !self.poll_inbox(cx) {
+            return false;
+        }
+        while let Some(item) = self.inbox.pop() {
+            match item {
+                Incoming::Frame { .. } => {}
+                Incoming::Up(peer) => drop(gone.remove(&peer)),
+                Incoming::Lost { peer, .. } | Incoming::Left(peer) => drop(gone.insert(peer)),
+            }
+        }
+        true
+    }
+
+    /// Gives the coordinator one input of this moment, with the state to capture from, and does what it asks.
+    fn feed<R>(
+        &mut self,
+        home: &mut impl Home<S>,
+        input: impl FnOnce(&mut Rules<S, M>, Duration, &mut Capturing<'_, S>) -> R,
+    ) {
+        self.input(self.clock.now(), home, input);
+        self.drain();
+    }
+
+    /// Gives the coordinator one input; [`drain`](Self::drain) must follow.
+    fn input<R>(
+        &mut self,
+        now: Duration,
+        home: &mut impl Home<S>,
+        input: impl FnOnce(&mut Rules<S, M>, Duration, &mut Capturing<'_, S>) -> R,
+    ) -> R {
+        let mut capture = || {
+            let begun = self.clock.now();
+            let state = home.visit(S::capture);
+            Capture { state, took: self.clock.now().saturating_sub(begun) }
+        };
+        input(&mut self.coordinator, now, &mut capture)
+    }
+
+    /// Installs a state that waits for it. Only when all earlier events are handed out: the next one is then the one that
+    /// tells of it, in the same poll, so that nobody sees the state gone back and has not been told.
+    pub(super) fn install(&mut self, home: &mut impl Home<S>) -> bool {
+        let Some(restored) = self.restored.take() else { return false };
+        if let Some(restored) = restored {
+            home.visit(|state| state.install(restored));
+        }
+        self.feed(home, |coordinator, now, capture| coordinator.handle_restored(now, capture));
+        true
+    }
+
+    pub(super) fn drain(&mut self) {
+        while let Some(output) = self.coordinator.poll_output() {
+            match output {
+                Output::Event(event) => self.take_event(event),
+                Output::Report(report) => {
+                    for waiting in self.waiting.remove(&report.snapshot).unwrap_or_default() {
+                        // Whoever asked may have gone.
+                        let _ = waiting.send(Ok(report.clone()));
+                    }
+                }
+                Output::Store { ticket, request } => {
+                    if let Some(persistence) = self.persistence.clone() {
+                        let perform = persistence.perform::<S>(request).map(move |answer| (ticket, answer));
+                        self.storing.push(perform.boxed());
+                    }
+                }
+                Output::Restore { state } => self.restored = Some(state),
+                Output::Failed(failure) => {
+                    self.failed.get_or_insert(failure.into());
+                }
+            }
+        }
+    }
+
+    pub(super) fn take_event(&mut self, event: Event<M, S::Captured>) {
+        if let Event::SnapshotAborted { snapshot, by, reason } = &event {
+            for waiting in self.waiting.remove(snapshot).unwrap_or_default() {
+                let aborted = SnapshotError::Aborted { snapshot: *snapshot, by: *by, reason: reason.clone() };
+                let _ = waiting.send(Err(aborted));
+            }
+        }
+        self.events.push_back(event);
+        self.note_commit();
+    }
+
+    pub(super) fn serve_handles(&mut self, cx: &mut Context<'_>, home: &mut impl Home<S>) -> bool {
+        self.desk.listen(cx.waker());
+        // Until the node runs, wishes stay where their number is bounded.
+        if !self.coordinator.is_running() {
+            return false;
+        }
+        let wishes = if self.desk.is_rung() { self.desk.take() } else { Wishes::default() };
+        for snapshot in wishes.aborts {
+            self.feed(home, |coordinator, _, _| coordinator.abort(snapshot));
+        }
+        let mut requests = wishes.waiting;
+        requests.retain(|request| !request.is_canceled());
+        if !std::mem::take(&mut self.asked) && requests.is_empty() {
+            return false;
+        }
+        // Those who wait must be known before the outputs are drained: a group of one may report at once.
+        match self
+            .input(self.clock.now(), home, |coordinator, now, capture| coordinator.initiate(now, capture))
+        {
+            Ok(id) => {
+                self.waiting.entry(id).or_default().extend(requests);
+            }
+            Err(InitiateError::Refused(reason)) => {
+                for request in requests {
+                    let _ = request.send(Err(SnapshotError::Refused { reason: reason.clone() }));
+                }
+            }
+            // It was seen to run a moment ago, and an abort does not change that.
+            Err(InitiateError::NotRunning) => {}
+        }
+        self.drain();
+        true
+    }
+
+    pub(super) fn poll_store(&mut self, cx: &mut Context<'_>, home: &mut impl Home<S>) -> bool {
+        let mut moved = false;
+        while let Poll::Ready(Some((ticket, answer))) = self.storing.poll_next_unpin(cx) {
+            moved = true;
+            self.feed(home, |coordinator, now, capture| {
+                coordinator.handle_store(now, ticket, answer, capture);
+            });
+        }
+        moved
+    }
+
+    pub(super) fn poll_lanes(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut moved = false;
+        for lane in &mut self.lanes {
+            loop {
+                if lane.flight.is_none() && self.coordinator.take_outgoing(lane.peer, &mut lane.spare) {
+                    let (transport, peer, mut frames) =
+                        (Arc::clone(&self.transport), lane.peer, std::mem::take(&mut lane.spare));
+                    lane.flight = Some(Box::pin(async move {
+                        let sent = transport.send(peer, &mut frames).await;
+                        (frames, sent)
+                    }));
+                }
+                let Some(flight) = &mut lane.flight else { break };
+                let Poll::Ready((frames, sent)) = flight.poll_unpin(cx) else { break };
+                moved = true;
+                lane.flight = None;
+                if let Err(error) = sent {
+                    self.failed.get_or_insert(error.into());
+                    return true;
+                }
+                if !frames.is_empty() {
+                    let seen =
+                        format!("`send` to {} was ready with {} frames not taken", lane.peer, frames.len());
+                    self.failed.get_or_insert(NodeError::Contract { clause: "T6", seen });
+                    return true;
+                }
+                lane.spare = frames;
+                self.coordinator.handle_sent(self.clock.now(), lane.peer);
+            }
+        }
+        moved
+    }
+
+    pub(super) fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        home: &mut impl Home<S>,
+        ahead: bool,
+    ) -> bool {
+        if self.receiving.is_none() && !self.coordinator.wants_frames() {
+            return false;
+        }
+        let has_read = || self.clock.now().saturating_sub(self.read) < TIME_BETWEEN_READS;
+        if !ahead && self.coordinator.has_message() && has_read() {
+            // The message is handed out now, and the next call asks again.
+            return false;
+        }
+        self.read = self.clock.now();
+        if !self.poll_inbox(cx) {
+            return false;
+        }
+        // One look at the clock for all that has come at once.
+        let now = self.clock.now();
+        while let Some(item) = self.inbox.pop() {
+            self.input(now, home, |coordinator, now, capture| match item {
+                Incoming::Frame { from, frame } => coordinator.handle_frame(now, from, frame, capture),
+                Incoming::Up(peer) => coordinator.handle_up(now, peer),
+                Incoming::Lost { peer, why } => coordinator.handle_lost(now, peer, why, capture),
+                Incoming::Left(peer) => coordinator.handle_left(now, peer, capture),
+            });
+            self.drain();
+        }
+        true
+    }
+
+    /// Moves the transport's `recv`; whether it has brought something, be it its end.
+    pub(super) fn poll_inbox(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.closed {
+            return false;
+        }
+        let receiving = self.receiving.get_or_insert_with(|| {
+            let transport = Arc::clone(&self.transport);
+            let mut inbox = std::mem::replace(&mut self.inbox, Inbox::with_capacity(0));
+            Box::pin(async move {
+                let received = transport.recv(&mut inbox).await;
+                (inbox, received)
+            })
+        });
+        let Poll::Ready((inbox, received)) = receiving.poll_unpin(cx) else {
+            return false;
+        };
+        self.receiving = None;
+        self.inbox = inbox;
+        if let Err(error) = received {
+            self.failed.get_or_insert(error.into());
+        } else if self.inbox.len() > INBOX {
+            let seen = format!("`recv` pushed {} items where there was room for {INBOX}", self.inbox.len());
+            self.failed.get_or_insert(NodeError::Contract { clause: "T3", seen });
+        } else if self.inbox.is_empty() {
+            self.closed = true;
+            self.events.push_back(Event::Closed);
+        }
+        true
+    }
+
+    pub(super) fn poll_timer(&mut self, cx: &mut Context<'_>, home: &mut impl Home<S>) -> bool {
+        let Some(at) = self.coordinator.poll_timeout() else {
+            self.timer = None;
+            return false;
+        };
+        if self.timer.as_ref().is_none_or(|(set, _)| *set != at) {
+            let clock = Arc::clone(&self.clock);
+            self.timer = Some((at, Box::pin(async move { clock.sleep_until(at).await })));
+        }
+        let Some((_, sleep)) = &mut self.timer else { return false };
+        if sleep.poll_unpin(cx).is_pending() {
+            return false;
+        }
+        self.timer = None;
+        self.feed(home, |coordinator, now, capture| coordinator.handle_timeout(now, capture));
+        true
+    }
+
+    pub(super) fn show_running(&mut self) {
+        if self.shown != self.coordinator.revision() {
+            self.shown = self.coordinator.revision();
+            self.desk.show(self.coordinator.running());
+        }
+    }
+
+    pub(super) fn end(&mut self, error: NodeError) -> NodeError {
+        self.ended = true;
+        self.desk.leave();
+        self.waiting.clear();
+        error
+    }
+}

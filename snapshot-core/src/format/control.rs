@@ -1,0 +1,198 @@
+//! The control frames of the protocol, and their versioned byte form.
+
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::format::wire::{Reader, put_bytes, put_node, put_snapshot, put_uint, written};
+use crate::vocabulary::frame::{Body, Frame, FrameKind};
+use crate::vocabulary::id::{NodeId, SnapshotId, Turn};
+use crate::vocabulary::malformed::Malformed;
+use crate::vocabulary::outcome::AbortReason;
+
+const VERSION: u8 = 1;
+
+/// Of a longer text, such as what a store says of its failure, the beginning is sent. In bytes.
+const MAX_TEXT: usize = 512;
+
+/// A control frame.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Control {
+    /// The news of a generation: the first frame on each channel, and the first after a connection came up. Its number
+    /// shows whether anything before it was lost. Outside the count it answers a frame of an older generation.
+    Hello,
+    /// Everything before me on this channel is in the cut.
+    Marker { snapshot: SnapshotId },
+    /// To the initiator: my part is durable, or, without a store, taken.
+    Receipt(Receipt),
+    /// From the initiator to all: the journal says so at this index.
+    Committed { snapshot: SnapshotId, index: u64 },
+    /// From the node that gave up to all.
+    Aborted { snapshot: SnapshotId, by: NodeId, reason: AbortReason },
+}
+
+/// One node's part of a snapshot, as its receipt describes it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Receipt {
+    pub(crate) snapshot: SnapshotId,
+    pub(crate) member: NodeId,
+    pub(crate) turn: Turn,
+    pub(crate) size: u64,
+    pub(crate) checksum: u32,
+    pub(crate) messages: u64,
+    pub(crate) capture: Duration,
+    pub(crate) durable_after: Duration,
+}
+
+impl Control {
+    pub(crate) fn encode(&self) -> Bytes {
+        written(|out| {
+            out.put_u8(VERSION);
+            match self {
+                Self::Hello => out.put_u8(0),
+                Self::Marker { snapshot } => {
+                    out.put_u8(1);
+                    put_snapshot(out, *snapshot);
+                }
+                Self::Receipt(receipt) => {
+                    out.put_u8(2);
+                    put_snapshot(out, receipt.snapshot);
+                    put_node(out, receipt.member);
+                    for number in [
+                        receipt.turn.0,
+                        receipt.size,
+                        u64::from(receipt.checksum),
+                        receipt.messages,
+                        micros(receipt.capture),
+                        micros(receipt.durable_after),
+                    ] {
+                        put_uint(out, number);
+                    }
+                }
+                Self::Committed { snapshot, index } => {
+                    out.put_u8(3);
+                    put_snapshot(out, *snapshot);
+                    put_uint(out, *index);
+                }
+                Self::Aborted { snapshot, by, reason } => {
+                    out.put_u8(4);
+                    put_snapshot(out, *snapshot);
+                    put_node(out, *by);
+                    put_reason(out, reason);
+                }
+            }
+        })
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(bytes);
+        if reader.byte()? != VERSION {
+            return Err(Malformed::new("a control frame of an unknown version"));
+        }
+        let control = match reader.byte()? {
+            0 => Self::Hello,
+            1 => Self::Marker { snapshot: reader.snapshot()? },
+            2 => Self::Receipt(Receipt {
+                snapshot: reader.snapshot()?,
+                member: reader.node()?,
+                turn: reader.turn()?,
+                size: reader.uint()?,
+                checksum: u32::try_from(reader.uint()?)
+                    .map_err(|_| Malformed::new("a checksum over 32 bits"))?,
+                messages: reader.uint()?,
+                capture: Duration::from_micros(reader.uint()?),
+                durable_after: Duration::from_micros(reader.uint()?),
+            }),
+            3 => Self::Committed { snapshot: reader.snapshot()?, index: reader.uint()? },
+            4 => Self::Aborted {
+                snapshot: reader.snapshot()?,
+                by: reader.node()?,
+                reason: reason(&mut reader)?,
+            },
+            _ => return Err(Malformed::new("a control frame of an unknown kind")),
+        };
+        reader.end()?;
+        Ok(control)
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn put_reason(out: &mut BytesMut, reason: &AbortReason) {
+    match reason {
+        AbortReason::Deadline => out.put_u8(0),
+        AbortReason::RecordingFull => out.put_u8(1),
+        AbortReason::TooMany => out.put_u8(2),
+        AbortReason::PeerLost { peer } => {
+            out.put_u8(3);
+            put_node(out, *peer);
+        }
+        AbortReason::StoreFailed { error } => {
+            out.put_u8(4);
+            put_bytes(out, &error.as_bytes()[..error.floor_char_boundary(MAX_TEXT)]);
+        }
+        AbortReason::Requested => out.put_u8(5),
+        AbortReason::RolledBack => out.put_u8(6),
+        AbortReason::Superseded => out.put_u8(7),
+    }
+}
+
+fn reason(reader: &mut Reader<'_>) -> Result<AbortReason, Malformed> {
+    Ok(match reader.byte()? {
+        0 => AbortReason::Deadline,
+        1 => AbortReason::RecordingFull,
+        2 => AbortReason::TooMany,
+        3 => AbortReason::PeerLost { peer: reader.node()? },
+        4 => AbortReason::StoreFailed { error: reader.text()? },
+        5 => AbortReason::Requested,
+        6 => AbortReason::RolledBack,
+        7 => AbortReason::Superseded,
+        _ => return Err(Malformed::new("an unknown reason")),
+    })
+}
+
+impl<M> Frame<M> {
+    /// What this frame is.
+    ///
+    /// # Errors
+    ///
+    /// If it is a control frame that is malformed or of a version that is not known here.
+    pub fn kind(&self) -> Result<FrameKind, Malformed> {
+        match &self.body {
+            Body::Message(_) => Ok(FrameKind::Message),
+            Body::Control(bytes) => Control::decode(bytes).map(|control| match control {
+                Control::Hello => FrameKind::Hello,
+                Control::Marker { snapshot } => FrameKind::Marker(snapshot),
+                Control::Receipt(receipt) => FrameKind::Receipt(receipt.snapshot),
+                Control::Committed { snapshot, .. } | Control::Aborted { snapshot, .. } => {
+                    FrameKind::Outcome(snapshot)
+                }
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vocabulary::id::Generation;
+
+    #[test]
+    fn whatever_a_store_has_to_say_a_control_frame_stays_small() {
+        let snapshot =
+            SnapshotId { generation: Generation(u64::MAX), sequence: u64::MAX, initiator: NodeId(u64::MAX) };
+        for letter in ["x", "ö", "雪", "𝄞"] {
+            let reason = AbortReason::StoreFailed { error: letter.repeat(10_000) };
+            let bytes = Control::Aborted { snapshot, by: NodeId(u64::MAX), reason }.encode();
+            assert!(bytes.len() <= 1024, "{} bytes", bytes.len());
+            let Ok(Control::Aborted { reason: AbortReason::StoreFailed { error }, .. }) =
+                Control::decode(&bytes)
+            else {
+                panic!("it is read as what it was");
+            };
+            assert_eq!(error, letter.repeat(MAX_TEXT / letter.len()));
+        }
+    }
+}

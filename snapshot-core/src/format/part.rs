@@ -1,0 +1,230 @@
+//! The stored form of a part, and of an initial state: streamed both ways, so that there is never a second copy of the
+//! state in memory, and checked before anything is decoded.
+//!
+//! ```text
+//! "SNAP" 'P' version                                  then chunks of at most 64 KiB:
+//! [kind u8][length u32][checksum u32][bytes]          integers little-endian
+//!
+//! header+  state*  (channel messages*)*  end
+//! ```
+//!
+//! The checksum of a chunk is the CRC-32 of the opening and of kind, length and bytes of all chunks up to this one. So a
+//! chunk that is changed, swapped, left out or of another object is found before its bytes are used. `end` holds the size
+//! of the object; its checksum is that of the whole.
+
+mod chunk;
+mod error;
+mod header;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::collections::BTreeMap;
+use std::io;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::contract::codec::MessageCodec;
+use crate::contract::state::{StateProvider, UnknownVersion};
+use crate::format::wire::{Reader, put_node, put_uint, written};
+use crate::vocabulary::id::{NodeId, Turn};
+use crate::vocabulary::key::Key;
+use crate::vocabulary::malformed::Malformed;
+use crate::vocabulary::part::PartRef;
+use crate::vocabulary::part::StoredPart;
+use chunk::{ChunkReader, ChunkWriter, Kind};
+pub use error::PartError;
+use header::Header;
+
+/// What a part says of itself.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct PartLabel {
+    pub(crate) group: String,
+    /// Ascending.
+    pub(crate) members: Vec<NodeId>,
+    /// [`Key::Part`] or [`Key::Initial`].
+    pub(crate) key: Key,
+    pub(crate) turn: Turn,
+}
+
+/// What a part must say of itself, so that it is the one that is looked for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Expected<'a> {
+    pub(crate) group: &'a str,
+    pub(crate) members: &'a [NodeId],
+    /// [`Key::Part`], [`Key::Evidence`] or [`Key::Initial`].
+    pub(crate) key: Key,
+    /// What the commit record says of it, where there is one.
+    pub(crate) part: Option<&'a PartRef>,
+}
+
+/// Writes a part, in pieces of at most 64 KiB. Beside the state itself there is one encoded message in memory.
+///
+/// # Errors
+///
+/// What `out`, the state's `encode` or the codec say; messages without a codec; a group whose name and members take more
+/// than 1 MiB; a label whose key is of another kind of object.
+pub(crate) fn write_part<S: StateProvider, M: 'static>(
+    label: &PartLabel,
+    state: &S::Captured,
+    channels: &BTreeMap<NodeId, Vec<M>>,
+    codec: Option<&dyn MessageCodec<M>>,
+    out: &mut dyn io::Write,
+) -> io::Result<PartRef> {
+    let mut out = ChunkWriter::open(out)?;
+    out.begin(Kind::Header)?;
+    io::Write::write_all(&mut out, &header::encode(label, S::VERSION)?)?;
+    out.begin(Kind::State)?;
+    S::encode(state, &mut out)?;
+    let mut encoded = Vec::new();
+    for (sender, messages) in channels {
+        out.begin(Kind::Channel)?;
+        let channel = written(|out| {
+            put_node(out, *sender);
+            put_uint(out, messages.len() as u64);
+        });
+        io::Write::write_all(&mut out, &channel)?;
+        out.begin(Kind::Messages)?;
+        for message in messages {
+            let codec = codec.ok_or_else(no_codec)?;
+            match codec.as_bytes(message) {
+                Some(bytes) => write_message(&bytes, &mut out)?,
+                None => {
+                    encoded.clear();
+                    codec.encode(message, &mut encoded)?;
+                    write_message(&encoded, &mut out)?;
+                }
+            }
+        }
+    }
+    let (size, checksum) = out.finish()?;
+    Ok(PartRef { turn: label.turn, size, checksum })
+}
+
+fn no_codec() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "there are messages and no codec for them: give the builder a codec",
+    )
+}
+
+fn write_message(bytes: &[u8], out: &mut ChunkWriter<'_>) -> io::Result<()> {
+    let mut length = BytesMut::new();
+    put_uint(&mut length, bytes.len() as u64);
+    io::Write::write_all(out, &length)?;
+    io::Write::write_all(out, bytes)
+}
+
+/// Reads a part. Every byte that the state's `decode` or the codec see has been checked; the rest is checked even where
+/// they fail, so that damage is never taken for a state that is not understood.
+///
+/// Memory: 64 KiB, one encoded message, and what `decode` takes.
+///
+/// # Errors
+///
+/// All but [`PartError::Missing`].
+pub(crate) fn read_part<S: StateProvider, M: 'static>(
+    expected: &Expected<'_>,
+    codec: Option<&dyn MessageCodec<M>>,
+    input: &mut dyn io::Read,
+) -> Result<StoredPart<S::Captured, M>, PartError> {
+    let mut chunks = ChunkReader::open(expected.key, input)?;
+    let header = Header::read(&mut chunks)?;
+    header.check(expected)?;
+    let contents = read_contents::<S, M>(expected, &header, codec, &mut chunks);
+    check_whole(expected, &header, chunks)?;
+    contents
+}
+
+/// Reads a part to its end and checks all of it, without decoding state or messages. Memory: 64 KiB.
+///
+/// # Errors
+///
+/// All but [`PartError::Missing`], [`PartError::StateVersion`], [`PartError::State`] and [`PartError::Message`].
+pub(crate) fn verify_part(expected: &Expected<'_>, input: &mut dyn io::Read) -> Result<PartRef, PartError> {
+    let mut chunks = ChunkReader::open(expected.key, input)?;
+    let header = Header::read(&mut chunks)?;
+    header.check(expected)?;
+    check_whole(expected, &header, chunks)
+}
+
+fn check_whole(
+    expected: &Expected<'_>,
+    header: &Header,
+    chunks: ChunkReader<'_>,
+) -> Result<PartRef, PartError> {
+    let (size, checksum) = chunks.finish()?;
+    let found = PartRef { turn: header.turn, size, checksum };
+    match expected.part {
+        Some(part) if *part != found => Err(PartError::NotTheCommitted { key: expected.key }),
+        _ => Ok(found),
+    }
+}
+
+fn read_contents<S: StateProvider, M: 'static>(
+    expected: &Expected<'_>,
+    header: &Header,
+    codec: Option<&dyn MessageCodec<M>>,
+    chunks: &mut ChunkReader<'_>,
+) -> Result<StoredPart<S::Captured, M>, PartError> {
+    let key = expected.key;
+    let version = UnknownVersion::of::<S>(header.state_version);
+    if version.is_newer() {
+        return Err(PartError::StateVersion { key, version });
+    }
+    let not_understood = |error: String| PartError::State { key, version: header.state_version, error };
+    let decoded = S::decode(header.state_version, &mut chunks.stream(Kind::State));
+    let state = decoded.map_err(|error| match error.get_ref().and_then(|cause| cause.downcast_ref()) {
+        Some(version) => PartError::StateVersion { key, version: *version },
+        None => not_understood(error.to_string()),
+    })?;
+    // Two states must not look alike because one was read only in part.
+    let unread = chunks.discard(Kind::State)?;
+    if unread > 0 {
+        return Err(not_understood(format!("`decode` left {unread} bytes unread")));
+    }
+    let mut channels = BTreeMap::new();
+    while chunks.kind() == Kind::Channel {
+        let corrupt = |error| PartError::Corrupt { key, error };
+        let (sender, count) = read_channel(chunks.bytes()).map_err(corrupt)?;
+        let ascending = channels.last_key_value().is_none_or(|(last, _)| *last < sender);
+        let is_other_member = sender != header.node && expected.members.binary_search(&sender).is_ok();
+        if !ascending || !is_other_member {
+            return Err(corrupt(Malformed::new("a channel that cannot be")));
+        }
+        chunks.advance()?;
+        let mut messages = Vec::new();
+        for _ in 0..count {
+            let message = Bytes::from(read_message(chunks)?);
+            let decoded = codec.ok_or_else(no_codec).and_then(|codec| codec.decode(message));
+            let failed = |error: io::Error| PartError::Message { key, sender, error: error.to_string() };
+            messages.push(decoded.map_err(failed)?);
+        }
+        if chunks.discard(Kind::Messages)? > 0 {
+            return Err(corrupt(Malformed::new("more messages than were counted")));
+        }
+        channels.insert(sender, messages);
+    }
+    Ok(StoredPart { turn: header.turn, state, channels })
+}
+
+fn read_channel(bytes: &[u8]) -> Result<(NodeId, u64), Malformed> {
+    let mut reader = Reader::new(bytes);
+    let channel = (reader.node()?, reader.uint()?);
+    reader.end()?;
+    Ok(channel)
+}
+
+/// Grows with what is there, not with what the length promises.
+fn read_message(chunks: &mut ChunkReader<'_>) -> Result<Vec<u8>, PartError> {
+    let mut prefix = Vec::new();
+    while prefix.last().is_none_or(|byte| byte & 0x80 != 0) {
+        prefix.push(chunks.byte(Kind::Messages)?);
+        if prefix.len() > 10 {
+            break;
+        }
+    }
+    let length = Reader::new(&prefix).uint().map_err(|error| chunks.corrupt(error))?;
+    let mut message = Vec::new();
+    chunks.take(Kind::Messages, length, &mut message)?;
+    Ok(message)
+}

@@ -1,0 +1,453 @@
+//! The rules of snapshots, sans-IO: inputs are methods, outputs are polled. Everything that can change the state of the
+//! protocol is in this file and the folder beside it.
+
+mod arrival;
+mod channel;
+mod commit;
+mod flow;
+mod journaling;
+mod lane;
+mod output;
+mod phase;
+mod random;
+mod recording;
+mod recovery;
+mod schedule;
+mod search;
+mod sets;
+mod snapshotting;
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use thiserror::Error;
+
+pub use output::{Failure, Output, StoreAnswer, StoreRequest, Ticket};
+pub use recording::Capture;
+
+use crate::format::control::Control;
+use crate::protocol::settings::Settings;
+use crate::vocabulary::event::{Event, Violation};
+use crate::vocabulary::frame::Body;
+use crate::vocabulary::id::{Generation, NodeId, Peer, SnapshotId, Turn};
+use crate::vocabulary::outcome::{AbortReason, SnapshotReport};
+use crate::vocabulary::topology::Topology;
+use channel::Channel;
+use commit::{Commits, Tally};
+use flow::{Measure, Untaken};
+use lane::Lane;
+use phase::Phase;
+use random::SplitMix;
+use recording::Recordings;
+use recovery::Recovery;
+use schedule::Schedule;
+
+/// Takes the state at the moment of the cut. The coordinator calls it, at most once a snapshot, from within the input that
+/// makes the capture due; so no message can slip between the rule and the state.
+pub type CaptureFn<'a, C> = dyn FnMut() -> Capture<C> + 'a;
+
+/// All the rules of consistent snapshots for one node, without I/O, clock or runtime: recording (Chandy & Lamport 1985),
+/// commit, recovery.
+///
+/// # The one rule of driving it
+///
+/// **After every input, drain [`poll_output`](Self::poll_output).** Inputs are all methods that take `&mut self` but the
+/// two named `take_`. A driver then
+///
+/// 1. brings what the transport says to [`handle_frame`](Self::handle_frame), [`handle_up`](Self::handle_up),
+///    [`handle_lost`](Self::handle_lost), [`handle_left`](Self::handle_left), while [`wants_frames`](Self::wants_frames);
+/// 2. sends what [`take_outgoing`](Self::take_outgoing) gives, and says so with [`handle_sent`](Self::handle_sent);
+/// 3. does what [`Output::Store`] asks, and answers with [`handle_store`](Self::handle_store); installs what
+///    [`Output::Restore`] brings, and says so with [`handle_restored`](Self::handle_restored);
+/// 4. calls [`handle_timeout`](Self::handle_timeout) when [`poll_timeout`](Self::poll_timeout) is due;
+/// 5. hands [`take_message`](Self::take_message) and [`Output::Event`] to the application, and calls
+///    [`end_turn`](Self::end_turn) when the application comes back for more.
+///
+/// Time is a parameter: any origin, never backwards. [`SnapshotNode`](crate::SnapshotNode) is such a driver.
+///
+/// ```
+/// use snapshot_core::{Capture, Event, Frames, Graph, NodeId, Output, Settings, SnapshotCoordinator};
+/// use std::time::Duration;
+///
+/// let graph = Graph::mesh([NodeId(1), NodeId(2)]);
+/// let now = Duration::ZERO;
+/// let mut nodes = [1, 2].map(|id| {
+///     let topology = graph.at(NodeId(id)).unwrap();
+///     let mut node = SnapshotCoordinator::<&str, u64>::new(topology, Settings::default(), id);
+///     node.start(now);
+///     node
+/// });
+/// let [one, two] = &mut nodes;
+/// let (to_two, to_one) = (one.topology().peer(NodeId(2)).unwrap(), two.topology().peer(NodeId(1)).unwrap());
+///
+/// one.send(to_two, "in flight")?;
+/// one.end_turn()?;
+/// two.initiate(now, &mut || Capture::new(20))?;                  // cuts at two, before the message arrives
+/// let (mut frames, mut recorded) = (Frames::new(), None);
+/// for _ in 0..2 {
+///     two.take_outgoing(to_one, &mut frames);
+///     two.handle_sent(now, to_one);
+///     frames.drain(9).for_each(|frame| one.handle_frame(now, to_two, frame, &mut || Capture::new(10)));
+///     one.take_outgoing(to_two, &mut frames);
+///     one.handle_sent(now, to_two);
+///     frames.drain(9).for_each(|frame| two.handle_frame(now, to_one, frame, &mut || unreachable!()));
+/// }
+/// while let Some(output) = two.poll_output() {
+///     if let Output::Event(Event::LocalSnapshot(local)) = output { recorded = Some(local); }
+/// }
+/// assert_eq!(recorded.unwrap().channels[&NodeId(1)], ["in flight"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct SnapshotCoordinator<M, C> {
+    topology: Topology,
+    settings: Settings,
+    measure: Measure<M>,
+    random: SplitMix,
+    life: u64,
+    phase: Phase,
+    generation: Generation,
+    /// The last turn that has ended; captures cover it.
+    ended: Turn,
+    overflowed: bool,
+    channels: Vec<Channel<M>>,
+    /// Frames and bytes queued or under way, to all neighbours together.
+    load: (usize, usize),
+    untaken: Untaken<M>,
+    recordings: Recordings<M, C>,
+    commits: Commits,
+    /// The largest sequence seen in this generation, from anyone.
+    largest: u64,
+    /// The largest sequence of each initiator that was begun or given up here: a marker up to it is a late one.
+    begun: BTreeMap<NodeId, u64>,
+    /// Snapshots that were given up before their first marker came. Bounded by `MAX_FORESTALLED`.
+    forestalled: BTreeSet<SnapshotId>,
+    schedule: Schedule,
+    lane: Lane,
+    recovery: Recovery<M>,
+    outputs: VecDeque<Output<M, C>>,
+    /// Counts changes of what [`running`](Self::running) shows.
+    revision: u64,
+}
+
+/// Beyond this many, the oldest is forgotten: its markers then begin a recording that its deadline ends.
+const MAX_FORESTALLED: usize = 256;
+
+/// A message was not sent.
+///
+/// ```
+/// use snapshot_core::{Graph, NodeId, SendError, SnapshotNode};
+/// # use snapshot_core::PostcardState;
+/// # #[derive(Clone, serde::Serialize, serde::Deserialize)] struct State;
+/// # impl PostcardState for State {}
+/// use snapshot_transport_mem::MemNetwork;
+/// let (network, [one, _two]) = MemNetwork::<u64>::mesh::<2>();
+/// let mut node = network.run(SnapshotNode::builder(one).start(&mut State))??;
+/// assert_eq!(node.send(NodeId(9), 5), Err(SendError::UnknownPeer { me: NodeId(1), to: NodeId(9) }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// There is no such neighbour.
+    #[error("{to} is no neighbour of {me}: add the link to the graph, or send by way of a node that has it")]
+    UnknownPeer {
+        /// This node.
+        me: NodeId,
+        /// Where the message should go.
+        to: NodeId,
+    },
+    /// The channel is a way back, or leads only from the neighbour to this node.
+    #[error("the link {me} -> {to} carries no messages: add it to the graph with `Graph::link`")]
+    NoMessages {
+        /// This node.
+        me: NodeId,
+        /// Where the message should go.
+        to: NodeId,
+    },
+    /// The outbox is at its hard bound. The turn is lost, and `next` will fail.
+    #[error(
+        "the outbox is full: begin new work only while `has_room()`, send less in a turn, or raise `outbox_hard`; \
+         nothing of this turn is sent, and the node ends"
+    )]
+    OutboxFull,
+}
+
+/// A snapshot was not begun.
+///
+/// ```
+/// use snapshot_core::{Capture, Graph, InitiateError, NodeId, Settings, SnapshotCoordinator};
+/// let topology = Graph::new([NodeId(1)]).at(NodeId(1))?;
+/// let mut node = SnapshotCoordinator::<u64, u64>::new(topology, Settings::default(), 1);
+/// let refused = node.initiate(std::time::Duration::ZERO, &mut || Capture::new(0));
+/// assert_eq!(refused, Err(InitiateError::NotRunning), "it was not started");
+/// # Ok::<(), snapshot_core::TopologyError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Error)]
+#[non_exhaustive]
+pub enum InitiateError {
+    /// The node is starting, rolling back, or has ended.
+    #[error("the node is not running: it is starting, rolling back, or has ended")]
+    NotRunning,
+    /// It would have been given up at once.
+    #[error("{0}")]
+    Refused(AbortReason),
+}
+
+impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
+    /// A coordinator that has not started. `seed` makes its random numbers (its life and its nonces); where there is a
+    /// store, two processes must never have the same.
+    pub fn new(topology: Topology, settings: Settings, seed: u64) -> Self {
+        let mut random = SplitMix(seed);
+        let channels = topology
+            .peers()
+            .map(|peer| {
+                let incoming = topology.link_use(peer.id(), topology.me());
+                Channel::new(peer, topology.outgoing_use(peer), incoming)
+            })
+            .collect();
+        Self {
+            life: random.draw(),
+            random,
+            phase: Phase::Idle,
+            generation: Generation::FIRST,
+            ended: Turn(0),
+            overflowed: false,
+            channels,
+            load: (0, 0),
+            untaken: Untaken::new(),
+            recordings: Recordings::new(),
+            commits: Commits::default(),
+            largest: 0,
+            begun: BTreeMap::new(),
+            forestalled: BTreeSet::new(),
+            schedule: Schedule::default(),
+            lane: Lane::new(),
+            recovery: Recovery::new(),
+            outputs: VecDeque::new(),
+            revision: 0,
+            measure: Measure::default(),
+            topology,
+            settings,
+        }
+    }
+
+    /// Weighs messages, in bytes, by `weigh` in place of their size in memory: for the bounds of queues and recordings.
+    #[must_use]
+    pub fn with_weight(mut self, weigh: fn(&M) -> usize) -> Self {
+        self.measure.weigh = weigh;
+        self
+    }
+
+    /// Copies messages into recordings by `copy` in place of `Clone`, for messages that share a large buffer.
+    #[must_use]
+    pub fn with_copy(mut self, copy: fn(&M) -> M) -> Self {
+        self.measure.copy = copy;
+        self
+    }
+
+    /// Begins. Without a store the node runs at once; with one it first finds its place in the journal.
+    pub fn start(&mut self, now: Duration) {
+        if self.phase != Phase::Idle {
+            return;
+        }
+        self.schedule.heard(now);
+        if self.settings.durable {
+            self.begin_start();
+        } else {
+            self.phase = Phase::Running;
+            self.post_hello();
+        }
+    }
+
+    // ---- the application's side -------------------------------------------------------------------------------------
+
+    /// Sends a message, as part of the present turn.
+    ///
+    /// # Errors
+    ///
+    /// If there is no channel for messages to that neighbour, or the outbox is at its hard bound.
+    pub fn send(&mut self, to: Peer, message: M) -> Result<(), SendError> {
+        let me = self.topology.me();
+        match self.topology.outgoing_use(to) {
+            Some(crate::vocabulary::topology::LinkUse::Messages) => {}
+            Some(crate::vocabulary::topology::LinkUse::ControlOnly) => {
+                return Err(SendError::NoMessages { me, to: to.id() });
+            }
+            None if self.topology.peer(to.id()) == Some(to) => {
+                return Err(SendError::NoMessages { me, to: to.id() });
+            }
+            None => return Err(SendError::UnknownPeer { me, to: to.id() }),
+        }
+        let (frames, bytes) = self.load;
+        if self.overflowed || self.settings.outbox_hard.is_reached(frames, bytes) {
+            self.overflowed = true;
+            return Err(SendError::OutboxFull);
+        }
+        let weight = (self.measure.weigh)(&message).max(1);
+        self.load = (frames + 1, bytes + weight);
+        let turn = self.turn();
+        self.channels[to.index()].post_message(self.generation, turn.0, message, weight);
+        Ok(())
+    }
+
+    /// Ends the present turn: what it did to the state and what it sent are now one.
+    ///
+    /// # Errors
+    ///
+    /// If the turn went over the hard bound of the outbox. Then nothing of it is sent, and the node has come to its end.
+    pub fn end_turn(&mut self) -> Result<(), Failure> {
+        let turn = self.turn();
+        if self.overflowed {
+            for channel in &mut self.channels {
+                channel.undo(turn.0);
+            }
+            self.weigh_outbox();
+            self.phase = Phase::Over;
+            return Err(Failure::OutboxOverflow);
+        }
+        self.ended = turn;
+        Ok(())
+    }
+
+    /// Whether the present turn went over the hard bound of the outbox.
+    pub(crate) fn has_overflowed(&self) -> bool {
+        self.overflowed
+    }
+
+    /// Takes the next message for the application: in the order of arrival, replayed ones first. `None` while the outbox
+    /// is over its high mark, and while the node is not running.
+    #[must_use]
+    pub fn take_message(&mut self) -> Option<(Peer, M)> {
+        if self.has_message() { self.untaken.pop() } else { None }
+    }
+
+    /// Whether [`take_message`](Self::take_message) would give one.
+    pub fn has_message(&self) -> bool {
+        let (frames, bytes) = self.load;
+        self.phase == Phase::Running
+            && !self.untaken.is_empty()
+            && !self.settings.outbox_high.is_reached(frames, bytes)
+    }
+
+    /// Whether new work is welcome: the node runs, and the outbox is under its low mark.
+    pub fn has_room(&self) -> bool {
+        let (frames, bytes) = self.load;
+        self.phase == Phase::Running && !self.settings.outbox_low.is_reached(frames, bytes)
+    }
+
+    /// Begins a snapshot with this node as its initiator.
+    ///
+    /// # Errors
+    ///
+    /// If the node is not running, or the snapshot would be given up at once: a neighbour is lost, too many are running.
+    pub fn initiate(
+        &mut self,
+        now: Duration,
+        capture: &mut CaptureFn<'_, C>,
+    ) -> Result<SnapshotId, InitiateError> {
+        if self.phase != Phase::Running {
+            return Err(InitiateError::NotRunning);
+        }
+        if let Some(reason) = self.refusal() {
+            return Err(InitiateError::Refused(reason));
+        }
+        // Those that wait for receipts are neither recorded nor written here any more, and are under way all the same.
+        if self.commits.tallies.len() >= self.settings.max_running {
+            return Err(InitiateError::Refused(AbortReason::TooMany));
+        }
+        let initiator = self.topology.me();
+        let id = SnapshotId { generation: self.generation, sequence: self.largest + 1, initiator };
+        self.commits.tallies.insert(id, Tally::new(now));
+        self.begin(now, id, None, capture);
+        self.advance(now, capture);
+        Ok(id)
+    }
+
+    /// Gives a snapshot up, on behalf of the application. Returns whether there was anything to give up here.
+    pub fn abort(&mut self, snapshot: SnapshotId) -> bool {
+        self.give_up(snapshot, AbortReason::Requested)
+    }
+
+    // ---- the driver's side ------------------------------------------------------------------------------------------
+
+    /// The next output, oldest first.
+    #[must_use]
+    pub fn poll_output(&mut self) -> Option<Output<M, C>> {
+        self.outputs.pop_front()
+    }
+
+    /// Moves all frames queued for a neighbour into `into`, which must be empty, and returns whether there were any. One
+    /// batch a neighbour is under way at a time: nothing is given until [`handle_sent`](Self::handle_sent).
+    pub fn take_outgoing(&mut self, to: Peer, into: &mut crate::vocabulary::frame::Frames<M>) -> bool {
+        self.channels[to.index()].take(into)
+    }
+
+    /// Whether there is a batch to take for this neighbour.
+    pub fn has_outgoing(&self, to: Peer) -> bool {
+        let channel = &self.channels[to.index()];
+        channel.has_queued() && !channel.is_sending()
+    }
+
+    /// The batch that was taken for this neighbour has been handed to the transport.
+    pub fn handle_sent(&mut self, now: Duration, to: Peer) {
+        let (frames, bytes) = self.channels[to.index()].landed();
+        self.load = (self.load.0 - frames, self.load.1 - bytes);
+        self.schedule.moved(now);
+    }
+
+    // ---- helpers of all concerns ------------------------------------------------------------------------------------
+
+    fn emit(&mut self, event: Event<M, C>) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    fn violated(&mut self, peer: Peer, what: Violation) {
+        self.emit(Event::Violation { peer, what });
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        self.phase = Phase::Over;
+        self.outputs.push_back(Output::Failed(failure));
+    }
+
+    fn post(&mut self, to: Peer, control: &Control) {
+        let bytes = control.encode();
+        let weight = bytes.len();
+        self.load = (self.load.0 + 1, self.load.1 + weight);
+        self.channels[to.index()].post(self.generation, Body::Control(bytes), weight);
+    }
+
+    fn post_hello(&mut self) {
+        for peer in self.topology.clone().outgoing() {
+            self.post(peer, &Control::Hello);
+        }
+    }
+
+    /// Ahead of all that is queued, and outside the count of F2.
+    fn post_unnumbered(&mut self, to: Peer, control: &Control) {
+        let bytes = control.encode();
+        self.load = (self.load.0 + 1, self.load.1 + bytes.len());
+        self.channels[to.index()].post_unnumbered(self.generation, bytes);
+    }
+
+    /// Passes something on to the members that hear of what `origin` says from this node.
+    fn broadcast(&mut self, origin: NodeId, control: &Control) {
+        for peer in self.topology.children(origin) {
+            self.post(peer, control);
+        }
+    }
+
+    fn is_member(&self, node: NodeId) -> bool {
+        self.topology.members().binary_search(&node).is_ok()
+    }
+
+    fn lost_peer(&self) -> Option<NodeId> {
+        self.unreachable().next().map(Peer::id)
+    }
+
+    fn report(&mut self, report: SnapshotReport) {
+        self.outputs.push_back(Output::Report(report));
+    }
+}

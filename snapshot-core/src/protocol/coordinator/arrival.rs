@@ -1,0 +1,232 @@
+//! What the transport brings: frames under F2 and F3, connections that come and go (F4).
+
+use std::time::Duration;
+
+use super::channel::{Arrival, Link};
+use super::phase::{Phase, Why};
+use super::{CaptureFn, SnapshotCoordinator};
+use crate::format::control::Control;
+use crate::format::envelope::LIMIT;
+use crate::vocabulary::event::{Event, Violation};
+use crate::vocabulary::frame::{Body, Frame};
+use crate::vocabulary::id::Peer;
+use crate::vocabulary::malformed::Malformed;
+use crate::vocabulary::outcome::AbortReason;
+use crate::vocabulary::topology::LinkUse;
+
+impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
+    /// A frame has arrived. Markers and other control frames are acted on now, ahead of messages that have arrived but
+    /// were not taken; messages wait for [`take_message`](Self::take_message).
+    ///
+    /// While the node is not running, frames are held, in order; the bound is what the driver had received by then, since
+    /// [`wants_frames`](Self::wants_frames) says no.
+    pub fn handle_frame(
+        &mut self,
+        now: Duration,
+        from: Peer,
+        frame: Frame<M>,
+        capture: &mut CaptureFn<'_, C>,
+    ) {
+        self.schedule.moved(now);
+        match self.phase {
+            Phase::Over => {}
+            Phase::Idle | Phase::Recovering(_) => self.recovery.held.push_back((from, frame)),
+            Phase::Running => {
+                let message = is_message(&frame);
+                self.accept(now, from, frame, capture);
+                // A message moves nothing else, unless its stamp says that something is lost or new.
+                if !message || self.phase != Phase::Running {
+                    self.advance(now, capture);
+                }
+            }
+        }
+    }
+
+    /// A new connection to this neighbour stands (T7).
+    pub fn handle_up(&mut self, _now: Duration, peer: Peer) {
+        let channel = &mut self.channels[peer.index()];
+        let was = channel.link;
+        if !self.settings.durable && matches!(was, Link::Lost | Link::Left) {
+            // What was lost with the old connection cannot be made good without a store: it stays lost.
+            return;
+        }
+        channel.connected();
+        if matches!(was, Link::Lost | Link::Left) {
+            self.emit(Event::PeerBack { peer });
+        }
+        if self.phase == Phase::Running
+            && self.settings.durable
+            && self.channels[peer.index()].outgoing.is_some()
+        {
+            // Its number shows at once, and not only when the application next sends, whether frames were lost with an
+            // older connection, or with an older process of the peer (F4).
+            self.post(peer, &Control::Hello);
+        }
+    }
+
+    /// The connection to this neighbour is gone, and frames may have gone with it. By itself that opens no generation:
+    /// survivors would notice one death at different times and open one each.
+    pub fn handle_lost(&mut self, now: Duration, peer: Peer, why: String, capture: &mut CaptureFn<'_, C>) {
+        if self.unlink(peer, Link::Lost) {
+            self.emit(Event::PeerLost { peer, why });
+        }
+        self.advance(now, capture);
+    }
+
+    /// This neighbour said goodbye.
+    pub fn handle_left(&mut self, now: Duration, peer: Peer, capture: &mut CaptureFn<'_, C>) {
+        if self.unlink(peer, Link::Left) {
+            self.emit(Event::PeerLeft { peer });
+        }
+        self.advance(now, capture);
+    }
+
+    fn unlink(&mut self, peer: Peer, link: Link) -> bool {
+        let channel = &mut self.channels[peer.index()];
+        let was = std::mem::replace(&mut channel.link, link);
+        // Without a store nothing that comes later can be trusted to follow what came before.
+        channel.broken |= !self.settings.durable;
+        let members = self.topology.members();
+        let waiting =
+            self.commits.tallies.iter().filter(|(id, tally)| {
+                !self.is_committing(**id) && tally.missing(members).contains(&peer.id())
+            });
+        let mut doomed: Vec<_> = waiting.map(|(id, _)| *id).collect();
+        doomed.extend(self.recordings.ids());
+        for id in doomed {
+            self.give_up(id, AbortReason::PeerLost { peer: peer.id() });
+        }
+        was != link
+    }
+
+    /// Handles a frame while running.
+    pub(super) fn accept(
+        &mut self,
+        now: Duration,
+        from: Peer,
+        frame: Frame<M>,
+        capture: &mut CaptureFn<'_, C>,
+    ) {
+        let channel = &mut self.channels[from.index()];
+        if channel.incoming.is_none() {
+            return self.violated(from, Violation::NoChannel);
+        }
+        let generation = frame.stamp.generation();
+        if generation < self.generation {
+            // F2, F3a: drop it, and tell the sender once what is new.
+            if self.settings.durable && channel.take_answer() {
+                self.post_unnumbered(from, &Control::Hello);
+            }
+            return;
+        }
+        if generation > self.generation {
+            if self.settings.durable {
+                // F3: neither drop nor handle; it and all behind it wait for the rollback.
+                self.recovery.held.push_back((from, frame));
+                self.begin_recovery(now, Why::Newer);
+            } else {
+                self.violated(from, Violation::UnknownGeneration { generation });
+            }
+            return;
+        }
+        if channel.broken {
+            return;
+        }
+        match channel.arrive(frame.stamp) {
+            Arrival::InOrder => match frame.body {
+                Body::Message(message) => self.arrived(from, message),
+                Body::Control(bytes) => match Control::decode(&bytes) {
+                    Ok(control) => self.control(now, from, control, capture),
+                    Err(error) => self.violated(from, unreadable(error)),
+                },
+            },
+            Arrival::OutsideTheCount => self.outside_the_count(from, &frame.body),
+            Arrival::Gap { expected } => self.gap(now, from, expected, frame.stamp.number()),
+        }
+    }
+
+    fn arrived(&mut self, from: Peer, message: M) {
+        if self.channels[from.index()].incoming == Some(LinkUse::ControlOnly) {
+            return self.violated(from, Violation::MessageOnWayBack);
+        }
+        let bytes = (self.measure.weigh)(&message).max(1);
+        if !self.recordings.is_empty() {
+            let copy = self.measure.copy;
+            self.recordings.record(from, bytes, || copy(&message));
+            self.bound_recordings();
+        }
+        self.untaken.push(from, message, bytes);
+    }
+
+    /// The only frame without a number is the answer to one of ours of an older generation (F3a).
+    fn outside_the_count(&mut self, from: Peer, body: &Body<M>) {
+        let Body::Control(bytes) = body else { return self.violated(from, Violation::Unnumbered) };
+        match Control::decode(bytes) {
+            // We have rolled back meanwhile.
+            Ok(Control::Hello) => {}
+            Ok(_) => self.violated(from, Violation::Unnumbered),
+            Err(error) => self.violated(from, unreadable(error)),
+        }
+    }
+
+    /// This generation has lost something. With a store that leads to the next one; without, the peer stays lost.
+    fn gap(&mut self, now: Duration, from: Peer, expected: u64, number: u64) {
+        tracing::warn!(me = %self.topology.me(), %from, expected, number, "frames are missing");
+        self.channels[from.index()].broken = true;
+        if self.settings.durable {
+            self.begin_recovery(now, Why::Gap);
+        } else if self.unlink(from, Link::Lost) {
+            let why = "frames from it are missing, which cannot be made good without a store".to_owned();
+            self.emit(Event::PeerLost { peer: from, why });
+        }
+    }
+
+    fn control(&mut self, now: Duration, from: Peer, control: Control, capture: &mut CaptureFn<'_, C>) {
+        if let Some(what) = self.objection(&control) {
+            return self.violated(from, what);
+        }
+        match control {
+            Control::Hello => {}
+            Control::Marker { snapshot } => self.marker(now, from, snapshot, capture),
+            Control::Receipt(receipt) => self.receipt(now, receipt),
+            Control::Committed { snapshot, index } => {
+                self.broadcast(snapshot.initiator, &Control::Committed { snapshot, index });
+                self.learn_commit(now, snapshot);
+            }
+            Control::Aborted { snapshot, by, reason } => {
+                self.broadcast(by, &Control::Aborted { snapshot, by, reason: reason.clone() });
+                self.aborted(snapshot, by, reason);
+            }
+        }
+    }
+
+    /// What a peer may not say, whatever the state of things.
+    fn objection(&self, control: &Control) -> Option<Violation> {
+        let (snapshot, named) = match control {
+            Control::Hello => return None,
+            Control::Marker { snapshot } | Control::Committed { snapshot, .. } => (snapshot, None),
+            Control::Receipt(receipt) => (&receipt.snapshot, Some(receipt.member)),
+            Control::Aborted { snapshot, by, .. } => (snapshot, Some(*by)),
+        };
+        if snapshot.generation != self.generation {
+            return Some(Violation::OtherGeneration { snapshot: *snapshot });
+        }
+        if !(1..LIMIT).contains(&snapshot.sequence) {
+            return Some(Violation::OutOfRange { snapshot: *snapshot });
+        }
+        if !self.is_member(snapshot.initiator) {
+            return Some(Violation::UnknownInitiator { node: snapshot.initiator });
+        }
+        let node = named.filter(|node| !self.is_member(*node))?;
+        Some(Violation::UnknownMember { node })
+    }
+}
+
+/// Why a control frame cannot be taken.
+fn unreadable(error: Malformed) -> Violation {
+    Violation::Unreadable { error }
+}
+
+fn is_message<M>(frame: &Frame<M>) -> bool {
+    matches!(frame.body, Body::Message(_))
+}

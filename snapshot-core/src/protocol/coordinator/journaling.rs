@@ -1,0 +1,176 @@
+//! Reading and writing the journal: each record is created only after the one before it was read (J1). Commit records and
+//! what retention lets go.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::SnapshotCoordinator;
+use super::lane::Purpose;
+use super::output::{Failure, Output, StoreAnswer, StoreRequest};
+use super::phase::{Phase, Step, Why};
+use crate::format::control::Control;
+use crate::format::record::{Entry, Record};
+use crate::protocol::journal::Refusal;
+use crate::vocabulary::id::SnapshotId;
+use crate::vocabulary::key::Key;
+use crate::vocabulary::outcome::AbortReason;
+use crate::vocabulary::retention::Retention;
+
+impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
+    /// Writes the commit record of the next snapshot whose receipts are all in, if the rules still allow it.
+    pub(super) fn commit_next(&mut self) {
+        while let Some(id) = self.commits.queue.front().copied() {
+            let Some((last, tally)) = self.lane.last.as_ref().zip(self.commits.tallies.get(&id)) else {
+                self.commits.queue.pop_front();
+                continue;
+            };
+            let nonce = self.random.draw();
+            match last.commit(id, tally.parts(), self.topology.me(), nonce) {
+                Ok(record) => return self.append(record, Purpose::Receipts(id)),
+                // Whoever started meanwhile has found the set and committed it.
+                Err(Refusal::AlreadyCommitted) => {
+                    self.commits.queue.pop_front();
+                }
+                Err(Refusal::OtherGeneration) => {
+                    self.give_up(id, AbortReason::RolledBack);
+                }
+                Err(Refusal::LaterCommitted | Refusal::Superseded | Refusal::NotWhole) => {
+                    self.give_up(id, AbortReason::Superseded);
+                }
+            }
+        }
+        self.sweep();
+    }
+
+    pub(super) fn read_next(&mut self, now: Duration, bytes: Option<Bytes>) {
+        let index = self.lane.next_index();
+        match bytes {
+            None => {
+                self.lane.look = false;
+                self.schedule.news(now);
+                if let Phase::Recovering(_) = self.phase {
+                    self.recovery.step = Step::Decide;
+                }
+            }
+            Some(bytes) => {
+                if let Some(record) = self.decode(index, &bytes) {
+                    self.learn(now, record);
+                }
+            }
+        }
+    }
+
+    /// Read the journal to its end before anything else.
+    pub(super) fn read_on(&mut self) {
+        self.lane.look = true;
+        self.recovery.step = Step::ReadOn;
+    }
+
+    pub(super) fn decode(&mut self, index: u64, bytes: &[u8]) -> Option<Record> {
+        let record = Record::decode(index, bytes).map_err(|error| {
+            self.fail(Failure::Record { key: Key::Journal(index), error });
+        });
+        let record = record.ok()?;
+        if let Err(error) = record.check(&self.topology) {
+            self.fail(Failure::Foreign(error));
+            return None;
+        }
+        Some(record)
+    }
+
+    /// The journal has this record after the last one.
+    pub(super) fn learn(&mut self, now: Duration, record: Record) {
+        let committed =
+            (record.entry == Entry::Commit).then(|| record.last.as_ref().map(|c| c.snapshot)).flatten();
+        let generation = record.generation;
+        let index = record.index;
+        self.lane.last = Some(record);
+        if let Some(id) = committed.filter(|id| id.generation == self.generation) {
+            self.learn_commit(now, id);
+            // Somebody else has written what this node was about to write.
+            if self.commits.tallies.contains_key(&id) {
+                self.announce(now, id, index);
+            }
+        }
+        if generation > self.generation && !matches!(self.phase, Phase::Recovering(Why::Start)) {
+            self.leave_generation(now);
+        }
+    }
+
+    pub(super) fn announce(&mut self, now: Duration, id: SnapshotId, index: u64) {
+        self.broadcast(self.topology.me(), &Control::Committed { snapshot: id, index });
+        self.ended_well(now, id, true);
+    }
+
+    pub(super) fn appended(&mut self, now: Duration, record: Record, purpose: Purpose) {
+        self.lane.sweep_due |= matches!(purpose, Purpose::Receipts(_));
+        self.learn(now, record);
+        match purpose {
+            Purpose::Open | Purpose::Found => self.recovery.step = Step::Decide,
+            Purpose::Receipts(_) => {}
+        }
+    }
+
+    /// What became of a record whose creation had an ambiguous answer: ours is known by its nonce.
+    pub(super) fn confirmed(
+        &mut self,
+        now: Duration,
+        record: Record,
+        purpose: Purpose,
+        error: String,
+        answer: StoreAnswer<M, C>,
+    ) {
+        match answer {
+            StoreAnswer::Read(Some(bytes)) => {
+                let Some(found) = self.decode(record.index, &bytes) else { return };
+                if found.nonce == record.nonce && found.author == record.author {
+                    self.appended(now, record, purpose);
+                } else {
+                    self.learn(now, found);
+                    self.read_on();
+                }
+            }
+            // Not there, or not to be known: what was to be committed is given up, though it may yet come to light.
+            _ => {
+                if let Purpose::Receipts(id) = purpose {
+                    self.give_up(id, AbortReason::StoreFailed { error: error.clone() });
+                    self.lane.look = true;
+                }
+                if self.phase != Phase::Running {
+                    self.store_failed(now, error);
+                }
+            }
+        }
+    }
+
+    /// Until it is told otherwise, this node deletes no part of these snapshots: somebody reads them. The first deletion after
+    /// they are let go of finds them again. Other members know nothing of it, and delete what retention does not keep.
+    pub fn spare(&mut self, snapshots: impl IntoIterator<Item = SnapshotId>) {
+        self.lane.spared = snapshots.into_iter().collect();
+    }
+
+    /// Asks which parts there are, if a commit may have pushed others out.
+    pub(super) fn sweep(&mut self) {
+        if self.lane.sweep_due && self.lane.sweep.is_none() {
+            self.lane.sweep_due = false;
+            if self.lane.last.as_ref().is_some_and(|record| record.retention != Retention::All) {
+                let ticket = self.lane.ticket();
+                self.lane.sweep = Some(ticket);
+                self.outputs.push_back(Output::Store { ticket, request: StoreRequest::ListParts(None) });
+            }
+        }
+    }
+
+    pub(super) fn swept(&mut self, answer: StoreAnswer<M, C>) {
+        let (StoreAnswer::Listed(keys), Some(last)) = (answer, &self.lane.last) else { return };
+        let mut doomed = last.doomed(&keys);
+        doomed
+            .retain(|key| !matches!(key, Key::Part { snapshot, .. } if self.lane.spared.contains(snapshot)));
+        if !doomed.is_empty() {
+            let ticket = self.lane.ticket();
+            self.lane.sweep = Some(ticket);
+            self.outputs.push_back(Output::Store { ticket, request: StoreRequest::Delete(doomed) });
+        }
+    }
+}

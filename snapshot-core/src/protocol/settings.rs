@@ -1,0 +1,116 @@
+//! The numbers by which the rules go: deadlines and bounds.
+
+use std::time::Duration;
+
+use crate::vocabulary::retention::Retention;
+
+/// A bound on something that is queued: whichever of the two is reached first.
+///
+/// ```
+/// use snapshot_core::{Bound, Settings};
+/// let settings = Settings { inbox: Bound::new(100, 1 << 20), ..Settings::default() };
+/// assert_eq!(settings.inbox.frames, 100);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Bound {
+    /// In frames or messages.
+    pub frames: usize,
+    /// In bytes, as messages are weighed.
+    pub bytes: usize,
+}
+
+impl Bound {
+    /// This many frames, and this many bytes.
+    pub const fn new(frames: usize, bytes: usize) -> Self {
+        Self { frames, bytes }
+    }
+
+    pub(crate) fn is_reached(self, frames: usize, bytes: usize) -> bool {
+        frames >= self.frames || bytes >= self.bytes
+    }
+}
+
+/// How a coordinator goes about snapshots. The builder of a node sets these one by one.
+///
+/// ```
+/// use snapshot_core::Settings;
+/// use std::time::Duration;
+/// let settings = Settings { deadline: Duration::from_secs(5), ..Settings::default() };
+/// assert!(!settings.durable);
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Settings {
+    /// Whether there is a store, and so commit and recovery. Default `false`.
+    pub durable: bool,
+    /// Begin a snapshot when none was seen from anyone for this long. Members wait a little longer each, in the order of
+    /// their ids and up to a quarter more, so that they do not all begin at once. Default: none.
+    pub interval: Option<Duration>,
+    /// A snapshot that has not ended by then, counted from the capture on each node, is aborted. Default 30 s.
+    pub deadline: Duration,
+    /// The most that all recorded channels of this node may weigh, in bytes, until their parts are durable; beyond that
+    /// the snapshot that grows is aborted. Default 256 MiB.
+    pub max_recorded_bytes: usize,
+    /// The most snapshots that may be recorded or written at this node, and the most of those that it began itself that may be
+    /// under way; beyond that new ones are aborted. Default 64.
+    pub max_running: usize,
+    /// New work is welcome while the outbox is under this. Default 4096 frames or 1 MiB.
+    pub outbox_low: Bound,
+    /// Messages are handed out while the outbox is under this. Default 65,536 frames or 16 MiB.
+    pub outbox_high: Bound,
+    /// Sends fail from here on. Default 1,048,576 frames or 256 MiB.
+    pub outbox_hard: Bound,
+    /// Frames are received while fewer messages than this wait to be taken; while a snapshot records, up to
+    /// `max_recorded_bytes` more. Default 4096 messages or 4 MiB.
+    pub inbox: Bound,
+    /// An outbox over its high mark that has not moved for this long is reported. Default 10 s.
+    pub stall: Duration,
+    /// Which committed snapshots are kept. Written into the journal by the node that opens the group's first generation;
+    /// from then on the journal's word counts. Default: the last 3.
+    pub retention: Retention,
+    /// Whether the group may go back behind a damaged snapshot, which takes back what was announced. Default `false`.
+    pub fall_back: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        const MIB: usize = 1 << 20;
+        Self {
+            durable: false,
+            interval: None,
+            deadline: Duration::from_secs(30),
+            max_recorded_bytes: 256 * MIB,
+            max_running: 64,
+            outbox_low: Bound::new(4096, MIB),
+            outbox_high: Bound::new(16 * 4096, 16 * MIB),
+            outbox_hard: Bound::new(256 * 4096, 256 * MIB),
+            inbox: Bound::new(4096, 4 * MIB),
+            stall: Duration::from_secs(10),
+            retention: Retention::default(),
+            fall_back: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_what_the_documentation_says() {
+        let default = Settings {
+            durable: false,
+            interval: None,
+            deadline: Duration::from_secs(30),
+            max_recorded_bytes: 268_435_456,
+            max_running: 64,
+            outbox_low: Bound::new(4096, 1_048_576),
+            outbox_high: Bound::new(65_536, 16_777_216),
+            outbox_hard: Bound::new(1_048_576, 268_435_456),
+            inbox: Bound::new(4096, 4_194_304),
+            stall: Duration::from_secs(10),
+            retention: Retention::last(3),
+            fall_back: false,
+        };
+        assert_eq!(Settings::default(), default);
+    }
+}

@@ -1,0 +1,95 @@
+//! What one node adds to a snapshot: as it was taken, as it was read from a store, and as receipts and commits name it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::vocabulary::id::{NodeId, SnapshotId, Turn};
+
+/// One node's part of a snapshot: its state, and what was in flight to it.
+///
+/// ```
+/// use snapshot_core::{Generation, LocalSnapshot, NodeId, SnapshotId, Turn};
+/// use std::collections::BTreeMap;
+///
+/// let local = LocalSnapshot {
+///     snapshot: SnapshotId { generation: Generation(1), sequence: 1, initiator: NodeId(1) },
+///     node: NodeId(2),
+///     turn: Turn(40),
+///     members: vec![NodeId(1), NodeId(2)],
+///     state: "a balance of 15",
+///     channels: BTreeMap::from([(NodeId(1), vec!["a coin"])]),
+/// };
+/// assert_eq!(local.messages(), 1);
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct LocalSnapshot<C, M> {
+    /// Of which snapshot this is a part.
+    pub snapshot: SnapshotId,
+    /// Whose part it is.
+    pub node: NodeId,
+    /// The last turn that is in the state.
+    pub turn: Turn,
+    /// All members of the group, ascending.
+    pub members: Vec<NodeId>,
+    /// The captured state.
+    pub state: C,
+    /// The messages in flight on each incoming channel, by sender, in their order. Every channel that the topology has is
+    /// there, with or without messages; bounded by `max_recorded_bytes` of the node that recorded them.
+    pub channels: BTreeMap<NodeId, Vec<M>>,
+}
+
+impl<C, M> LocalSnapshot<C, M> {
+    /// How many messages were in flight to this node.
+    pub fn messages(&self) -> usize {
+        self.channels.values().map(Vec::len).sum()
+    }
+}
+
+/// A part, or an initial state, as it was read from a store.
+///
+/// ```
+/// use snapshot_core::{NodeId, StoredPart, Turn};
+/// use std::collections::BTreeMap;
+/// let part = StoredPart { turn: Turn(7), state: 15_u64, channels: BTreeMap::from([(NodeId(2), vec!["a coin"])]) };
+/// assert_eq!(part.channels[&NodeId(2)].len(), 1);
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct StoredPart<C, M> {
+    /// The last turn that is in the state.
+    pub turn: Turn,
+    /// The state.
+    pub state: C,
+    /// The messages that were in flight to the node, by sender, in their order. Empty for an initial state.
+    pub channels: BTreeMap<NodeId, Vec<M>>,
+}
+
+impl<C, M> StoredPart<C, M> {
+    /// What it was before it was stored.
+    pub(crate) fn into_local(
+        self,
+        snapshot: SnapshotId,
+        node: NodeId,
+        members: &[NodeId],
+    ) -> LocalSnapshot<C, M> {
+        let Self { turn, state, channels } = self;
+        LocalSnapshot { snapshot, node, turn, members: members.to_vec(), state, channels }
+    }
+}
+
+/// A stored part as its receipt and the commit record describe it.
+///
+/// ```
+/// use snapshot_core::{PartRef, Turn};
+/// let part = PartRef { turn: Turn(7), size: 1024, checksum: 0xcafe };
+/// assert_ne!(part, PartRef { checksum: 0xbabe, ..part });
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct PartRef {
+    /// The last turn that is in its state.
+    pub turn: Turn,
+    /// The size of the whole object, in bytes.
+    pub size: u64,
+    /// The checksum of its contents (CRC-32).
+    pub checksum: u32,
+}
