@@ -171,7 +171,7 @@ mod nested {
     #[test]
     fn a_decoder_that_calls_itself_for_each_level_ends_the_test_program() {
         let mut program = Command::new(env::current_exe().unwrap());
-        let output = program.args(["--exact", "nested::role"]).env(ROLE, "yes").output().unwrap();
+        let output = program.args(["--exact", "codec::nested::role"]).env(ROLE, "yes").output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && said.contains("overflowed its stack"), "{output:?}");
     }

@@ -1,0 +1,15 @@
+//! Whole nodes: with loops and with tasks, over the network in memory and over connections of one's own, in order and in storms.
+
+mod bank;
+mod checks;
+mod ended;
+mod endless_journal;
+mod golden_store;
+mod links;
+mod misuse;
+mod node;
+mod pace;
+mod shared;
+mod shared_storms;
+mod storms;
+mod weights;

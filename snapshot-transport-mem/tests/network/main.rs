@@ -1,0 +1,10 @@
+//! The network in memory: by its contract, by hand, under virtual time and under runtimes.
+
+mod conformance;
+mod contract;
+mod control;
+mod process;
+mod runtimes;
+mod schedules;
+mod support;
+mod time;
