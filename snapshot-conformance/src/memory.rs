@@ -42,11 +42,12 @@ impl<'t> Memory<'t> {
         what: &str,
     ) -> Result<(), Breach> {
         let _looking = alone();
+        let _filled = fill();
         // How many bytes are taken for each one promised: of an element, as it turns out.
         let mut each = 1;
         for times in 1..=TIMES {
             let Some(before) = space() else { return Ok(()) };
-            // The most was reached some time ago. Only what goes beyond it shows.
+            // The most was reached some time ago, be it by another test. Only what goes beyond it shows.
             let unseen = before.most.saturating_sub(before.now);
             let number = (unseen + MUCH / 3 * 4) / each;
             self.call(&claim(number), decode, what)?;
@@ -86,6 +87,21 @@ fn alone() -> Option<MutexGuard<'static, ()>> {
         }
     }
     None
+}
+
+/// Address space, reserved and never touched, up to the most that the process ever had: so that a small promise is noticed, and
+/// none needs to be so large that the machine cannot keep it.
+fn fill() -> Vec<Vec<u8>> {
+    const PIECE: u64 = 256 << 20;
+    let mut pieces = Vec::new();
+    while space().is_some_and(|space| space.most.saturating_sub(space.now) > PIECE) {
+        let mut piece = Vec::new();
+        if piece.try_reserve_exact(PIECE as usize).is_err() {
+            break;
+        }
+        pieces.push(piece);
+    }
+    pieces
 }
 
 /// What Linux says; elsewhere nothing is known.

@@ -104,7 +104,12 @@ struct Process {
 impl Process {
     fn start(role: &str, folder: &Path, name: u64) -> Self {
         let program = env::current_exe().unwrap();
-        Self::run(Command::new(program).args(["processes::role", "--exact", "--nocapture"]), role, folder, name)
+        Self::run(
+            Command::new(program).args(["processes::role", "--exact", "--nocapture"]),
+            role,
+            folder,
+            name,
+        )
     }
 
     fn run(command: &mut Command, role: &str, folder: &Path, name: u64) -> Self {
