@@ -142,6 +142,7 @@ mod lab;
 mod limits;
 mod order;
 mod patience;
+mod relief;
 mod station;
 
 use std::fmt::Debug;

@@ -1,10 +1,8 @@
 //! T4.
 
-use futures::future::try_join;
-
-use super::lab::{A, B, C, Flood, Lab, run, three};
+use super::lab::{A, B, C, run, three};
 use super::patience::nobody_gives_up;
-use super::station::{Heard, Station};
+use super::relief::{drain, revive};
 use super::{Breach, T4, TransportFixture, check};
 
 /// T4: a slow or lost peer delays only itself: `send` to it waits and does not fail, all others go on.
@@ -65,43 +63,4 @@ pub fn t4_a_slow_peer_delays_only_itself<F: TransportFixture>() -> Result<(), Br
             if F::RESTARTS { revive(lab, &mut a, flood).await } else { Ok(()) }
         })
     })
-}
-
-/// The slow one receives again: all comes, and the `send` is ready.
-pub(super) async fn drain<F: TransportFixture>(
-    lab: &Lab<F>,
-    from: &mut Station<F>,
-    to: &mut Station<F>,
-    flood: Flood<F>,
-) -> Result<(), Breach> {
-    let what = || format!("a `send` to {B}, which receives again, was not ready");
-    let both = try_join(lab.in_time(what, flood.sending), to.receive(from.id(), &flood.frames));
-    lab.while_listening([from], both).await.map(|_| ())
-}
-
-/// The dead one is started again: the `send` is ready, and what is sent after it comes. What was given to the dead process may
-/// be gone.
-pub(super) async fn revive<F: TransportFixture>(
-    lab: &Lab<F>,
-    from: &mut Station<F>,
-    flood: Flood<F>,
-) -> Result<(), Breach> {
-    let mut b = lab.start(B).await?;
-    let (id, stream) = (from.id(), lab.stream(10));
-    let later = from.send(B, stream.endless());
-    let what = || format!("a `send` to {B}, which was started again, was not ready");
-    let sending = async {
-        lab.in_time(what, flood.sending).await?;
-        later.await
-    };
-    let receiving = async {
-        loop {
-            match b.hear_in_time(id).await? {
-                Some(Heard::Frame(frame)) if stream.number(&frame).is_some() => return Ok(()),
-                Some(_) => {}
-                None => return Err(lab.broken(format!("nothing comes from {id} to the next process of {B}"))),
-            }
-        }
-    };
-    lab.while_listening([from], lab.until(receiving, sending)).await
 }

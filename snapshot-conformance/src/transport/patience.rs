@@ -6,8 +6,8 @@ use std::thread;
 use futures::FutureExt;
 use futures::future::{Either, select, try_join};
 
-use super::isolation::{drain, revive};
 use super::lab::{A, B, C, Flood, Lab, pair, run, three};
+use super::relief::{drain, revive};
 use super::station::Station;
 use super::{Breach, T2, T4, T8, TransportFixture};
 use crate::trial::Trial;
