@@ -5,10 +5,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
 use futures::task::AtomicWaker;
-use snapshot_core::Peer;
+use snapshot_core::{Frames, Inbox, MessageCodec, Peer, TransportError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -24,8 +24,8 @@ use crate::write_buffer::WriteBuffer;
 pub(crate) struct Link {
     pub(crate) peer: Peer,
     pub(crate) signal: Arc<Signal>,
-    pub(crate) read: Mutex<ReadSide>,
-    pub(crate) write: Mutex<WriteSide>,
+    read: Mutex<ReadSide>,
+    write: Mutex<WriteSide>,
     state: Mutex<State>,
     down: Notify,
     changes: Arc<watch::Sender<()>>,
@@ -102,15 +102,44 @@ impl Link {
         self.changes.send_replace(());
     }
 
+    /// Pushes what has arrived, at most `budget` frames, which it counts down, and no more than the inbox has room for.
+    ///
+    /// Pending: there is nothing more, and the link's signal is set when there is. Ready: there may be more.
+    pub(crate) fn poll_recv<M: 'static>(
+        &self,
+        codec: &dyn MessageCodec<M>,
+        into: &mut Inbox<M>,
+        budget: &mut usize,
+    ) -> Poll<()> {
+        let waker = Waker::from(Arc::clone(&self.signal));
+        let cx = &mut Context::from_waker(&waker);
+        let ended = |number, last| self.over(number, last);
+        lock(&self.read).poll(cx, self.peer, codec, into, budget, ended)
+    }
+
+    /// Ready when all frames are handed to the system. Takes a frame from `frames` when it encodes it, and encodes only
+    /// while a connection stands.
+    pub(crate) fn poll_send<M: 'static>(
+        &self,
+        cx: &mut Context<'_>,
+        frames: &mut Frames<M>,
+        codec: &dyn MessageCodec<M>,
+    ) -> Poll<Result<(), TransportError>> {
+        // The receiving half says `lost`, after what it can still read.
+        let broken = |number, last| self.not_live(number, last);
+        let sent = lock(&self.write).poll(cx, frames, codec, broken);
+        sent.map_err(|error| error.with_peer(self.peer.id()))
+    }
+
     /// A connection has ended.
-    pub(crate) fn over(&self, number: u64, last: LastSeen) {
+    fn over(&self, number: u64, last: LastSeen) {
         let waiting = lock(&self.write).disconnect(number);
         waiting.inspect(Waker::wake_by_ref);
         self.not_live(number, last);
     }
 
     /// A connection is of no more use, whatever may still be read from it.
-    pub(crate) fn not_live(&self, number: u64, last: LastSeen) {
+    fn not_live(&self, number: u64, last: LastSeen) {
         let mut state = lock(&self.state);
         if state.live == Some(number) {
             state.live = None;

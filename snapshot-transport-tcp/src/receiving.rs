@@ -3,8 +3,7 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use snapshot_core::{Inbox, MessageCodec, Peer};
 use tokio::io::AsyncReadExt;
@@ -12,7 +11,6 @@ use tokio::net::tcp::OwnedReadHalf;
 
 use crate::codec::{Decoded, FrameReader};
 use crate::error::LastSeen;
-use crate::link::{Link, lock};
 
 /// How often a link may read in one `recv` while a large frame is still incomplete.
 const READS: usize = 16;
@@ -70,6 +68,56 @@ impl ReadSide {
         self.news.clear();
         let current = self.current.take();
         self.next.take().or(current).map(|reading| reading.socket)
+    }
+
+    /// Pushes what has arrived, at most `budget` frames, which it counts down, and no more than the inbox has room for.
+    /// `ended` is told the number of each connection that is over.
+    ///
+    /// Pending: there is nothing more, and the task is woken when there is. Ready: there may be more.
+    pub(crate) fn poll<M: 'static>(
+        &mut self,
+        cx: &mut Context<'_>,
+        peer: Peer,
+        codec: &dyn MessageCodec<M>,
+        into: &mut Inbox<M>,
+        budget: &mut usize,
+        ended: impl Fn(u64, LastSeen),
+    ) -> Poll<()> {
+        let before = into.len();
+        let mut reads = 0;
+        loop {
+            if into.room() == 0 || *budget == 0 {
+                return Poll::Ready(());
+            }
+            if let Some(news) = self.news.pop_front() {
+                news.tell(peer, into);
+                continue;
+            }
+            let replaced = self.next.is_some();
+            let Some(reading) = &mut self.current else {
+                if self.turn_over() {
+                    continue;
+                }
+                return Poll::Pending;
+            };
+            // What is here is handed on before more is asked for; a frame that needs many reads lets others go first.
+            let may_read = into.len() == before && reads < READS;
+            match reading.step(cx, codec, may_read, replaced) {
+                Step::Frame(frame) => {
+                    into.push(peer, frame);
+                    *budget -= 1;
+                }
+                Step::Bytes => reads += 1,
+                Step::Nothing if may_read => return Poll::Pending,
+                Step::Nothing => return Poll::Ready(()),
+                Step::End(end) => {
+                    tracing::info!(%peer, ?end, "a connection has ended");
+                    ended(reading.number, end.last_seen());
+                    self.current = None;
+                    self.news.push_back(end);
+                }
+            }
+        }
     }
 
     /// Lets the newer connection be the current one.
@@ -155,57 +203,6 @@ impl News {
             Self::Up => LastSeen::Connected,
             Self::Lost(why) => LastSeen::Lost { why: why.clone() },
             Self::Left => LastSeen::Left,
-        }
-    }
-}
-
-impl Link {
-    /// Pushes what has arrived, at most `budget` frames, which it counts down, and no more than the inbox has room for.
-    ///
-    /// Pending: there is nothing more, and the link's signal is set when there is. Ready: there may be more.
-    pub(crate) fn poll_recv<M: 'static>(
-        &self,
-        codec: &dyn MessageCodec<M>,
-        into: &mut Inbox<M>,
-        budget: &mut usize,
-    ) -> Poll<()> {
-        let waker = Waker::from(Arc::clone(&self.signal));
-        let cx = &mut Context::from_waker(&waker);
-        let mut side = lock(&self.read);
-        let before = into.len();
-        let mut reads = 0;
-        loop {
-            if into.room() == 0 || *budget == 0 {
-                return Poll::Ready(());
-            }
-            if let Some(news) = side.news.pop_front() {
-                news.tell(self.peer, into);
-                continue;
-            }
-            let replaced = side.next.is_some();
-            let Some(reading) = &mut side.current else {
-                if side.turn_over() {
-                    continue;
-                }
-                return Poll::Pending;
-            };
-            // What is here is handed on before more is asked for; a frame that needs many reads lets others go first.
-            let may_read = into.len() == before && reads < READS;
-            match reading.step(cx, codec, may_read, replaced) {
-                Step::Frame(frame) => {
-                    into.push(self.peer, frame);
-                    *budget -= 1;
-                }
-                Step::Bytes => reads += 1,
-                Step::Nothing if may_read => return Poll::Pending,
-                Step::Nothing => return Poll::Ready(()),
-                Step::End(end) => {
-                    tracing::info!(peer = %self.peer, ?end, "a connection has ended");
-                    self.over(reading.number, end.last_seen());
-                    side.current = None;
-                    side.news.push_back(end);
-                }
-            }
         }
     }
 }

@@ -6,7 +6,6 @@ use snapshot_core::{Frames, MessageCodec, TransportError};
 use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::error::LastSeen;
-use crate::link::{Link, lock};
 use crate::write_buffer::{EncodeError, WriteBuffer};
 
 /// The sending half.
@@ -50,6 +49,50 @@ impl WriteSide {
         (self.waiting.take(), self.socket.take().map(|socket| (socket, buffer)))
     }
 
+    /// Ready when all frames are handed to the system. Takes a frame from `frames` when it encodes it, and encodes only
+    /// while a connection stands. `broken` is told the number of each connection that cannot be written to any more.
+    pub(crate) fn poll<M: 'static>(
+        &mut self,
+        cx: &mut Context<'_>,
+        frames: &mut Frames<M>,
+        codec: &dyn MessageCodec<M>,
+        broken: impl Fn(u64, LastSeen),
+    ) -> Poll<Result<(), TransportError>> {
+        loop {
+            if self.closed {
+                let error =
+                    TransportError::closed("the transport was closed on this side: nothing can be sent");
+                return Poll::Ready(Err(error));
+            }
+            let Some(socket) = &mut self.socket else {
+                if frames.is_empty() && self.buffer.is_empty() {
+                    return Poll::Ready(Ok(()));
+                }
+                self.wait(cx);
+                return Poll::Pending;
+            };
+            while let Some(frame) = frames.front().filter(|_| self.buffer.has_room()) {
+                if let Err(error) = self.buffer.push(frame, codec, self.limit) {
+                    return Poll::Ready(Err(not_encoded(error, self.limit)));
+                }
+                frames.pop_front();
+            }
+            match self.buffer.poll_write(cx, socket) {
+                Poll::Ready(Ok(())) if frames.is_empty() => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => {
+                    let number = self.number;
+                    self.disconnect(number);
+                    broken(number, LastSeen::Lost { why: format!("writing failed ({error})") });
+                }
+                Poll::Pending => {
+                    self.wait(cx);
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
     fn wait(&mut self, cx: &Context<'_>) {
         if !self.waiting.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             self.waiting = Some(cx.waker().clone());
@@ -57,64 +100,15 @@ impl WriteSide {
     }
 }
 
-impl Link {
-    /// Ready when all frames are handed to the system. Takes a frame from `frames` when it encodes it, and encodes only
-    /// while a connection stands.
-    pub(crate) fn poll_send<M: 'static>(
-        &self,
-        cx: &mut Context<'_>,
-        frames: &mut Frames<M>,
-        codec: &dyn MessageCodec<M>,
-    ) -> Poll<Result<(), TransportError>> {
-        let mut guard = lock(&self.write);
-        loop {
-            let side = &mut *guard;
-            if side.closed {
-                let error =
-                    TransportError::closed("the transport was closed on this side: nothing can be sent");
-                return Poll::Ready(Err(error.with_peer(self.peer.id())));
-            }
-            let Some(socket) = &mut side.socket else {
-                if frames.is_empty() && side.buffer.is_empty() {
-                    return Poll::Ready(Ok(()));
-                }
-                side.wait(cx);
-                return Poll::Pending;
-            };
-            while let Some(frame) = frames.front().filter(|_| side.buffer.has_room()) {
-                if let Err(error) = side.buffer.push(frame, codec, side.limit) {
-                    return Poll::Ready(Err(self.not_encoded(error, side.limit)));
-                }
-                frames.pop_front();
-            }
-            match side.buffer.poll_write(cx, socket) {
-                Poll::Ready(Ok(())) if frames.is_empty() => return Poll::Ready(Ok(())),
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => {
-                    // The receiving half says `lost`, after what it can still read.
-                    let number = side.number;
-                    side.disconnect(number);
-                    self.not_live(number, LastSeen::Lost { why: format!("writing failed ({error})") });
-                }
-                Poll::Pending => {
-                    side.wait(cx);
-                    return Poll::Pending;
-                }
-            }
-        }
-    }
-
-    fn not_encoded(&self, error: EncodeError, limit: usize) -> TransportError {
-        let error = match error {
-            EncodeError::TooLarge { size } => TransportError::frame_too_large(format!(
-                "a frame of {size} bytes is over the limit of {limit} bytes, the smaller of both nodes' `max_frame`: \
-                 raise it on both, or send smaller messages"
-            )),
-            EncodeError::Codec(error) => TransportError::other(
-                "a message could not be encoded: correct its `MessageCodec`, or do not send such messages",
-            )
-            .with_source(error),
-        };
-        error.with_peer(self.peer.id())
+fn not_encoded(error: EncodeError, limit: usize) -> TransportError {
+    match error {
+        EncodeError::TooLarge { size } => TransportError::frame_too_large(format!(
+            "a frame of {size} bytes is over the limit of {limit} bytes, the smaller of both nodes' `max_frame`: \
+             raise it on both, or send smaller messages"
+        )),
+        EncodeError::Codec(error) => TransportError::other(
+            "a message could not be encoded: correct its `MessageCodec`, or do not send such messages",
+        )
+        .with_source(error),
     }
 }
