@@ -59,6 +59,7 @@
 //! allows does not happen here. What the application does outside of its turns, in other tasks and threads, is not seen.
 
 mod application;
+mod checks;
 mod codec;
 mod events;
 mod failure;

@@ -15,7 +15,7 @@ use snapshot_core::{
 
 use super::codec::SharedCodec;
 use super::line::{Line, Plug};
-use super::process::{Life, Process, Progress, Started};
+use super::process::{Death, Life, Process, Progress, Started};
 use super::store::Storage;
 use super::trace::Trace;
 use super::{Application, Cut, Outgoing, Random};
@@ -79,15 +79,6 @@ enum Polled<A: Application> {
 /// An event as the nodes of the application `A` hand it out.
 pub(super) type EventOf<A> =
     Event<<A as Application>::Message, <<A as Application>::State as StateProvider>::Captured>;
-
-/// How a process ends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Death {
-    /// What it had sent still arrives.
-    Killed,
-    /// What was under way is gone.
-    Crashed,
-}
 
 impl<A: Application> Group<A> {
     /// Nobody runs yet.

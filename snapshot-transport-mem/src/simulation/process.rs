@@ -44,6 +44,15 @@ pub(super) enum Progress {
     Event,
 }
 
+/// How a process ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Death {
+    /// What it had sent still arrives.
+    Killed,
+    /// What was under way is gone.
+    Crashed,
+}
+
 impl<A: Application> Process<A> {
     pub(super) fn new(number: u64, plug: Plug, life: Life<A>) -> Self {
         let woken = Arc::new(Woken(AtomicBool::new(true)));

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use snapshot_core::{NodeId, SnapshotError, SnapshotId, SnapshotReport};
 
-use super::group::{Death, Group, Wrong};
+use super::checks::Checks;
+use super::group::{Group, Wrong};
 use super::plan::Plan;
-use super::process::{Life, Progress};
-use super::simulated_group::Checks;
+use super::process::{Death, Life, Progress};
 use super::{Application, Cut, FaultKind, Random, Summary};
 
 pub(super) const MS: Duration = Duration::from_millis(1);

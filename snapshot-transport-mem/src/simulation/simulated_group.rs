@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use snapshot_core::{Graph, MessageCodec, NodeBuilder, NodeId, Postcard, SnapshotStore};
 
+use super::checks::Checks;
 use super::codec::SharedCodec;
-use super::group::{Builder, Group, Wrap, plain};
+use super::group::{Group, Wrap, plain};
 use super::plan::Plan;
 use super::run::Run;
 use super::{Application, Cut, Failure, Faults, Random, Summary};
@@ -45,16 +46,6 @@ pub struct SimulatedGroup<A: Application> {
     wrap: Rc<Wrap>,
     checks: Checks<A>,
 }
-
-/// What must hold, and how nodes are set up.
-pub(super) struct Checks<A: Application> {
-    pub(super) invariants: Vec<(String, Box<Invariant<A>>)>,
-    pub(super) at_rest: Vec<(String, Box<AtRest<A>>)>,
-    pub(super) tune: Box<dyn Fn(Builder<A>) -> Builder<A>>,
-}
-
-type Invariant<A> = dyn Fn(&Cut<A>) -> Result<(), String>;
-type AtRest<A> = dyn Fn(&A, &Cut<A>) -> Result<(), String>;
 
 impl<A: Application> SimulatedGroup<A> {
     /// A group of this graph. `start` makes the application of each run: a new one for each seed, so that runs know nothing

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use snapshot_core::{Clock, Content, Created, Generation, Key, NodeId, Sink, SnapshotStore, StoreError};
 use snapshot_store::MemoryStore;
 
-use super::group::Death;
+use super::process::Death;
 use super::trace::Trace;
 use super::{FaultKind, Random};
 

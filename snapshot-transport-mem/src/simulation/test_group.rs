@@ -8,8 +8,8 @@ use snapshot_core::{Graph, MessageCodec, NodeId, Postcard};
 use snapshot_store::MemoryStore;
 
 use super::codec::SharedCodec;
-use super::group::{Death, Group, Wrong, plain};
-use super::process::Life;
+use super::group::{Group, Wrong, plain};
+use super::process::{Death, Life};
 use super::{Application, Cut, Outgoing};
 use crate::MemNetwork;
 

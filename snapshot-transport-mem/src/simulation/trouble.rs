@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use snapshot_core::NodeId;
 
-use super::group::Death;
+use super::process::Death;
 use super::run::{MS, Run};
 use super::{Application, FaultKind};
 
