@@ -9,6 +9,7 @@
 //! only held to the rest.
 
 mod action;
+mod application;
 mod store;
 mod world;
 

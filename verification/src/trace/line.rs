@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 
 use snapshot_core::{Generation, NodeId, SnapshotId};
 
-use super::words::Words;
-
 /// A number that the recorder gives to an operation of the store, unique in a trace.
 pub type Operation = u64;
 
@@ -226,17 +224,5 @@ impl Line {
     /// Whether it tells what came of the line before, and is no step of its own.
     pub fn is_output(&self) -> bool {
         matches!(self, Self::Capture { .. } | Self::Ask { .. } | Self::Out { .. } | Self::Told { .. })
-    }
-
-    /// Reads a line.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with it, for people.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let mut words = Words::of(text);
-        let line = words.line()?;
-        words.end()?;
-        Ok(line)
     }
 }

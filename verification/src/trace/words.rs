@@ -7,7 +7,21 @@ use snapshot_core::{Generation, NodeId, SnapshotId};
 
 use super::line::{Answer, Body, Counts, Entry, Event, Frame, Line, Part, PartKey, Reason, Record, Request};
 
-pub(super) struct Words<'a> {
+impl Line {
+    /// Reads a line.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, for people.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut words = Words::of(text);
+        let line = words.line()?;
+        words.end()?;
+        Ok(line)
+    }
+}
+
+struct Words<'a> {
     words: std::iter::Peekable<SplitWhitespace<'a>>,
 }
 
@@ -46,7 +60,7 @@ fn pair(word: &str) -> Read<(NodeId, u64)> {
 }
 
 impl<'a> Words<'a> {
-    pub(super) fn of(text: &'a str) -> Self {
+    fn of(text: &'a str) -> Self {
         Self { words: text.split_whitespace().peekable() }
     }
 
@@ -113,11 +127,11 @@ impl<'a> Words<'a> {
         self.words.by_ref().map(read).collect()
     }
 
-    pub(super) fn end(&mut self) -> Read<()> {
+    fn end(&mut self) -> Read<()> {
         self.words.next().map_or(Ok(()), |word| Err(format!("`{word}` is too much")))
     }
 
-    pub(super) fn line(&mut self) -> Read<Line> {
+    fn line(&mut self) -> Read<Line> {
         Ok(match self.word()? {
             "member" => Line::Member { node: self.node()? },
             "link" => Line::Link {

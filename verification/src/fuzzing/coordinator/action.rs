@@ -6,8 +6,9 @@ use arbitrary::Arbitrary;
 use bytes::Bytes;
 use snapshot_core::{Body, Frame, Generation, NodeId, SnapshotId, Stamp, Turn};
 
+use super::application::Message;
 use super::store::Fault;
-use super::world::{HONEST, LIAR, Message, World};
+use super::world::{HONEST, LIAR, World};
 use crate::fuzzing::control::{Control, Reason};
 
 /// One step. `second` says to which of the two honest nodes it happens.

@@ -9,7 +9,7 @@ use snapshot_core::{
     Created, Key, NodeId, PartError, PartRef, SnapshotId, StoreAnswer, StoreRequest, StoredPart, Turn,
 };
 
-use super::world::{Message, State};
+use super::application::{Message, State};
 
 pub(super) type Request = StoreRequest<Message, State>;
 pub(super) type Answer = StoreAnswer<Message, State>;

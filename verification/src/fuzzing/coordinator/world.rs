@@ -9,24 +9,11 @@ use snapshot_core::{
 };
 
 use super::Shape;
+use super::application::{Message, State};
 use super::store::{Fault, Request, Store};
 
 pub(super) const LIAR: NodeId = NodeId(2);
 pub(super) const HONEST: [NodeId; 2] = [NodeId(1), NodeId(3)];
-
-/// A message: its number in the channel between the honest nodes, and what it weighs in bytes.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Message {
-    pub(super) number: u64,
-    pub(super) weight: u16,
-}
-
-/// How many messages went to the other honest node, and came from it.
-#[derive(Clone, Default, PartialEq, Eq, Hash, Debug)]
-pub(super) struct State {
-    sent: u64,
-    received: u64,
-}
 
 pub(super) type Coordinator = SnapshotCoordinator<Message, State>;
 
