@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 /// Ports below are left to others, whatever the system uses for outgoing connections.
 const LOWEST: u16 = 10_240;
@@ -12,7 +13,10 @@ const LOWEST: u16 = 10_240;
 /// systems begin higher).
 const USUAL_EPHEMERAL_START: u16 = 32_768;
 
-/// `count` different loopback addresses whose ports were free a moment ago.
+/// What this process was given before. A port whose owner was killed looks free until it is started again.
+static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+
+/// `count` different loopback addresses whose ports were free a moment ago. No process is given a port twice.
 ///
 /// They lie below the range from which the system takes ports for outgoing connections. Otherwise a connection of anybody
 /// on the machine could take the port of a process that was killed before it is started again.
@@ -34,7 +38,7 @@ pub fn free_addresses(count: usize, seed: u64) -> io::Result<Vec<SocketAddr>> {
     let width = u64::from(range.end - range.start);
     let begin = fastrand::Rng::with_seed(seed ^ u64::from(std::process::id()).rotate_left(32)).u64(..width);
     let mut found = Vec::with_capacity(count);
-    let mut seen = BTreeSet::new();
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
     for step in 0..width {
         if found.len() == count {
             break;
@@ -42,7 +46,8 @@ pub fn free_addresses(count: usize, seed: u64) -> io::Result<Vec<SocketAddr>> {
         let port = range.start + ((begin + step) % width) as u16;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         // Bound and dropped at once: nobody has connected, so nothing lingers on the port.
-        if seen.insert(port) && TcpListener::bind(address).is_ok() {
+        if !given.contains(&port) && TcpListener::bind(address).is_ok() {
+            given.insert(port);
             found.push(address);
         }
     }
@@ -98,6 +103,12 @@ mod tests {
         let listeners: Vec<_> =
             addresses.iter().map(|address| TcpListener::bind(address).expect("free")).collect();
         assert_eq!(listeners.len(), 16);
+    }
+
+    #[test]
+    fn no_port_is_given_twice_though_its_owner_is_gone() {
+        let [first, second] = [(); 2].map(|()| free_addresses(16, 2).expect("free ports"));
+        assert!(first.iter().all(|address| !second.contains(address)));
     }
 
     #[test]

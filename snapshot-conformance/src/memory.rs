@@ -90,18 +90,12 @@ fn alone() -> Option<MutexGuard<'static, ()>> {
 }
 
 /// Address space, reserved and never touched, up to the most that the process ever had: so that a small promise is noticed, and
-/// none needs to be so large that the machine cannot keep it.
-fn fill() -> Vec<Vec<u8>> {
-    const PIECE: u64 = 256 << 20;
-    let mut pieces = Vec::new();
-    while space().is_some_and(|space| space.most.saturating_sub(space.now) > PIECE) {
-        let mut piece = Vec::new();
-        if piece.try_reserve_exact(PIECE as usize).is_err() {
-            break;
-        }
-        pieces.push(piece);
-    }
-    pieces
+/// none needs to be so large that the machine cannot keep it. Where it cannot be reserved, larger promises must do.
+fn fill() -> Vec<u8> {
+    let mut filled = Vec::new();
+    let missing = space().map_or(0, |space| space.most.saturating_sub(space.now));
+    let _may_be_refused = filled.try_reserve_exact(usize::try_from(missing).unwrap_or(0));
+    filled
 }
 
 /// What Linux says; elsewhere nothing is known.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -66,6 +66,8 @@ pub(crate) struct Disk {
     old: BTreeMap<String, Vec<u8>>,
     temporary: Vec<u8>,
     locked: bool,
+    /// Who waits until it is not.
+    waiting: Vec<Waker>,
     room: Option<usize>,
     behind: Vec<(String, Object)>,
     /// What calls that were dropped still have to write, and how many others have begun since.
@@ -78,6 +80,13 @@ pub(crate) struct Disk {
     /// What another server has, and how many reads there were.
     replica: BTreeMap<String, Object>,
     reads: usize,
+}
+
+impl Disk {
+    fn unlock(&mut self) {
+        self.locked = false;
+        self.waiting.drain(..).for_each(Waker::wake);
+    }
 }
 
 /// One opened store.
@@ -116,7 +125,7 @@ impl Double {
             }
         }
         disk.objects.retain(|_, object| object.synced);
-        disk.locked = false;
+        disk.unlock();
     }
 
     fn is(&self, flaw: Flaw) -> bool {
@@ -342,10 +351,16 @@ impl SnapshotStore for Double {
             }
         }
         if self.is(LocksUntilDone) {
-            while self.disk().locked {
-                wait_once().await;
-            }
-            self.disk().locked = true;
+            std::future::poll_fn(|cx| {
+                let mut disk = self.disk();
+                if disk.locked {
+                    disk.waiting.push(cx.waker().clone());
+                    return Poll::Pending;
+                }
+                disk.locked = true;
+                Poll::Ready(())
+            })
+            .await;
         }
         if self.is(RunsOutOfRoom) {
             let room = self.disk().room.and_then(|room| room.checked_sub(1));
@@ -372,7 +387,7 @@ impl SnapshotStore for Double {
         );
         if known && !blind {
             if self.is(LocksUntilDone) {
-                self.disk().locked = false;
+                self.disk().unlock();
             }
             if self.is(RunsOutOfRoom) {
                 self.disk().room = self.disk.lock().unwrap().room.map(|room| room + 1);
@@ -391,7 +406,7 @@ impl SnapshotStore for Double {
         let produced = self.produce(key, content);
         if self.is(LocksUntilDone) {
             wait_once().await;
-            self.disk().locked = false;
+            self.disk().unlock();
         }
         if self.is(RunsOutOfRoom) {
             wait_once().await;
