@@ -107,7 +107,8 @@ impl Subject<'_> {
         patterns.dedup();
         for pattern in patterns {
             self.trial.step(format!("{} of {SIZE} bytes that repeat {pattern:02x?}", self.what));
-            let bytes: Vec<u8> = pattern.iter().copied().cycle().take(SIZE).collect();
+            let mut bytes = pattern.repeat(SIZE.div_ceil(pattern.len()));
+            bytes.truncate(SIZE);
             self.survives(&bytes, &format!("{SIZE} bytes that repeat {pattern:02x?}"))?;
             let begins = [head, &bytes].concat();
             self.survives(

@@ -718,15 +718,16 @@ struct Reader<'a> {
 
 impl Read for Reader<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let now = || self.double.disk().objects.get(&self.name).map(|object| object.bytes.clone());
-        match self.double.flaw {
-            TakesAnOutageForTheEnd if self.double.disk().down => return Ok(0),
-            CutsTheDeletedShort => self.bytes = now().unwrap_or_default(),
-            MixesOldAndNew => self.bytes = now().unwrap_or_else(|| self.bytes.clone()),
-            ReadsOneBuffer => self.bytes.truncate(1 << 20),
-            _ => {}
-        }
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let disk = self.double.disk();
+        let now = disk.objects.get(&self.name).map(|object| &object.bytes[..]);
+        let bytes = match self.double.flaw {
+            TakesAnOutageForTheEnd if disk.down => return Ok(0),
+            CutsTheDeletedShort => now.unwrap_or_default(),
+            MixesOldAndNew => now.unwrap_or(&self.bytes),
+            ReadsOneBuffer => &self.bytes[..self.bytes.len().min(1 << 20)],
+            _ => &self.bytes,
+        };
+        let rest = bytes.get(self.at..).unwrap_or_default();
         let count = rest.len().min(into.len());
         into[..count].copy_from_slice(&rest[..count]);
         self.at += count;

@@ -101,9 +101,7 @@ impl<W: Which> TransportFixture for Doubles<W> {
     }
 
     fn message(&self, number: u64, size: usize) -> Bytes {
-        let mut bytes = number.to_le_bytes().to_vec();
-        bytes.resize(size.max(8), 0x5a);
-        bytes.into()
+        [&number.to_le_bytes()[..], &[0x5a].repeat(size.saturating_sub(8))].concat().into()
     }
 
     async fn cut(&self, a: NodeId, b: NodeId) -> bool {
