@@ -113,7 +113,7 @@ pub trait ClockFixture: Sized + Send + Sync + 'static {
 
 /// Makes tests of all clauses of [`Clock`], C1 to C4, for a [`ClockFixture`](crate::ClockFixture).
 ///
-/// The tests are functions of the same names as the [checks](crate::clock). In a module that imports the checks
+/// The tests are functions of the same names as the [checks](mod@crate::clock). In a module that imports the checks
 /// as well, `c1_now_never_goes_back` is the test (`use clock::*` is shadowed), or a second definition (`use
 /// clock::c1_now_never_goes_back`). For that, and for a second fixture in the same file, put the line into a `mod` of its own.
 #[macro_export]

@@ -1,11 +1,11 @@
-//! Suites that judge an implementation of one of the traits of this crate, clause by clause. Feature `conformance`.
+//! Suites that judge an implementation of one of the traits of `snapshot-core`, clause by clause.
 //!
 //! The docs of each trait number what an implementation must do. For each number there is a check here, and one line makes
-//! them tests of your crate, one `#[test]` for each clause. So the feature belongs into `[dev-dependencies]`:
+//! them tests of your crate, one `#[test]` for each clause. So this crate belongs into `[dev-dependencies]`:
 //!
 //! ```toml
 //! [dev-dependencies]
-//! snapshot-core = { path = "../snapshot/snapshot-core", features = ["conformance"] }
+//! snapshot-conformance = { path = "../snapshot/snapshot-conformance" }
 //! ```
 //!
 //! You write a *fixture*, which says how one of yours is made, and the line:

@@ -248,7 +248,7 @@ pub trait TransportFixture: Sized + Send + Sync + 'static {
 /// Makes tests of all clauses of [`Transport`](snapshot_core::Transport), T1 to T8, for a
 /// [`TransportFixture`](crate::TransportFixture).
 ///
-/// The tests are functions of the same names as the [checks](crate::transport), such as `t1_order`. So in a
+/// The tests are functions of the same names as the [checks](mod@crate::transport), such as `t1_order`. So in a
 /// module that imports the checks as well, `t1_order` is the test: `use transport::*` is shadowed without a word, and
 /// `t1_order::<MyFixture>()` does not compile, as the test has no type argument; `use transport::t1_order` is refused as a
 /// second definition. For that, and for a second fixture in the same file, put the line into a `mod` of its own,

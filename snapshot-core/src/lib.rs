@@ -82,7 +82,6 @@
 //!
 //! # Features
 //!
-//! * `conformance`: suites that judge your implementations of the traits, one line each. Off by default.
 //! * `postcard`: one byte format for states and messages with serde's traits: [`Postcard`], [`PostcardState`]. Off by default.
 #![cfg_attr(not(feature = "postcard"), allow(rustdoc::broken_intra_doc_links))]
 

@@ -14,8 +14,8 @@ use bytes::Bytes;
 ///   proportion to its input.
 ///
 /// With the feature `postcard` there is [`Postcard`](crate::Postcard) for messages with serde's traits; [`RawBytes`] serves
-/// [`Bytes`]. One line runs a test of each clause, `snapshot_conformance::codec!(…)`: see the module `conformance`
-/// (feature `conformance`).
+/// [`Bytes`]. One line runs a test of each clause, `snapshot_conformance::codec!(…)`: see the crate
+/// `snapshot-conformance`.
 ///
 /// # When the message type changes
 ///

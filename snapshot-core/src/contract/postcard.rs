@@ -40,7 +40,7 @@ use crate::contract::state::{StateProvider, UnknownVersion};
 /// a tree, is read as deep as the bytes say: bytes that no release has written can overflow the stack. Keep it flat, a list
 /// whose entries refer to each other by index, where bytes may come from strangers. Likewise a map of some other crate may make
 /// room for as many entries as the bytes promise; those of the standard library do not. All of this shows in a test:
-/// `codec_conformance!` and `state_conformance!` (feature `conformance`).
+/// `codec!` and `state!` of the crate `snapshot-conformance`.
 ///
 /// ```
 /// use snapshot_core::{MessageCodec, Postcard};

@@ -22,8 +22,8 @@ use thiserror::Error;
 /// * **P5** `decode` fails on bytes that it does not understand, and on a version that it does not know; it does not panic,
 ///   and takes no more memory than is in proportion to its input.
 ///
-/// One line runs a test of each clause, `snapshot_conformance::state!(…)`: see the module `conformance` (feature
-/// `conformance`).
+/// One line runs a test of each clause, `snapshot_conformance::state!(…)`: see the crate
+/// `snapshot-conformance`.
 ///
 /// ```
 /// use snapshot_core::{StateProvider, UnknownVersion};

@@ -34,8 +34,8 @@ use crate::vocabulary::key::{Created, Key};
 ///   [`Sink`]. Whatever kind of [`io::Error`] it is: it says nothing about the store. A panic in a closure may go on to the
 ///   caller, and leaves no object and no harm behind either.
 ///
-/// One line runs a test of each clause, `snapshot_conformance::store!(…)`: see the module `conformance` (feature
-/// `conformance`).
+/// One line runs a test of each clause, `snapshot_conformance::store!(…)`: see the crate
+/// `snapshot-conformance`.
 ///
 /// Futures of a store run until they are done, or until the node is dropped. Closures may be called on any thread: a store
 /// that blocks calls them on threads of its own, so that they stay off the message loop.

@@ -41,8 +41,8 @@ use crate::vocabulary::topology::Topology;
 ///
 /// An error from any method is the end of the transport, and of the node that uses it.
 ///
-/// Whether an implementation keeps these clauses is tested by one line and a fixture: see the module `conformance`, which the
-/// feature of that name brings.
+/// Whether an implementation keeps these clauses is tested by a fixture and one line, `snapshot_conformance::transport!(…)`: see
+/// the crate `snapshot-conformance`.
 ///
 /// ```
 /// use snapshot_core::{Frame, Frames, Graph, Inbox, NodeId, Peer, Topology, Transport, TransportError, async_trait};

@@ -1,5 +1,5 @@
 //! Shared nodes under crashes: many tasks whose writes are acknowledged only when they are committed. One seed decides all;
-//! `SEED=n cargo test -p snapshot-core --test shared_storms` replays it.
+//! `SEED=n cargo test -p snapshot-core --test driver shared_storms` replays it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,7 +51,7 @@ fn acknowledged_writes_are_there_once_and_money_is_neither_made_nor_lost() {
         match std::panic::catch_unwind(run) {
             Ok(found) => totals.add(&found),
             Err(panic) => {
-                eprintln!("replay: SEED={seed} cargo test -p snapshot-core --test shared_storms");
+                eprintln!("replay: SEED={seed} cargo test -p snapshot-core --test driver shared_storms");
                 std::panic::resume_unwind(panic);
             }
         }

@@ -1,6 +1,6 @@
 //! The paper, claim by claim: K. M. Chandy and L. Lamport, "Distributed Snapshots: Determining Global States of Distributed
 //! Systems", ACM TOCS 3(1), 1985. Each test names its section and runs the shipped rules in the paper's model.
-//! `SEED=n cargo test -p snapshot-core --test paper` replays one random computation.
+//! `SEED=n cargo test -p snapshot-core --test protocol paper` replays one random computation.
 
 mod world;
 
@@ -26,7 +26,7 @@ fn seeds(count: u64, mut test: impl FnMut(&mut Random)) {
     for seed in seeds {
         let run = std::panic::AssertUnwindSafe(|| test(&mut Random::new(seed)));
         if let Err(panic) = std::panic::catch_unwind(run) {
-            eprintln!("replay: SEED={seed} cargo test -p snapshot-core --test paper");
+            eprintln!("replay: SEED={seed} cargo test -p snapshot-core --test protocol paper");
             std::panic::resume_unwind(panic);
         }
     }

@@ -1,5 +1,5 @@
 //! Random schedules with faults, on the rules alone. A failing seed is replayed with `SEED=<n> cargo test -p snapshot-core
-//! --test schedules`.
+//! --test protocol schedules`.
 
 use std::time::Duration;
 

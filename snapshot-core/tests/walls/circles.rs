@@ -22,7 +22,7 @@ fn circle(files: &Files) -> Option<String> {
     // Whoever imports nothing that is left is in no circle.
     while let Some(done) = imports.iter().find(|(_, to)| to.is_empty()).map(|(from, _)| *from) {
         imports.remove(done);
-        imports.values_mut().for_each(|to| drop(to.remove(done)));
+        imports.values_mut().for_each(|to| to.retain(|module| *module != done));
     }
     let mut way = vec![*imports.keys().next()?];
     loop {

@@ -43,7 +43,7 @@ fn storms_of_connections_over_many_threads() {
         Err(_) => 0..8,
     };
     for seed in seeds {
-        eprintln!("SEED={seed} cargo test -p snapshot-core --test links storm");
+        eprintln!("SEED={seed} cargo test -p snapshot-core --test driver links::storm");
         let (done, wait) = mpsc::channel();
         let run = thread::spawn(move || {
             storm(Random(seed));
