@@ -135,7 +135,8 @@ pub use vocabulary::malformed::Malformed;
 pub use vocabulary::outcome::{AbortReason, PartReport, SnapshotPhase, SnapshotReport, SnapshotStatus};
 pub use vocabulary::part::{LocalSnapshot, PartRef, StoredPart};
 pub use vocabulary::retention::Retention;
-pub use vocabulary::topology::{Graph, LinkUse, Topology, TopologyError};
+pub use vocabulary::shape::LinkUse;
+pub use vocabulary::topology::{Graph, Topology, TopologyError};
 
 /// The programs of the README, so that they are compiled and run.
 #[cfg(doctest)]

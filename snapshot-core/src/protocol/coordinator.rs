@@ -271,8 +271,8 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     pub fn send(&mut self, to: Peer, message: M) -> Result<(), SendError> {
         let me = self.topology.me();
         match self.topology.outgoing_use(to) {
-            Some(crate::vocabulary::topology::LinkUse::Messages) => {}
-            Some(crate::vocabulary::topology::LinkUse::ControlOnly) => {
+            Some(crate::vocabulary::shape::LinkUse::Messages) => {}
+            Some(crate::vocabulary::shape::LinkUse::ControlOnly) => {
                 return Err(SendError::NoMessages { me, to: to.id() });
             }
             None if self.topology.peer(to.id()) == Some(to) => {

@@ -11,4 +11,5 @@ pub(crate) mod part;
 #[cfg(test)]
 pub(crate) mod properties;
 pub(crate) mod retention;
+pub(crate) mod shape;
 pub(crate) mod topology;

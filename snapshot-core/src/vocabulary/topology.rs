@@ -1,29 +1,13 @@
 //! The group's graph and one node's place in it: parsed once, then always valid.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use thiserror::Error;
 
 use crate::vocabulary::id::{NodeId, Peer};
-
-/// What a channel may carry.
-///
-/// ```
-/// use snapshot_core::{Graph, LinkUse, NodeId};
-/// let topology = Graph::new([NodeId(1), NodeId(2)]).link(NodeId(1), NodeId(2)).with_way_back().at(NodeId(1))?;
-/// assert_eq!(topology.link_use(NodeId(1), NodeId(2)), Some(LinkUse::Messages));
-/// assert_eq!(topology.link_use(NodeId(2), NodeId(1)), Some(LinkUse::ControlOnly));
-/// # Ok::<(), snapshot_core::TopologyError>(())
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum LinkUse {
-    /// Messages of the application, markers and control.
-    Messages,
-    /// Only markers and control: a way back, added so that the graph is strongly connected.
-    ControlOnly,
-}
+use crate::vocabulary::shape::{LinkUse, Shape};
 
 /// Who is in the group and who can send to whom. A plain description; [`at`](Self::at) checks it.
 ///
@@ -37,17 +21,24 @@ pub enum LinkUse {
 /// assert!(pipeline.at(NodeId(1)).is_err());
 /// assert!(pipeline.with_way_back().at(NodeId(1)).is_ok());
 /// ```
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone)]
 pub struct Graph {
     group: String,
     members: Vec<NodeId>,
     links: BTreeMap<(NodeId, NodeId), LinkUse>,
+    /// Where it was found to be sound: so that all nodes of a process share one.
+    checked: OnceLock<Arc<Shape>>,
 }
 
 impl Graph {
     /// The members, with no link between them yet.
     pub fn new(members: impl IntoIterator<Item = NodeId>) -> Self {
-        Self { group: "group".to_owned(), members: members.into_iter().collect(), links: BTreeMap::new() }
+        Self {
+            group: "group".to_owned(),
+            members: members.into_iter().collect(),
+            links: BTreeMap::new(),
+            checked: OnceLock::new(),
+        }
     }
 
     /// Every node linked with every other one, both ways.
@@ -85,6 +76,7 @@ impl Graph {
     #[must_use]
     pub fn named(mut self, group: impl Into<String>) -> Self {
         self.group = group.into();
+        self.checked.take();
         self
     }
 
@@ -92,6 +84,7 @@ impl Graph {
     #[must_use]
     pub fn link(mut self, from: NodeId, to: NodeId) -> Self {
         self.links.insert((from, to), LinkUse::Messages);
+        self.checked.take();
         self
     }
 
@@ -101,6 +94,7 @@ impl Graph {
         for (from, to) in self.links.keys().copied().collect::<Vec<_>>() {
             self.links.entry((to, from)).or_insert(LinkUse::ControlOnly);
         }
+        self.checked.take();
         self
     }
 
@@ -116,6 +110,15 @@ impl Graph {
     /// A group without members, a member named twice, a link to a stranger or to oneself, `me` that is no member, and a
     /// graph in which some node has no path to another: then no snapshot could ever end (Chandy & Lamport 1985, §3.3).
     pub fn at(&self, me: NodeId) -> Result<Topology, TopologyError> {
+        let shape = match self.checked.get() {
+            Some(shape) => Arc::clone(shape),
+            None => self.check(me)?,
+        };
+        let place = shape.place(me).ok_or(TopologyError::NotAMember { node: me })?;
+        Ok(Topology::new(shape, place))
+    }
+
+    fn check(&self, me: NodeId) -> Result<Arc<Shape>, TopologyError> {
         let members: BTreeSet<NodeId> = self.members.iter().copied().collect();
         if members.is_empty() {
             return Err(TopologyError::NoMembers);
@@ -136,13 +139,29 @@ impl Graph {
         if !members.contains(&me) {
             return Err(TopologyError::NotAMember { node: me });
         }
-        let shape = Shape {
-            group: self.group.clone(),
-            members: members.into_iter().collect(),
-            links: self.links.clone(),
-        };
-        shape.check_paths()?;
-        Ok(Topology::new(Arc::new(shape), me))
+        let shape = Shape::new(self.group.clone(), members.into_iter().collect(), &self.links);
+        match shape.apart() {
+            Some((from, to)) => Err(TopologyError::NotStronglyConnected { from, to }),
+            None => Ok(Arc::clone(self.checked.get_or_init(|| Arc::new(shape)))),
+        }
+    }
+}
+
+impl PartialEq for Graph {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.group, &self.members, &self.links) == (&other.group, &other.members, &other.links)
+    }
+}
+
+impl Eq for Graph {}
+
+impl fmt::Debug for Graph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Graph")
+            .field("group", &self.group)
+            .field("members", &self.members)
+            .field("links", &self.links)
+            .finish()
     }
 }
 
@@ -216,7 +235,7 @@ pub enum TopologyError {
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Topology {
     shape: Arc<Shape>,
-    me: NodeId,
+    me: usize,
     peers: Arc<[Neighbour]>,
 }
 
@@ -227,71 +246,24 @@ struct Neighbour {
     outgoing: Option<LinkUse>,
 }
 
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-struct Shape {
-    group: String,
-    members: Vec<NodeId>,
-    links: BTreeMap<(NodeId, NodeId), LinkUse>,
-}
-
-impl Shape {
-    fn neighbours(&self, from: NodeId) -> impl Iterator<Item = NodeId> {
-        self.links.range((from, NodeId(0))..=(from, NodeId(u64::MAX))).map(|((_, to), _)| *to)
-    }
-
-    /// The parent of each node in the tree of shortest paths from `root`; the smallest id where there is a choice.
-    fn tree(&self, root: NodeId) -> BTreeMap<NodeId, NodeId> {
-        let mut parents = BTreeMap::from([(root, root)]);
-        let mut queue = VecDeque::from([root]);
-        while let Some(node) = queue.pop_front() {
-            for next in self.neighbours(node) {
-                parents.entry(next).or_insert_with(|| {
-                    queue.push_back(next);
-                    node
-                });
-            }
-        }
-        parents
-    }
-
-    fn check_paths(&self) -> Result<(), TopologyError> {
-        // Strongly connected: everyone can be reached from one node, and can reach it.
-        let root = self.members[0];
-        let forward = self.tree(root);
-        if let Some(to) = self.members.iter().find(|id| !forward.contains_key(id)) {
-            return Err(TopologyError::NotStronglyConnected { from: root, to: *to });
-        }
-        let links = self.links.iter().map(|(&(from, to), &link)| ((to, from), link)).collect();
-        let backward = Self { group: String::new(), members: Vec::new(), links }.tree(root);
-        match self.members.iter().find(|id| !backward.contains_key(id)) {
-            Some(from) => Err(TopologyError::NotStronglyConnected { from: *from, to: root }),
-            None => Ok(()),
-        }
-    }
-}
-
 impl Topology {
-    fn new(shape: Arc<Shape>, me: NodeId) -> Self {
-        let others = shape.members.iter().filter(|id| **id != me);
-        let linked = others.filter_map(|id| {
-            let incoming = shape.links.contains_key(&(*id, me));
-            let outgoing = shape.links.get(&(me, *id)).copied();
-            (incoming || outgoing.is_some()).then_some((*id, incoming, outgoing))
-        });
-        let peers = linked
-            .enumerate()
-            .map(|(index, (id, incoming, outgoing))| Neighbour {
-                peer: Peer::new(index, id),
-                incoming,
-                outgoing,
-            })
-            .collect();
+    fn new(shape: Arc<Shape>, me: usize) -> Self {
+        let mut linked: BTreeMap<NodeId, (bool, Option<LinkUse>)> =
+            shape.incoming(me).map(|id| (id, (true, None))).collect();
+        for (id, link) in shape.outgoing(me) {
+            linked.entry(id).or_default().1 = Some(link);
+        }
+        let neighbour = |(index, (id, (incoming, outgoing)))| {
+            let peer = Peer::new(index, id);
+            Neighbour { peer, incoming, outgoing }
+        };
+        let peers = linked.into_iter().enumerate().map(neighbour).collect();
         Self { shape, me, peers }
     }
 
     /// This node.
     pub fn me(&self) -> NodeId {
-        self.me
+        self.shape.members[self.me]
     }
 
     /// The group's name.
@@ -306,7 +278,8 @@ impl Topology {
 
     /// Every channel of the group, ascending by sender, then receiver.
     pub fn links(&self) -> impl Iterator<Item = (NodeId, NodeId, LinkUse)> {
-        self.shape.links.iter().map(|(&(from, to), &link)| (from, to, link))
+        let members = self.shape.members.iter().enumerate();
+        members.flat_map(|(place, from)| self.shape.outgoing(place).map(|(to, link)| (*from, to, link)))
     }
 
     /// The neighbours, ascending by id; a peer's [`index`](Peer::index) is its position here.
@@ -342,29 +315,22 @@ impl Topology {
 
     /// What the channel between two members may carry; `None` where there is none.
     pub fn link_use(&self, from: NodeId, to: NodeId) -> Option<LinkUse> {
-        self.shape.links.get(&(from, to)).copied()
+        self.shape.link_use(from, to)
     }
 
     /// The neighbour to which something for `to` goes next, on a shortest path; `None` for this node and for strangers.
     ///
     /// All nodes of a group agree on the graph, so each hop brings it one step nearer.
     pub(crate) fn next_hop(&self, to: NodeId) -> Option<Peer> {
-        if let Some(peer) = self.peer(to).filter(|p| self.outgoing_use(*p).is_some()) {
-            return Some(peer);
-        }
-        let parents = self.shape.tree(self.me);
-        let mut hop = to;
-        while *parents.get(&hop)? != self.me {
-            hop = parents[&hop];
-        }
-        self.peer(hop)
+        let hop = self.shape.after(self.me, self.shape.place(to)?)?;
+        self.peer(self.shape.members[hop])
     }
 
     /// The neighbours to which this node passes on what `root` tells everyone: its children in the tree of shortest
     /// paths from `root`.
     pub(crate) fn children(&self, root: NodeId) -> Vec<Peer> {
-        let parents = self.shape.tree(root);
-        self.outgoing().filter(|p| p.id() != root && parents.get(&p.id()) == Some(&self.me)).collect()
+        let Some(root) = self.shape.place(root) else { return Vec::new() };
+        self.shape.behind(self.me, root).filter_map(|id| self.peer(id)).collect()
     }
 
     /// A number that is equal for equal groups (name, members, links) on every machine, and differs for others but by
@@ -396,7 +362,7 @@ impl fmt::Debug for Topology {
         let links: Vec<String> = self.links().map(|(a, b, _)| format!("{a}->{b}")).collect();
         f.debug_struct("Topology")
             .field("group", &self.group())
-            .field("me", &self.me)
+            .field("me", &self.me())
             .field("links", &links)
             .finish()
     }

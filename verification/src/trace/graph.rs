@@ -24,12 +24,16 @@ impl Graph {
         self.outgoing(node).chain(self.incoming(node)).collect::<BTreeSet<_>>().into_iter()
     }
 
-    /// The tree of shortest paths from a node: each other node's parent, the first to be come by, in ascending order.
-    fn tree(&self, root: NodeId) -> BTreeMap<NodeId, NodeId> {
+    /// The tree of shortest paths from a node along these steps: each other node's parent, the first to be come by, in ascending
+    /// order.
+    fn tree<I: Iterator<Item = NodeId>>(
+        root: NodeId,
+        steps: impl Fn(NodeId) -> I,
+    ) -> BTreeMap<NodeId, NodeId> {
         let mut parents = BTreeMap::from([(root, root)]);
         let mut rim = VecDeque::from([root]);
         while let Some(node) = rim.pop_front() {
-            for next in self.outgoing(node) {
+            for next in steps(node) {
                 if let std::collections::btree_map::Entry::Vacant(free) = parents.entry(next) {
                     free.insert(node);
                     rim.push_back(next);
@@ -41,17 +45,12 @@ impl Graph {
 
     /// To whom `me` passes on what `origin` tells everyone.
     pub(super) fn children(&self, origin: NodeId, me: NodeId) -> Vec<NodeId> {
-        let tree = self.tree(origin);
+        let tree = Self::tree(origin, |node| self.outgoing(node));
         self.outgoing(me).filter(|to| *to != origin && tree.get(to) == Some(&me)).collect()
     }
 
     /// The neighbour of `me` to whom something for `to` goes next.
     pub(super) fn next_hop(&self, me: NodeId, to: NodeId) -> Option<NodeId> {
-        let tree = self.tree(me);
-        let mut hop = to;
-        while *tree.get(&hop)? != me {
-            hop = tree[&hop];
-        }
-        Some(hop)
+        Self::tree(to, |node| self.incoming(node)).get(&me).copied()
     }
 }

@@ -12,7 +12,7 @@ use crate::vocabulary::frame::{Body, Frame};
 use crate::vocabulary::id::Peer;
 use crate::vocabulary::malformed::Malformed;
 use crate::vocabulary::outcome::AbortReason;
-use crate::vocabulary::topology::LinkUse;
+use crate::vocabulary::shape::LinkUse;
 
 impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     /// A frame has arrived. Markers and other control frames are acted on now, ahead of messages that have arrived but

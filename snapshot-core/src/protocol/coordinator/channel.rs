@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::vocabulary::frame::{Body, Frame, Frames, Stamp};
 use crate::vocabulary::id::{Generation, Peer};
-use crate::vocabulary::topology::LinkUse;
+use crate::vocabulary::shape::LinkUse;
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Channel<M> {

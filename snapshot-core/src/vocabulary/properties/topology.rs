@@ -6,7 +6,8 @@ use proptest::prelude::*;
 
 use super::holds;
 use crate::vocabulary::id::NodeId;
-use crate::vocabulary::topology::{Graph, LinkUse, Topology, TopologyError};
+use crate::vocabulary::shape::LinkUse;
+use crate::vocabulary::topology::{Graph, Topology, TopologyError};
 
 type Links = BTreeSet<(NodeId, NodeId)>;
 
