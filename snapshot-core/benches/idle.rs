@@ -1,6 +1,6 @@
 //! What a message costs through a node, as a ratio to the bare transport under it, in the same run: with no snapshot
 //! running, and with one after the other. Both ends are in one thread over the in-memory network, which is as cheap as a
-//! transport gets, so that the node's share shows.
+//! transport gets, so that the node's share shows. And once more with a thousand neighbours that are idle.
 //!
 //! `cargo bench -p snapshot-core --bench idle`
 
@@ -11,23 +11,26 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use snapshot_core::{
-    Body, Event, Frame, Frames, Generation, Inbox, Incoming, SnapshotNode, Stamp, Transport,
+    Body, Event, Frame, Frames, Generation, Graph, Inbox, Incoming, NodeId, SnapshotNode, Stamp, Transport,
 };
 use snapshot_transport_mem::MemNetwork;
 
 const MESSAGES: u64 = 200_000;
 const BATCH: u64 = 256;
 const ROUNDS: usize = 9;
+const NEIGHBOURS: u64 = 1000;
 
 fn main() {
     let message = Bytes::from_static(&[7; 128]);
-    let mut figures = [const { Vec::new() }; 3];
+    let mut figures = [const { Vec::new() }; 4];
     for _ in 0..ROUNDS {
         figures[0].push(bare(&message));
-        figures[1].push(node(&message, false));
-        figures[2].push(node(&message, true));
+        figures[1].push(node(&message, false, 0));
+        figures[2].push(node(&message, true, 0));
+        figures[3].push(node(&message, false, NEIGHBOURS));
     }
-    let names = ["bare transport", "node, no snapshot", "node, snapshots all the time"];
+    let names =
+        ["bare transport", "node, no snapshot", "node, snapshots all the time", "node, 1000 idle neighbours"];
     let base = median(&mut figures[0]);
     println!("{MESSAGES} messages of 128 bytes in batches of {BATCH}, median of {ROUNDS} interleaved rounds");
     for (name, rounds) in names.iter().zip(&mut figures) {
@@ -74,8 +77,10 @@ fn bare(message: &Bytes) -> f64 {
     begun.elapsed().as_nanos() as f64 / received as f64
 }
 
-fn node(message: &Bytes, snapshots: bool) -> f64 {
-    let (_network, [one, two]) = MemNetwork::<Bytes>::mesh::<2>();
+/// From the hub of a star to one of its neighbours, beside so many idle ones.
+fn node(message: &Bytes, snapshots: bool, idle: u64) -> f64 {
+    let network = MemNetwork::<Bytes>::new(&Graph::star((1..=2 + idle).map(NodeId))).expect("a star");
+    let (one, two) = (network.transport(NodeId(1)), network.transport(NodeId(2)));
     run(async {
         let to = one.topology().peer(two.id()).expect("a neighbour");
         let mut one = SnapshotNode::builder(one).start(&mut ()).await.expect("it starts");

@@ -87,7 +87,10 @@ pub struct SnapshotNode<S: StateProvider, M> {
     persistence: Option<Persistence<M>>,
     checks: Checks<M, S::Captured>,
     clock: Arc<dyn Clock>,
-    lanes: Vec<Lane<M>>,
+    /// The batches under way, at most one to a neighbour. Only those that can go on are polled.
+    flights: FuturesUnordered<Flight<M>>,
+    /// Buffers of batches that have landed, for the next ones. At most one for each neighbour.
+    spares: Vec<Frames<M>>,
     receiving: Option<Receiving<M>>,
     inbox: Inbox<M>,
     storing: FuturesUnordered<Storing<M, S::Captured>>,
@@ -111,14 +114,7 @@ pub struct SnapshotNode<S: StateProvider, M> {
     state: PhantomData<fn(S)>,
 }
 
-/// The transport's futures, kept across a `next` that is dropped, so that an implementor needs no cancel safety.
-struct Lane<M> {
-    peer: Peer,
-    flight: Option<Flight<M>>,
-    spare: Frames<M>,
-}
-
-type Flight<M> = BoxFuture<'static, (Frames<M>, Result<(), TransportError>)>;
+type Flight<M> = BoxFuture<'static, (Peer, Frames<M>, Result<(), TransportError>)>;
 type Receiving<M> = BoxFuture<'static, (Inbox<M>, Result<(), TransportError>)>;
 type Storing<M, C> = BoxFuture<'static, (Ticket, StoreAnswer<M, C>)>;
 
@@ -130,10 +126,9 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
         checks: Checks<M, S::Captured>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let topology = coordinator.topology().clone();
-        let lane = |peer| Lane { peer, flight: None, spare: Frames::new() };
         Self {
-            lanes: topology.outgoing().map(lane).collect(),
+            flights: FuturesUnordered::new(),
+            spares: Vec::new(),
             persistence,
             checks,
             coordinator,
@@ -222,12 +217,11 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
             if self.ended {
                 return Poll::Ready(Err(NodeError::Ended));
             }
-            while self.failed.is_none() && self.poll_lanes(cx) {}
+            while self.failed.is_none() && self.poll_flights(cx) {}
             if let Some(error) = self.failed.take() {
                 return Poll::Ready(Err(self.end(error)));
             }
-            let idle = |lane: &Lane<M>| lane.flight.is_none() && !self.coordinator.has_outgoing(lane.peer);
-            if self.lanes.iter().all(idle) { Poll::Ready(Ok(())) } else { Poll::Pending }
+            if self.coordinator.outgoing() == 0 { Poll::Ready(Ok(())) } else { Poll::Pending }
         })
         .await
     }
@@ -247,15 +241,12 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
         self.refuse_overflow();
         let mut gone: BTreeSet<Peer> = self.coordinator.unreachable().collect();
         poll_fn(|cx| {
-            while self.failed.is_none() && (self.poll_lanes(cx) || self.poll_departures(cx, &mut gone)) {}
+            while self.failed.is_none() && (self.poll_flights(cx) || self.poll_departures(cx, &mut gone)) {}
             if let Some(error) = self.failed.take() {
                 return Poll::Ready(Err(self.end(error)));
             }
-            let idle = |lane: &Lane<M>| {
-                gone.contains(&lane.peer)
-                    || lane.flight.is_none() && !self.coordinator.has_outgoing(lane.peer)
-            };
-            if self.lanes.iter().all(idle) { Poll::Ready(Ok(())) } else { Poll::Pending }
+            let idle = |peer: Peer| gone.contains(&peer) || !self.coordinator.is_busy(peer);
+            if self.coordinator.topology().outgoing().all(idle) { Poll::Ready(Ok(())) } else { Poll::Pending }
         })
         .await?;
         while self.storing.next().await.is_some() {}

@@ -114,6 +114,8 @@ pub struct SnapshotCoordinator<M, C> {
     channels: Vec<Channel<M>>,
     /// Frames and bytes queued or under way, to all neighbours together.
     load: (usize, usize),
+    /// The neighbours for which a batch can be taken: so that the others cost nothing.
+    departing: BTreeSet<usize>,
     untaken: Untaken<M>,
     recordings: Recordings<M, C>,
     commits: Commits,
@@ -216,6 +218,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
             overflowed: false,
             channels,
             load: (0, 0),
+            departing: BTreeSet::new(),
             untaken: Untaken::new(),
             recordings: Recordings::new(),
             commits: Commits::default(),
@@ -288,6 +291,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         let weight = (self.measure.weigh)(&message).max(1);
         self.load = (frames + 1, bytes + weight);
         let turn = self.turn();
+        self.note_departure(to);
         self.channels[to.index()].post_message(self.generation, turn.0, message, weight);
         Ok(())
     }
@@ -381,7 +385,11 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     /// Moves all frames queued for a neighbour into `into`, which must be empty, and returns whether there were any. One
     /// batch a neighbour is under way at a time: nothing is given until [`handle_sent`](Self::handle_sent).
     pub fn take_outgoing(&mut self, to: Peer, into: &mut crate::vocabulary::frame::Frames<M>) -> bool {
-        self.channels[to.index()].take(into)
+        let taken = self.channels[to.index()].take(into);
+        if taken {
+            self.departing.remove(&to.index());
+        }
+        taken
     }
 
     /// Whether there is a batch to take for this neighbour.
@@ -392,7 +400,11 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
 
     /// The batch that was taken for this neighbour has been handed to the transport.
     pub fn handle_sent(&mut self, now: Duration, to: Peer) {
-        let (frames, bytes) = self.channels[to.index()].landed();
+        let channel = &mut self.channels[to.index()];
+        let (frames, bytes) = channel.landed();
+        if channel.has_queued() {
+            self.departing.insert(to.index());
+        }
         self.load = (self.load.0 - frames, self.load.1 - bytes);
         self.schedule.moved(now);
     }
@@ -416,6 +428,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         let bytes = control.encode();
         let weight = bytes.len();
         self.load = (self.load.0 + 1, self.load.1 + weight);
+        self.note_departure(to);
         self.channels[to.index()].post(self.generation, Body::Control(bytes), weight);
     }
 
@@ -429,6 +442,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     fn post_unnumbered(&mut self, to: Peer, control: &Control) {
         let bytes = control.encode();
         self.load = (self.load.0 + 1, self.load.1 + bytes.len());
+        self.note_departure(to);
         self.channels[to.index()].post_unnumbered(self.generation, bytes);
     }
 

@@ -1,11 +1,17 @@
 //! How long anything waits while messages wait to be taken: the node hands them out in batches, and looks at everything else in
 //! between. Time is virtual, so that the numbers are exact.
 
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use crate::bank::{A, App, B, Group};
 use futures::FutureExt;
-use snapshot_core::{Event, Graph};
+use snapshot_core::{
+    Event, Frames, Graph, Inbox, NodeId, Peer, SnapshotNode, Topology, Transport, TransportError, async_trait,
+};
 
 /// A slow handler is found out when this much has passed.
 const TIME_OF_A_GLANCE: Duration = Duration::from_micros(50);
@@ -133,4 +139,54 @@ fn a_moment_at_which_nothing_is_due_any_more_wakes_nobody() {
     };
     group.network.run(waits).expect_err("nothing more is to come");
     assert_eq!(group.network.now(), before);
+}
+
+/// Takes everything at once, but for node 2, for which it waits for ever.
+struct OneIsStuck {
+    topology: Topology,
+    /// How often it was looked at whether node 2 takes something now.
+    looks: Arc<AtomicUsize>,
+    sent: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl Transport for OneIsStuck {
+    type Message = u64;
+
+    fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    async fn send(&self, to: Peer, frames: &mut Frames<u64>) -> Result<(), TransportError> {
+        if to.id() == NodeId(2) {
+            return poll_fn(|_| {
+                self.looks.fetch_add(1, Ordering::Relaxed);
+                Poll::Pending
+            })
+            .await;
+        }
+        self.sent.fetch_add(frames.len(), Ordering::Relaxed);
+        frames.clear();
+        Ok(())
+    }
+
+    async fn recv(&self, _: &mut Inbox<u64>) -> Result<(), TransportError> {
+        std::future::pending().await
+    }
+}
+
+#[test]
+fn a_neighbour_that_stands_still_is_not_looked_at_for_the_sake_of_the_others() {
+    let topology = Graph::star([1, 2, 3].map(NodeId)).at(NodeId(1)).unwrap();
+    let (looks, sent) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let transport = OneIsStuck { topology, looks: Arc::clone(&looks), sent: Arc::clone(&sent) };
+    let mut node =
+        futures::executor::block_on(SnapshotNode::builder(transport).start(&mut ())).expect("it starts");
+    for number in 1..=1000 {
+        node.send(NodeId(2), number).expect("there is room");
+        node.send(NodeId(3), number).expect("there is room");
+        assert!(node.next(&mut ()).now_or_never().is_none(), "nothing has arrived");
+        assert_eq!(sent.load(Ordering::Relaxed), 1 + number as usize, "the greeting, and each message");
+    }
+    assert_eq!(looks.load(Ordering::Relaxed), 1, "nobody has woken it");
 }

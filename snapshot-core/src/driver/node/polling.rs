@@ -103,7 +103,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
     fn poll_all(&mut self, cx: &mut Context<'_>, home: &mut impl Home<S>, ahead: bool) -> bool {
         let mut moved = self.serve_handles(cx, home);
         moved |= self.poll_store(cx, home);
-        moved |= self.poll_lanes(cx);
+        moved |= self.poll_flights(cx);
         moved |= self.poll_receive(cx, home, ahead);
         moved |= self.poll_timer(cx, home);
         moved |= self.poll_checks(cx);
@@ -252,37 +252,35 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
         moved
     }
 
-    pub(super) fn poll_lanes(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Hands batches to the transport. Costs nothing for neighbours for which there is none, or whose batch cannot go on.
+    pub(super) fn poll_flights(&mut self, cx: &mut Context<'_>) -> bool {
         let mut moved = false;
-        for lane in &mut self.lanes {
-            loop {
-                if lane.flight.is_none() && self.coordinator.take_outgoing(lane.peer, &mut lane.spare) {
-                    let (transport, peer, mut frames) =
-                        (Arc::clone(&self.transport), lane.peer, std::mem::take(&mut lane.spare));
-                    lane.flight = Some(Box::pin(async move {
-                        let sent = transport.send(peer, &mut frames).await;
-                        (frames, sent)
-                    }));
-                }
-                let Some(flight) = &mut lane.flight else { break };
-                let Poll::Ready((frames, sent)) = flight.poll_unpin(cx) else { break };
-                moved = true;
-                lane.flight = None;
-                if let Err(error) = sent {
-                    self.failed.get_or_insert(error.into());
-                    return true;
-                }
-                if !frames.is_empty() {
-                    let seen =
-                        format!("`send` to {} was ready with {} frames not taken", lane.peer, frames.len());
-                    self.failed.get_or_insert(NodeError::Contract { clause: "T6", seen });
-                    return true;
-                }
-                lane.spare = frames;
-                self.coordinator.handle_sent(self.clock.now(), lane.peer);
+        loop {
+            while let Some(peer) = self.coordinator.departing() {
+                let mut frames = self.spares.pop().unwrap_or_default();
+                self.coordinator.take_outgoing(peer, &mut frames);
+                let transport = Arc::clone(&self.transport);
+                self.flights.push(Box::pin(async move {
+                    let sent = transport.send(peer, &mut frames).await;
+                    (peer, frames, sent)
+                }));
             }
+            let Poll::Ready(Some((peer, frames, sent))) = self.flights.poll_next_unpin(cx) else {
+                return moved;
+            };
+            moved = true;
+            if let Err(error) = sent {
+                self.failed.get_or_insert(error.into());
+                return true;
+            }
+            if !frames.is_empty() {
+                let seen = format!("`send` to {peer} was ready with {} frames not taken", frames.len());
+                self.failed.get_or_insert(NodeError::Contract { clause: "T6", seen });
+                return true;
+            }
+            self.spares.push(frames);
+            self.coordinator.handle_sent(self.clock.now(), peer);
         }
-        moved
     }
 
     pub(super) fn poll_receive(

@@ -108,6 +108,27 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     pub(super) fn weigh_outbox(&mut self) {
         let add = |(f, b), (frames, bytes)| (f + frames, b + bytes);
         self.load = self.channels.iter().map(Channel::load).fold((0, 0), add);
+        let departing = self.channels.iter().filter(|channel| channel.has_queued() && !channel.is_sending());
+        self.departing = departing.map(|channel| channel.peer.index()).collect();
+    }
+
+    /// Something is about to be queued for this neighbour.
+    pub(super) fn note_departure(&mut self, peer: Peer) {
+        let channel = &self.channels[peer.index()];
+        if !channel.has_queued() && !channel.is_sending() {
+            self.departing.insert(peer.index());
+        }
+    }
+
+    /// The first neighbour for which a batch can be taken.
+    pub(crate) fn departing(&self) -> Option<Peer> {
+        self.departing.first().map(|index| self.channels[*index].peer)
+    }
+
+    /// Whether frames are queued or under way for this neighbour.
+    pub(crate) fn is_busy(&self, peer: Peer) -> bool {
+        let channel = &self.channels[peer.index()];
+        channel.has_queued() || channel.is_sending()
     }
 
     /// How many frames are queued or under way, to all neighbours together.
@@ -139,7 +160,13 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::protocol::settings::{Bound, Settings};
+    use crate::vocabulary::frame::Frames;
+    use crate::vocabulary::id::NodeId;
+    use crate::vocabulary::topology::Graph;
 
     #[test]
     fn a_small_slice_is_copied_when_recorded_and_a_large_one_shared() {
@@ -151,5 +178,46 @@ mod tests {
         assert_eq!((measure.copy)(&small), small);
         assert_eq!((measure.weigh)(&small), 16 + size_of::<Bytes>());
         assert_eq!((Measure::<u64>::default().weigh)(&1), 8);
+    }
+
+    #[test]
+    fn a_neighbour_is_departing_just_while_a_batch_can_be_taken_for_it() {
+        let topology = Graph::star([1, 2, 3].map(NodeId)).at(NodeId(1)).unwrap();
+        let [two, three] = [2, 3].map(|id| topology.peer(NodeId(id)).unwrap());
+        let settings = Settings { outbox_hard: Bound::new(6, 1 << 20), ..Settings::default() };
+        let mut node = SnapshotCoordinator::<u64, ()>::new(topology, settings, 1);
+        let now = Duration::ZERO;
+        let mut frames = Frames::new();
+        let holds = |node: &SnapshotCoordinator<u64, ()>, expected: &[Peer]| {
+            let departing: Vec<Peer> =
+                node.departing.iter().map(|index| node.channels[*index].peer).collect();
+            assert_eq!(departing, expected);
+            assert_eq!(node.departing(), expected.first().copied());
+            for peer in [two, three] {
+                assert_eq!(node.has_outgoing(peer), expected.contains(&peer), "{peer}");
+            }
+        };
+        holds(&node, &[]);
+        node.start(now);
+        holds(&node, &[two, three]);
+        assert!(node.take_outgoing(two, &mut frames));
+        holds(&node, &[three]);
+        node.send(two, 7).unwrap();
+        holds(&node, &[three]);
+        assert!(!node.take_outgoing(two, &mut Frames::new()), "one batch is under way");
+        node.handle_sent(now, two);
+        holds(&node, &[two, three]);
+        for peer in [three, two] {
+            frames.clear();
+            assert!(node.take_outgoing(peer, &mut frames));
+            node.handle_sent(now, peer);
+        }
+        holds(&node, &[]);
+        node.end_turn().unwrap();
+        while node.send(three, 8).is_ok() {}
+        holds(&node, &[three]);
+        assert!(node.end_turn().is_err(), "the turn is over the bound, and taken back");
+        holds(&node, &[]);
+        assert!(!node.is_busy(two) && !node.is_busy(three));
     }
 }
