@@ -358,13 +358,15 @@ fn random() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::driver::links::LinkTransport;
+    use crate::vocabulary::id::NodeId;
+    use crate::vocabulary::topology::Graph;
 
     #[test]
     fn each_setter_sets_what_it_names_and_nothing_else() {
         let set = |set: fn(NodeBuilder<(), u64>) -> NodeBuilder<(), u64>| {
-            let graph = crate::vocabulary::topology::Graph::mesh([1, 2].map(crate::vocabulary::id::NodeId));
-            let (links, _) =
-                crate::driver::links::LinkTransport::new(graph.at(crate::vocabulary::id::NodeId(1)).unwrap());
+            let graph = Graph::mesh([1, 2].map(NodeId));
+            let (links, _) = LinkTransport::new(graph.at(NodeId(1)).unwrap());
             let builder = set(NodeBuilder::new(links));
             (builder.settings, builder.seed)
         };

@@ -29,9 +29,10 @@ pub use recording::Capture;
 use crate::format::control::Control;
 use crate::protocol::settings::Settings;
 use crate::vocabulary::event::{Event, Violation};
-use crate::vocabulary::frame::Body;
+use crate::vocabulary::frame::{Body, Frames};
 use crate::vocabulary::id::{Generation, NodeId, Peer, SnapshotId, Turn};
 use crate::vocabulary::outcome::{AbortReason, SnapshotReport};
+use crate::vocabulary::shape::LinkUse;
 use crate::vocabulary::topology::Topology;
 use channel::Channel;
 use commit::{Commits, Tally};
@@ -274,8 +275,8 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     pub fn send(&mut self, to: Peer, message: M) -> Result<(), SendError> {
         let me = self.topology.me();
         match self.topology.outgoing_use(to) {
-            Some(crate::vocabulary::shape::LinkUse::Messages) => {}
-            Some(crate::vocabulary::shape::LinkUse::ControlOnly) => {
+            Some(LinkUse::Messages) => {}
+            Some(LinkUse::ControlOnly) => {
                 return Err(SendError::NoMessages { me, to: to.id() });
             }
             None if self.topology.peer(to.id()) == Some(to) => {
@@ -384,7 +385,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
 
     /// Moves all frames queued for a neighbour into `into`, which must be empty, and returns whether there were any. One
     /// batch a neighbour is under way at a time: nothing is given until [`handle_sent`](Self::handle_sent).
-    pub fn take_outgoing(&mut self, to: Peer, into: &mut crate::vocabulary::frame::Frames<M>) -> bool {
+    pub fn take_outgoing(&mut self, to: Peer, into: &mut Frames<M>) -> bool {
         let taken = self.channels[to.index()].take(into);
         if taken {
             self.departing.remove(&to.index());

@@ -1,6 +1,7 @@
 //! What a node hands to its application.
 
 use crate::vocabulary::id::{Generation, NodeId, Peer, SnapshotId, Turn};
+use crate::vocabulary::malformed::Malformed;
 use crate::vocabulary::outcome::{AbortReason, SnapshotReport};
 use crate::vocabulary::part::LocalSnapshot;
 
@@ -168,7 +169,7 @@ pub enum Violation {
     )]
     Unreadable {
         /// What is wrong with it.
-        error: crate::vocabulary::malformed::Malformed,
+        error: Malformed,
     },
     /// A marker of a snapshot whose initiator is not in the group.
     #[error(
