@@ -1,5 +1,6 @@
 //! Does what the coordinator asks of the store: encodes, decodes, and brings the answer. Decides nothing.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -7,11 +8,11 @@ use bytes::Bytes;
 use crate::contract::codec::MessageCodec;
 use crate::contract::state::StateProvider;
 use crate::contract::store::{Content, Sink, SnapshotStore, StoreError};
-use crate::format::part::{Expected, PartError, PartLabel, read_part, verify_part, write_part};
+use crate::format::part::{Contents, Expected, PartError, PartLabel, read_part, verify_part, write_part};
 use crate::protocol::coordinator::{StoreAnswer, StoreRequest};
 use crate::vocabulary::id::{NodeId, Turn};
 use crate::vocabulary::key::{Created, Key};
-use crate::vocabulary::part::PartRef;
+use crate::vocabulary::part::{LocalSnapshot, PartRef};
 use crate::vocabulary::topology::Topology;
 
 /// A store, and what it takes to fill it.
@@ -63,8 +64,9 @@ impl<M: Send + 'static> Persistence<M> {
             StoreRequest::WriteInitial(state) => {
                 let label = self.label(Key::Initial(self.topology.me()), Turn(0));
                 let content = Content::new(move |out| {
-                    write_part::<S, M>(&label, &state, &std::collections::BTreeMap::new(), None, out)
-                        .map(drop)
+                    let none = BTreeMap::new();
+                    let contents = Contents { state: &state, channels: &none, outgoing: &none };
+                    write_part::<S, M>(&label, &contents, None, out).map(drop)
                 });
                 self.store.create(Key::Initial(self.topology.me()), content).await.map(StoreAnswer::Created)
             }
@@ -74,8 +76,9 @@ impl<M: Send + 'static> Persistence<M> {
                 let codec = self.codec.clone();
                 let (sender, written) = std::sync::mpsc::sync_channel(1);
                 let content = Content::new(move |out| {
-                    let part =
-                        write_part::<S, M>(&label, &local.state, &local.channels, codec.as_deref(), out)?;
+                    let LocalSnapshot { state, channels, outgoing, .. } = &local;
+                    let contents = Contents { state, channels, outgoing };
+                    let part = write_part::<S, M>(&label, &contents, codec.as_deref(), out)?;
                     // The receiver outlives the store's answer; if it is gone, nobody wants to know.
                     let _ = sender.send(part);
                     Ok(())

@@ -5,8 +5,12 @@
 //! "SNAP" 'P' version                                  then chunks of at most 64 KiB:
 //! [kind u8][length u32][checksum u32][bytes]          integers little-endian
 //!
-//! header+  state*  (channel messages*)*  end
+//! header+  state*  (channel messages*)*  (outgoing queued*)*  end
 //! ```
+//!
+//! `channel` names a sender, `outgoing` a receiver, each with the number of messages that follow; nodes ascend, and are members
+//! other than the part's own. A receiver for whom there are none is left out. Version 1 had no `outgoing`, and is read as if there were
+//! none to be named.
 //!
 //! The checksum of a chunk is the CRC-32 of the opening and of kind, length and bytes of all chunks up to this one. So a
 //! chunk that is changed, swapped, left out or of another object is found before its bytes are used. `end` holds the size
@@ -57,6 +61,16 @@ pub(crate) struct Expected<'a> {
     pub(crate) part: Option<&'a PartRef>,
 }
 
+/// What a part holds, as it was captured.
+#[derive(Debug)]
+pub(crate) struct Contents<'a, C, M> {
+    pub(crate) state: &'a C,
+    /// By sender.
+    pub(crate) channels: &'a BTreeMap<NodeId, Vec<M>>,
+    /// By receiver.
+    pub(crate) outgoing: &'a BTreeMap<NodeId, Vec<M>>,
+}
+
 /// Writes a part, in pieces of at most 64 KiB. Beside the state itself there is one encoded message in memory.
 ///
 /// # Errors
@@ -65,8 +79,7 @@ pub(crate) struct Expected<'a> {
 /// than 1 MiB; a label whose key is of another kind of object.
 pub(crate) fn write_part<S: StateProvider, M: 'static>(
     label: &PartLabel,
-    state: &S::Captured,
-    channels: &BTreeMap<NodeId, Vec<M>>,
+    contents: &Contents<'_, S::Captured, M>,
     codec: Option<&dyn MessageCodec<M>>,
     out: &mut dyn io::Write,
 ) -> io::Result<PartRef> {
@@ -74,30 +87,57 @@ pub(crate) fn write_part<S: StateProvider, M: 'static>(
     out.begin(Kind::Header)?;
     io::Write::write_all(&mut out, &header::encode(label, S::VERSION)?)?;
     out.begin(Kind::State)?;
-    S::encode(state, &mut out)?;
-    let mut encoded = Vec::new();
-    for (sender, messages) in channels {
-        out.begin(Kind::Channel)?;
-        let channel = written(|out| {
-            put_node(out, *sender);
-            put_uint(out, messages.len() as u64);
-        });
-        io::Write::write_all(&mut out, &channel)?;
-        out.begin(Kind::Messages)?;
-        for message in messages {
-            let codec = codec.ok_or_else(no_codec)?;
-            match codec.as_bytes(message) {
-                Some(bytes) => write_message(&bytes, &mut out)?,
-                None => {
-                    encoded.clear();
-                    codec.encode(message, &mut encoded)?;
-                    write_message(&encoded, &mut out)?;
-                }
-            }
-        }
+    S::encode(contents.state, &mut out)?;
+    for (sender, messages) in contents.channels {
+        write_channel(Side::RECORDED, *sender, messages, codec, &mut out)?;
+    }
+    for (receiver, messages) in contents.outgoing.iter().filter(|(_, messages)| !messages.is_empty()) {
+        write_channel(Side::QUEUED, *receiver, messages, codec, &mut out)?;
     }
     let (size, checksum) = out.finish()?;
     Ok(PartRef { turn: label.turn, size, checksum })
+}
+
+/// At which end of its channel a message was recorded: the kinds of chunks that hold it.
+#[derive(Clone, Copy)]
+struct Side {
+    /// Names the node at the other end.
+    about: Kind,
+    messages: Kind,
+}
+
+impl Side {
+    const RECORDED: Self = Self { about: Kind::Channel, messages: Kind::Messages };
+    const QUEUED: Self = Self { about: Kind::Outgoing, messages: Kind::Queued };
+}
+
+fn write_channel<M: 'static>(
+    side: Side,
+    other: NodeId,
+    messages: &[M],
+    codec: Option<&dyn MessageCodec<M>>,
+    out: &mut ChunkWriter<'_>,
+) -> io::Result<()> {
+    out.begin(side.about)?;
+    let about = written(|out| {
+        put_node(out, other);
+        put_uint(out, messages.len() as u64);
+    });
+    io::Write::write_all(out, &about)?;
+    out.begin(side.messages)?;
+    let mut encoded = Vec::new();
+    for message in messages {
+        let codec = codec.ok_or_else(no_codec)?;
+        match codec.as_bytes(message) {
+            Some(bytes) => write_message(&bytes, out)?,
+            None => {
+                encoded.clear();
+                codec.encode(message, &mut encoded)?;
+                write_message(&encoded, out)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn no_codec() -> io::Error {
@@ -182,32 +222,48 @@ fn read_contents<S: StateProvider, M: 'static>(
     if unread > 0 {
         return Err(not_understood(format!("`decode` left {unread} bytes unread")));
     }
+    let channels = read_channels(Side::RECORDED, expected, header, codec, chunks)?;
+    let outgoing = read_channels(Side::QUEUED, expected, header, codec, chunks)?;
+    Ok(StoredPart { turn: header.turn, state, channels, outgoing })
+}
+
+fn read_channels<M: 'static>(
+    side: Side,
+    expected: &Expected<'_>,
+    header: &Header,
+    codec: Option<&dyn MessageCodec<M>>,
+    chunks: &mut ChunkReader<'_>,
+) -> Result<BTreeMap<NodeId, Vec<M>>, PartError> {
+    let key = expected.key;
+    let corrupt = |error| PartError::Corrupt { key, error };
     let mut channels = BTreeMap::new();
-    while chunks.kind() == Kind::Channel {
-        let corrupt = |error| PartError::Corrupt { key, error };
-        let (sender, count) = read_channel(chunks.bytes()).map_err(corrupt)?;
-        let ascending = channels.last_key_value().is_none_or(|(last, _)| *last < sender);
-        let is_other_member = sender != header.node && expected.members.binary_search(&sender).is_ok();
-        if !ascending || !is_other_member {
+    while chunks.kind() == side.about {
+        let (other, count) = read_about(chunks.bytes()).map_err(corrupt)?;
+        let ascending = channels.last_key_value().is_none_or(|(last, _)| *last < other);
+        let is_other_member = other != header.node && expected.members.binary_search(&other).is_ok();
+        // One part has one form: who has nothing to receive is left out.
+        let has_its_place = count > 0 || side.about == Kind::Channel;
+        if !ascending || !is_other_member || !has_its_place {
             return Err(corrupt(Malformed::new("a channel that cannot be")));
         }
+        let sender = if side.about == Kind::Channel { other } else { header.node };
         chunks.advance()?;
         let mut messages = Vec::new();
         for _ in 0..count {
-            let message = Bytes::from(read_message(chunks)?);
+            let message = Bytes::from(read_message(side.messages, chunks)?);
             let decoded = codec.ok_or_else(no_codec).and_then(|codec| codec.decode(message));
             let failed = |error: io::Error| PartError::Message { key, sender, error: error.to_string() };
             messages.push(decoded.map_err(failed)?);
         }
-        if chunks.discard(Kind::Messages)? > 0 {
+        if chunks.discard(side.messages)? > 0 {
             return Err(corrupt(Malformed::new("more messages than were counted")));
         }
-        channels.insert(sender, messages);
+        channels.insert(other, messages);
     }
-    Ok(StoredPart { turn: header.turn, state, channels })
+    Ok(channels)
 }
 
-fn read_channel(bytes: &[u8]) -> Result<(NodeId, u64), Malformed> {
+fn read_about(bytes: &[u8]) -> Result<(NodeId, u64), Malformed> {
     let mut reader = Reader::new(bytes);
     let channel = (reader.node()?, reader.uint()?);
     reader.end()?;
@@ -215,16 +271,16 @@ fn read_channel(bytes: &[u8]) -> Result<(NodeId, u64), Malformed> {
 }
 
 /// Grows with what is there, not with what the length promises.
-fn read_message(chunks: &mut ChunkReader<'_>) -> Result<Vec<u8>, PartError> {
+fn read_message(kind: Kind, chunks: &mut ChunkReader<'_>) -> Result<Vec<u8>, PartError> {
     let mut prefix = Vec::new();
     while prefix.last().is_none_or(|byte| byte & 0x80 != 0) {
-        prefix.push(chunks.byte(Kind::Messages)?);
+        prefix.push(chunks.byte(kind)?);
         if prefix.len() > 10 {
             break;
         }
     }
     let length = Reader::new(&prefix).uint().map_err(|error| chunks.corrupt(error))?;
     let mut message = Vec::new();
-    chunks.take(Kind::Messages, length, &mut message)?;
+    chunks.take(kind, length, &mut message)?;
     Ok(message)
 }

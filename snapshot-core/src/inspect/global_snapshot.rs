@@ -10,7 +10,8 @@ use thiserror::Error;
 use crate::vocabulary::id::{NodeId, SnapshotId, Turn};
 use crate::vocabulary::part::LocalSnapshot;
 
-/// One consistent cut of the whole group: every member's state, and every channel's messages in flight.
+/// One consistent cut of the whole group: every member's state, and every channel's messages in flight. On a channel these are
+/// what its receiver recorded, and behind that what its sender had sent and not yet let go of.
 ///
 /// No message in it was received that was not sent in it too; what was sent and not received is in a channel. So whatever
 /// the application keeps constant over states and messages is constant here:
@@ -20,28 +21,42 @@ use crate::vocabulary::part::LocalSnapshot;
 /// use std::collections::BTreeMap;
 ///
 /// let (a, b) = (NodeId(1), NodeId(2));
-/// let local = |node, from, balance: u64, coins: Vec<u64>| LocalSnapshot {
+/// let local = |node, other, balance: u64, arrived: Vec<u64>, queued: Vec<u64>| LocalSnapshot {
 ///     snapshot: SnapshotId { generation: Generation(1), sequence: 1, initiator: a },
 ///     node,
 ///     turn: Turn(7),
 ///     members: vec![a, b],
 ///     state: balance,
-///     channels: BTreeMap::from([(from, coins)]),
+///     channels: BTreeMap::from([(other, arrived)]),
+///     outgoing: BTreeMap::from([(other, queued)]),
 /// };
-/// let cut = GlobalSnapshot::assemble([local(a, b, 80, vec![]), local(b, a, 115, vec![2, 3])])?;
+/// let cut = GlobalSnapshot::assemble([
+///     local(a, b, 76, vec![], vec![4]),
+///     local(b, a, 115, vec![2, 3], vec![]),
+/// ])?;
 ///
 /// let held: u64 = cut.states().map(|(_, balance)| balance).sum();
 /// let in_flight: u64 = cut.in_flight().map(|(_, coin)| coin).sum();
 /// assert_eq!(held + in_flight, 200);
-/// assert_eq!(cut.channel(a, b), [2, 3]);
+/// assert_eq!(cut.channel(a, b), [2, 3, 4]);
 /// # Ok::<(), snapshot_core::AssembleError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct GlobalSnapshot<C, M> {
     id: SnapshotId,
     members: Vec<NodeId>,
-    /// One for each member, nothing else.
+    /// One for each member, nothing else; their messages are in `channels`.
     parts: BTreeMap<NodeId, LocalSnapshot<C, M>>,
+    /// By receiver, then sender.
+    channels: BTreeMap<(NodeId, NodeId), Channel<M>>,
+}
+
+/// What was in flight on one channel.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Channel<M> {
+    messages: Vec<M>,
+    /// How many of them the receiver recorded; the others are behind them, and the sender's.
+    recorded: usize,
 }
 
 impl<C, M> GlobalSnapshot<C, M> {
@@ -50,7 +65,7 @@ impl<C, M> GlobalSnapshot<C, M> {
     /// # Errors
     ///
     /// If they do not fit: no part at all, parts of different snapshots or of groups with different members, a member
-    /// without a part or with two, a part or a channel of a stranger.
+    /// without a part or with two, a part or a channel of a stranger, messages sent on a channel that their receiver has not.
     pub fn assemble(parts: impl IntoIterator<Item = LocalSnapshot<C, M>>) -> Result<Self, AssembleError> {
         let mut assembled = BTreeMap::<NodeId, LocalSnapshot<C, M>>::new();
         let mut group: Option<(SnapshotId, Vec<NodeId>)> = None;
@@ -65,7 +80,10 @@ impl<C, M> GlobalSnapshot<C, M> {
         let (id, members) = group.ok_or(AssembleError::Nothing)?;
         match members.iter().find(|node| !assembled.contains_key(node)) {
             Some(node) => Err(AssembleError::Missing { node: *node }),
-            None => Ok(Self { id, members, parts: assembled }),
+            None => {
+                let channels = join(&mut assembled)?;
+                Ok(Self { id, members, parts: assembled, channels })
+            }
         }
     }
 
@@ -94,16 +112,15 @@ impl<C, M> GlobalSnapshot<C, M> {
         self.parts.get(&node).map(|part| part.turn)
     }
 
-    /// The messages in flight from `from` to `to`, in their order; none where there is no such channel.
+    /// The messages in flight from `from` to `to`, in their order: what the receiver recorded, then what had not left the sender.
+    /// None where there is no such channel.
     pub fn channel(&self, from: NodeId, to: NodeId) -> &[M] {
-        self.parts.get(&to).and_then(|part| part.channels.get(&from)).map_or(&[], Vec::as_slice)
+        self.channels.get(&(to, from)).map_or(&[], |channel| &channel.messages)
     }
 
     /// Every channel as (from, to) with its messages in flight, with or without any, ascending by receiver, then sender.
     pub fn channels(&self) -> impl Iterator<Item = ((NodeId, NodeId), &[M])> {
-        self.parts
-            .iter()
-            .flat_map(|(to, part)| part.channels.iter().map(|(from, m)| ((*from, *to), m.as_slice())))
+        self.channels.iter().map(|((to, from), channel)| ((*from, *to), &channel.messages[..]))
     }
 
     /// Every message in flight, with its channel as (from, to); those of one channel in their order.
@@ -111,10 +128,42 @@ impl<C, M> GlobalSnapshot<C, M> {
         self.channels().flat_map(|(channel, messages)| messages.iter().map(move |message| (channel, message)))
     }
 
-    /// The parts again, ascending by member.
+    /// The parts again, ascending by member; receivers without messages are not named in `outgoing`.
     pub fn into_parts(self) -> impl ExactSizeIterator<Item = LocalSnapshot<C, M>> {
-        self.parts.into_values()
+        let mut parts = self.parts;
+        for ((to, from), Channel { mut messages, recorded }) in self.channels {
+            let queued = messages.split_off(recorded);
+            if let Some(receiver) = parts.get_mut(&to) {
+                receiver.channels.insert(from, messages);
+            }
+            if let Some(sender) = parts.get_mut(&from).filter(|_| !queued.is_empty()) {
+                sender.outgoing.insert(to, queued);
+            }
+        }
+        parts.into_values()
     }
+}
+
+/// Takes the messages out of the parts, one of each member, and puts the two ends of each channel together.
+fn join<C, M>(
+    parts: &mut BTreeMap<NodeId, LocalSnapshot<C, M>>,
+) -> Result<BTreeMap<(NodeId, NodeId), Channel<M>>, AssembleError> {
+    let mut channels = BTreeMap::new();
+    for (to, part) in parts.iter_mut() {
+        for (from, messages) in std::mem::take(&mut part.channels) {
+            let recorded = messages.len();
+            channels.insert((*to, from), Channel { messages, recorded });
+        }
+    }
+    for (node, part) in parts.iter_mut() {
+        for (receiver, queued) in std::mem::take(&mut part.outgoing) {
+            match channels.get_mut(&(receiver, *node)) {
+                Some(channel) => channel.messages.extend(queued),
+                None => return Err(AssembleError::ForeignReceiver { node: *node, receiver }),
+            }
+        }
+    }
+    Ok(channels)
 }
 
 fn fits<C, M>(part: &LocalSnapshot<C, M>, id: SnapshotId, members: &[NodeId]) -> Result<(), AssembleError> {
@@ -195,6 +244,17 @@ pub enum AssembleError {
         /// Where the channel is said to come from.
         sender: NodeId,
     },
+    /// A part has messages on their way to a node that is not in the group, to its own node, or to one whose part has no such
+    /// channel.
+    #[error(
+        "the part of {node} has messages for {receiver}, which has no channel from it: do all nodes have the same topology?"
+    )]
+    ForeignReceiver {
+        /// Whose part.
+        node: NodeId,
+        /// For whom the messages are.
+        receiver: NodeId,
+    },
 }
 
 #[cfg(test)]
@@ -213,6 +273,7 @@ mod tests {
             members: vec![A, B],
             state: 100 * node.0,
             channels: BTreeMap::from([(from, vec!['x', 'y'])]),
+            outgoing: BTreeMap::new(),
         }
     }
 
@@ -230,6 +291,30 @@ mod tests {
         assert_eq!(cut.channels().map(|(c, _)| c).collect::<Vec<_>>(), [(B, A), (A, B)]);
         assert_eq!(cut.in_flight().filter(|(c, _)| *c == (B, A)).map(|(_, m)| *m).collect::<String>(), "xy");
         assert_eq!(cut.into_parts().collect::<Vec<_>>(), [part(A, B), part(B, A)]);
+    }
+
+    #[test]
+    fn a_channel_is_what_its_receiver_recorded_and_then_what_had_not_left_its_sender() {
+        let mut parts = [part(A, B), part(B, A)];
+        parts[0].outgoing = BTreeMap::from([(B, vec!['z', 'x'])]);
+        let cut = GlobalSnapshot::assemble(parts.clone()).unwrap();
+        assert_eq!((cut.channel(A, B), cut.channel(B, A)), (&['x', 'y', 'z', 'x'][..], &['x', 'y'][..]));
+        assert_eq!(cut.channels().map(|(c, m)| (c, m.len())).collect::<Vec<_>>(), [((B, A), 2), ((A, B), 4)]);
+        assert_eq!(cut.in_flight().map(|(_, m)| *m).collect::<String>(), "xyxyzx");
+        assert_eq!(cut.in_flight().count(), parts.iter().map(LocalSnapshot::messages).sum::<usize>());
+
+        // Where the cut between the two lies is part of the parts, and comes back.
+        assert_eq!(cut.clone().into_parts().collect::<Vec<_>>(), parts);
+        parts[1].channels.get_mut(&A).unwrap().push('z');
+        parts[0].outgoing = BTreeMap::from([(B, vec!['x'])]);
+        let other = GlobalSnapshot::assemble(parts.clone()).unwrap();
+        assert_eq!(other.channel(A, B), cut.channel(A, B));
+        assert_ne!(other, cut);
+        assert_eq!(other.into_parts().collect::<Vec<_>>(), parts);
+
+        parts[0].outgoing = BTreeMap::from([(B, vec![])]);
+        let named_for_nothing = GlobalSnapshot::assemble(parts).unwrap();
+        assert!(named_for_nothing.into_parts().all(|part| part.outgoing.is_empty()));
     }
 
     #[test]
@@ -260,5 +345,17 @@ mod tests {
             let refused = GlobalSnapshot::assemble([part(A, B), part(B, sender)]);
             assert_eq!(refused, Err(AssembleError::ForeignSender { node: B, sender }));
         }
+
+        for receiver in [NodeId(3), A] {
+            let mut sends = part(A, B);
+            sends.outgoing = BTreeMap::from([(receiver, vec!['z'])]);
+            let refused = GlobalSnapshot::assemble([sends, part(B, A)]);
+            assert_eq!(refused, Err(AssembleError::ForeignReceiver { node: A, receiver }));
+        }
+        let (mut sends, mut deaf) = (part(A, B), part(B, A));
+        sends.outgoing = BTreeMap::from([(B, vec!['z'])]);
+        deaf.channels.clear();
+        let refused = GlobalSnapshot::assemble([sends, deaf]);
+        assert_eq!(refused, Err(AssembleError::ForeignReceiver { node: A, receiver: B }));
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::vocabulary::id::{NodeId, SnapshotId, Turn};
 
-/// One node's part of a snapshot: its state, and what was in flight to it.
+/// One node's part of a snapshot: its state, what was in flight to it, and what it had sent that was still with it.
 ///
 /// ```
 /// use snapshot_core::{Generation, LocalSnapshot, NodeId, SnapshotId, Turn};
@@ -19,8 +19,9 @@ use crate::vocabulary::id::{NodeId, SnapshotId, Turn};
 ///     members: vec![NodeId(1), NodeId(2)],
 ///     state: "a balance of 15",
 ///     channels: BTreeMap::from([(NodeId(1), vec!["a coin"])]),
+///     outgoing: BTreeMap::from([(NodeId(1), vec!["a note", "a bill"])]),
 /// };
-/// assert_eq!(local.messages(), 1);
+/// assert_eq!(local.messages(), 3);
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct LocalSnapshot<C, M> {
@@ -37,12 +38,16 @@ pub struct LocalSnapshot<C, M> {
     /// The messages in flight on each incoming channel, by sender, in their order. Every channel that the topology has is
     /// there, with or without messages; bounded by `max_recorded_bytes` of the node that recorded them.
     pub channels: BTreeMap<NodeId, Vec<M>>,
+    /// The messages that this node had sent and that had not left it when its state was captured, by receiver, in their order:
+    /// on their channel they come behind those that the receiver recorded. Receivers without any are not named; bounded by
+    /// the bounds of the outbox.
+    pub outgoing: BTreeMap<NodeId, Vec<M>>,
 }
 
 impl<C, M> LocalSnapshot<C, M> {
-    /// How many messages were in flight to this node.
+    /// How many messages are in it: those in flight to this node, and those that had not left it.
     pub fn messages(&self) -> usize {
-        self.channels.values().map(Vec::len).sum()
+        self.channels.values().chain(self.outgoing.values()).map(Vec::len).sum()
     }
 }
 
@@ -51,7 +56,12 @@ impl<C, M> LocalSnapshot<C, M> {
 /// ```
 /// use snapshot_core::{NodeId, StoredPart, Turn};
 /// use std::collections::BTreeMap;
-/// let part = StoredPart { turn: Turn(7), state: 15_u64, channels: BTreeMap::from([(NodeId(2), vec!["a coin"])]) };
+/// let part = StoredPart {
+///     turn: Turn(7),
+///     state: 15_u64,
+///     channels: BTreeMap::from([(NodeId(2), vec!["a coin"])]),
+///     outgoing: BTreeMap::new(),
+/// };
 /// assert_eq!(part.channels[&NodeId(2)].len(), 1);
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -62,6 +72,9 @@ pub struct StoredPart<C, M> {
     pub state: C,
     /// The messages that were in flight to the node, by sender, in their order. Empty for an initial state.
     pub channels: BTreeMap<NodeId, Vec<M>>,
+    /// The messages that the node had sent and that had not left it, by receiver, in their order. Empty for an initial state,
+    /// and in parts of releases that left such messages to the receivers.
+    pub outgoing: BTreeMap<NodeId, Vec<M>>,
 }
 
 impl<C, M> StoredPart<C, M> {
@@ -72,8 +85,8 @@ impl<C, M> StoredPart<C, M> {
         node: NodeId,
         members: &[NodeId],
     ) -> LocalSnapshot<C, M> {
-        let Self { turn, state, channels } = self;
-        LocalSnapshot { snapshot, node, turn, members: members.to_vec(), state, channels }
+        let Self { turn, state, channels, outgoing } = self;
+        LocalSnapshot { snapshot, node, turn, members: members.to_vec(), state, channels, outgoing }
     }
 }
 

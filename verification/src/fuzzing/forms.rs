@@ -69,7 +69,7 @@ pub fn sealed(kind: u8, version: u8, contents: &[u8]) -> Vec<u8> {
 /// The opening of a part.
 pub const OPENING: &[u8; 5] = b"SNAPP";
 
-/// Kinds of chunks of a part, in the order in which they may come.
+/// Kinds of chunks of a part. They may come in this order, but for the end, which is last; the last two are unknown to version 1.
 pub mod chunk {
     #![allow(missing_docs, reason = "the names say it")]
     pub const HEADER: u8 = 1;
@@ -77,6 +77,8 @@ pub mod chunk {
     pub const CHANNEL: u8 = 3;
     pub const MESSAGES: u8 = 4;
     pub const END: u8 = 5;
+    pub const OUTGOING: u8 = 6;
+    pub const QUEUED: u8 = 7;
     pub const MOST: usize = 64 << 10;
 }
 

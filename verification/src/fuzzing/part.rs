@@ -96,10 +96,11 @@ fn check_archive(store: &MemoryStore, outcome: &Outcome, as_evidence: bool) {
 
     let read = drive(archive.read(snapshot)).expect("it answers at once");
     match outcome {
-        Outcome::Whole(Whole { turn, state, messages }) => {
+        Outcome::Whole(Whole { turn, state, messages, outgoing }) => {
             let cut = read.expect("it is whole");
             assert_eq!((cut.turn(NodeId(1)), cut.state(NodeId(1))), (Some(Turn(*turn)), Some(state)));
             assert_eq!(cut.channel(NodeId(2), NodeId(1)), messages);
+            assert_eq!(cut.channel(NodeId(1), NodeId(2)), outgoing);
             assert_eq!(cut.state(NodeId(2)).map(Vec::as_slice), Some(&b"two"[..]));
         }
         _ => outcome.check(part_error(read.expect_err("it is not whole"))),
@@ -118,7 +119,7 @@ fn check_start(store: MemoryStore, outcome: &Outcome, as_evidence: bool) {
     let started = drive(lonely(1, &MEMBERS, store).start(&mut state)).expect("a start ends");
     let error = match started {
         Ok(mut node) => {
-            let Outcome::Whole(Whole { turn, state: expected, messages }) = outcome else {
+            let Outcome::Whole(Whole { turn, state: expected, messages, .. }) = outcome else {
                 panic!("it started from what is {outcome:?}")
             };
             assert_eq!((&state.0, as_evidence), (expected, false));

@@ -203,7 +203,7 @@ pub fn part(local: LocalSnapshot<Captured, Message>, nodes: u8) -> Part {
 pub fn stored(part: &Part, turn: snapshot_core::Turn) -> StoredPart<Captured, Message> {
     let channels = part.channels.iter().enumerate().filter(|(_, messages)| !messages.is_empty());
     let channels = channels.map(|(sender, messages)| (NodeId(sender as u64 + 1), messages.clone())).collect();
-    StoredPart { turn, state: Arc::clone(&part.app), channels }
+    StoredPart { turn, state: Arc::clone(&part.app), channels, outgoing: BTreeMap::new() }
 }
 
 /// The model's number of a node.

@@ -108,6 +108,8 @@ where
             members: cut.members().to_vec(),
             state: state.clone(),
             channels,
+            // In `channels` already: which end recorded a message is of no interest here.
+            outgoing: BTreeMap::new(),
         }
     };
     GlobalSnapshot::assemble(cut.states().map(local)).map_err(|error| error.to_string())

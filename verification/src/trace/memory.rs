@@ -41,7 +41,8 @@ impl Memory {
                 let key = Key::Initial(node);
                 let exists = self.parts.contains_key(&key);
                 if !exists {
-                    let part = StoredPart { turn: Turn(0), state: state.clone(), channels: BTreeMap::new() };
+                    let (channels, outgoing) = (BTreeMap::new(), BTreeMap::new());
+                    let part = StoredPart { turn: Turn(0), state: state.clone(), channels, outgoing };
                     self.parts.insert(key, part);
                 }
                 StoreAnswer::Created(if exists { Created::Exists } else { NEW })
@@ -51,6 +52,7 @@ impl Memory {
                     turn: local.turn,
                     state: local.state.clone(),
                     channels: local.channels.clone(),
+                    outgoing: local.outgoing.clone(),
                 };
                 let written = reference(&part);
                 self.parts.insert(Key::Part { snapshot: local.snapshot, node: local.node }, part);

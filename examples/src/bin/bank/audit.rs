@@ -198,8 +198,8 @@ mod tests {
 
     fn part(node: NodeId, state: Ledger, from: NodeId, transfers: Vec<Transfer>) -> Part {
         let snapshot = SnapshotId { generation: Generation(1), sequence: 1, initiator: A };
-        let channels = BTreeMap::from([(from, transfers)]);
-        LocalSnapshot { snapshot, node, turn: Turn(1), members: vec![A, B, C], state, channels }
+        let (channels, outgoing) = (BTreeMap::from([(from, transfers)]), BTreeMap::new());
+        LocalSnapshot { snapshot, node, turn: Turn(1), members: vec![A, B, C], state, channels, outgoing }
     }
 
     fn books() -> Books {

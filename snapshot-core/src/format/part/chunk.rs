@@ -14,7 +14,7 @@ use crate::vocabulary::malformed::Malformed;
 pub(super) const CHUNK: usize = 64 << 10;
 
 /// The newest version of what the chunks hold.
-pub(super) const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 2;
 
 const OPENING: &[u8; 5] = b"SNAPP";
 /// Kind and length: what the checksum covers beside the bytes.
@@ -29,21 +29,31 @@ pub(super) enum Kind {
     Channel = 3,
     Messages = 4,
     End = 5,
+    Outgoing = 6,
+    Queued = 7,
 }
 
 impl Kind {
-    fn of(byte: u8) -> Option<Self> {
-        [Self::Header, Self::State, Self::Channel, Self::Messages, Self::End]
-            .into_iter()
-            .find(|k| *k as u8 == byte)
+    /// What version 1 knew.
+    const FIRST: [Self; 5] = [Self::Header, Self::State, Self::Channel, Self::Messages, Self::End];
+    const SECOND: [Self; 7] =
+        [Self::Header, Self::State, Self::Channel, Self::Messages, Self::End, Self::Outgoing, Self::Queued];
+
+    fn of(byte: u8, version: u8) -> Option<Self> {
+        let known = if version == 1 { &Self::FIRST[..] } else { &Self::SECOND };
+        known.iter().copied().find(|kind| *kind as u8 == byte)
     }
 
     fn may_follow(self, before: Option<Self>) -> bool {
         match self {
             Self::Header => matches!(before, None | Some(Self::Header)),
             Self::State => matches!(before, Some(Self::Header | Self::State)),
-            Self::Channel | Self::End => before.is_some_and(|before| before != Self::End),
+            Self::Channel => {
+                matches!(before, Some(Self::Header | Self::State | Self::Channel | Self::Messages))
+            }
             Self::Messages => matches!(before, Some(Self::Channel | Self::Messages)),
+            Self::Outgoing | Self::End => before.is_some_and(|before| before != Self::End),
+            Self::Queued => matches!(before, Some(Self::Outgoing | Self::Queued)),
         }
     }
 }
@@ -128,6 +138,7 @@ impl Write for ChunkWriter<'_> {
 pub(super) struct ChunkReader<'a> {
     key: Key,
     input: &'a mut dyn Read,
+    version: u8,
     hash: Hasher,
     size: u64,
     kind: Option<Kind>,
@@ -142,7 +153,8 @@ impl<'a> ChunkReader<'a> {
     /// Reads the opening and the first chunk.
     pub(super) fn open(key: Key, input: &'a mut dyn Read) -> Result<Self, PartError> {
         let (hash, bytes) = (Hasher::new(), Vec::new());
-        let mut chunks = Self { key, input, hash, size: 0, kind: None, bytes, taken: 0, failed: None };
+        let (version, size, kind, taken, failed) = (VERSION, 0, None, 0, None);
+        let mut chunks = Self { key, input, version, hash, size, kind, bytes, taken, failed };
         let mut opening = [0; OPENING.len() + 1];
         chunks.read_exact(&mut opening)?;
         chunks.hash.update(&opening);
@@ -158,6 +170,7 @@ impl<'a> ChunkReader<'a> {
         if version == 0 {
             return Err(chunks.corrupt(Malformed::new("a version that never was")));
         }
+        chunks.version = version;
         chunks.enter(kind)?;
         Ok(chunks)
     }
@@ -273,7 +286,7 @@ impl<'a> ChunkReader<'a> {
     }
 
     fn enter(&mut self, kind: u8) -> Result<(), PartError> {
-        let kind = Kind::of(kind).filter(|kind| kind.may_follow(self.kind));
+        let kind = Kind::of(kind, self.version).filter(|kind| kind.may_follow(self.kind));
         let kind = kind.ok_or_else(|| self.corrupt(Malformed::new("a chunk out of place")))?;
         if kind == Kind::End {
             if self.bytes != self.size.to_le_bytes() {

@@ -60,10 +60,35 @@ fn channels() -> BTreeMap<NodeId, Vec<Bytes>> {
     BTreeMap::from([(B, vec![Bytes::from_static(b"five"), Bytes::new()]), (C, vec![])])
 }
 
+fn outgoing() -> BTreeMap<NodeId, Vec<Bytes>> {
+    BTreeMap::from([(B, vec![Bytes::from_static(b"six")]), (C, vec![Bytes::new(), Bytes::from_static(b"7")])])
+}
+
+/// Some messages are in it that its node had sent.
 fn write(state: &Vec<u8>, channels: &BTreeMap<NodeId, Vec<Bytes>>) -> (Vec<u8>, PartRef) {
+    write_all(state, channels, &outgoing())
+}
+
+fn write_all(
+    state: &Vec<u8>,
+    channels: &BTreeMap<NodeId, Vec<Bytes>>,
+    outgoing: &BTreeMap<NodeId, Vec<Bytes>>,
+) -> (Vec<u8>, PartRef) {
     let mut out = Vec::new();
-    let part = write_part::<Blob, _>(&label(), state, channels, Some(&RawBytes), &mut out).unwrap();
+    let contents = Contents { state, channels, outgoing };
+    let part = write_part::<Blob, _>(&label(), &contents, Some(&RawBytes), &mut out).unwrap();
     (out, part)
+}
+
+/// Without messages.
+fn write_state<S: StateProvider>(
+    label: &PartLabel,
+    state: &S::Captured,
+    out: &mut dyn Write,
+) -> io::Result<PartRef> {
+    let none = BTreeMap::new();
+    let contents = Contents { state, channels: &none, outgoing: &none };
+    write_part::<S, Bytes>(label, &contents, None, out)
 }
 
 fn read(mut bytes: &[u8], part: Option<&PartRef>) -> Result<StoredPart<Vec<u8>, Bytes>, PartError> {
@@ -87,16 +112,20 @@ fn state_and_channels_of_any_size_come_back() {
     for size in [0, 1, 64 * K - 1, 64 * K, 64 * K + 1, 128 * K, 1024 * K] {
         let state = bytes_of(size);
         let messages = [0, 1, size, 127, 128].map(|size| Bytes::from(bytes_of(size)));
-        for channels in [
-            BTreeMap::new(),
-            channels(),
-            BTreeMap::from([(B, messages.to_vec()), (C, vec![Bytes::new(); 9])]),
+        let many = BTreeMap::from([(B, messages.to_vec()), (C, vec![Bytes::new(); 9])]);
+        for (channels, outgoing) in [
+            (BTreeMap::new(), BTreeMap::new()),
+            (channels(), BTreeMap::new()),
+            (BTreeMap::new(), outgoing()),
+            (channels(), many.clone()),
+            (many, outgoing()),
         ] {
-            let (bytes, part) = write(&state, &channels);
+            let (bytes, part) = write_all(&state, &channels, &outgoing);
             assert_eq!((part.turn, part.size), (Turn(40), bytes.len() as u64));
             assert_eq!(verify(&bytes, Some(&part)), Ok(part));
             let stored = read(&bytes, Some(&part)).unwrap();
-            assert!(stored == StoredPart { turn: Turn(40), state: state.clone(), channels }, "{size} bytes");
+            let written = StoredPart { turn: Turn(40), state: state.clone(), channels, outgoing };
+            assert!(stored == written, "{size} bytes");
         }
     }
 }
@@ -105,10 +134,11 @@ fn state_and_channels_of_any_size_come_back() {
 fn an_initial_state_comes_back_without_a_codec() {
     let initial = PartLabel { key: Key::Initial(B), turn: Turn(0), ..label() };
     let mut bytes = Vec::new();
-    write_part::<Blob, Bytes>(&initial, &bytes_of(9), &BTreeMap::new(), None, &mut bytes).unwrap();
+    write_state::<Blob>(&initial, &bytes_of(9), &mut bytes).unwrap();
     let expected = Expected { key: Key::Initial(B), ..expected(None) };
     let stored = read_part::<Blob, Bytes>(&expected, None, &mut &bytes[..]).unwrap();
-    assert_eq!(stored, StoredPart { turn: Turn(0), state: bytes_of(9), channels: BTreeMap::new() });
+    let (channels, outgoing) = (BTreeMap::new(), BTreeMap::new());
+    assert_eq!(stored, StoredPart { turn: Turn(0), state: bytes_of(9), channels, outgoing });
 }
 
 #[test]
@@ -149,6 +179,20 @@ fn bounds(bytes: &[u8]) -> Vec<usize> {
         bounds.push(at + 9 + length as usize);
     }
     bounds
+}
+
+/// The same bytes under checksums that are right.
+fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
+    let bounds = bounds(&bytes);
+    let mut hash = crc32fast::Hasher::new();
+    hash.update(&bytes[..6]);
+    for chunk in bounds.windows(2) {
+        hash.update(&bytes[chunk[0]..chunk[0] + 5]);
+        hash.update(&bytes[chunk[0] + 9..chunk[1]]);
+        let checksum = hash.clone().finalize().to_le_bytes();
+        bytes[chunk[0] + 5..chunk[0] + 9].copy_from_slice(&checksum);
+    }
+    bytes
 }
 
 #[test]
@@ -215,18 +259,9 @@ fn the_part_of_another_group_members_node_or_snapshot_is_refused() {
 fn a_part_of_a_newer_release_is_told_from_a_damaged_one() {
     // As a newer release would write it: another version, under checksums that are right.
     let (mut bytes, _) = write(&bytes_of(9), &channels());
-    bytes[5] = 2;
-    let bounds = bounds(&bytes);
-    let mut hash = crc32fast::Hasher::new();
-    hash.update(&bytes[..6]);
-    for chunk in bounds.windows(2) {
-        hash.update(&bytes[chunk[0]..chunk[0] + 5]);
-        hash.update(&bytes[chunk[0] + 9..chunk[1]]);
-        let checksum = hash.clone().finalize().to_le_bytes();
-        bytes[chunk[0] + 5..chunk[0] + 9].copy_from_slice(&checksum);
-    }
-    let error = refused(&bytes, None);
-    assert_eq!(error, PartError::NewerFormat { key: key(), found: 2, known: 1 });
+    bytes[5] = 3;
+    let error = refused(&sealed(bytes), None);
+    assert_eq!(error, PartError::NewerFormat { key: key(), found: 3, known: 2 });
     assert!(!error.is_damage());
 }
 
@@ -351,35 +386,63 @@ fn a_message_that_does_not_decode_names_its_sender() {
     }
     let mut bytes = Vec::new();
     let channels = BTreeMap::from([(B, vec![2]), (C, vec![4, 5])]);
-    write_part::<Blob, u8>(&label(), &vec![], &channels, Some(&Even), &mut bytes).unwrap();
-    let read = |codec| read_part::<Blob, u8>(&expected(None), codec, &mut &bytes[..]);
-    assert_eq!(read(Some(&Even)), Err(PartError::Message { key: key(), sender: C, error: "odd".to_owned() }));
-    assert!(matches!(read(None), Err(PartError::Message { sender: B, .. })));
-    let without = write_part::<Blob, u8>(&label(), &vec![], &channels, None, &mut Vec::new());
+    let none = BTreeMap::new();
+    let contents = Contents { state: &vec![], channels: &channels, outgoing: &none };
+    write_part::<Blob, u8>(&label(), &contents, Some(&Even), &mut bytes).unwrap();
+    let read = |bytes: &[u8], codec| read_part::<Blob, u8>(&expected(None), codec, &mut &bytes[..]);
+    let odd_from = |sender| Err(PartError::Message { key: key(), sender, error: "odd".to_owned() });
+    assert_eq!(read(&bytes, Some(&Even)), odd_from(C));
+    assert!(matches!(read(&bytes, None), Err(PartError::Message { sender: B, .. })));
+    let without = write_part::<Blob, u8>(&label(), &contents, None, &mut Vec::new());
     assert_eq!(without.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+
+    // What a node had sent is its own, whoever it is for.
+    let (mut bytes, none) = (Vec::new(), BTreeMap::new());
+    let contents = Contents { state: &vec![], channels: &none, outgoing: &channels };
+    write_part::<Blob, u8>(&label(), &contents, Some(&Even), &mut bytes).unwrap();
+    assert_eq!(read(&bytes, Some(&Even)), odd_from(A));
+    let without = write_part::<Blob, u8>(&label(), &contents, None, &mut Vec::new());
+    assert_eq!(without.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+}
+
+/// Kinds, the node and the count that stand at the head, and the bytes of the messages.
+type Forged<'a> = (Side, NodeId, u64, &'a [u8]);
+
+fn forge(channels: &[Forged<'_>]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut out = ChunkWriter::open(&mut bytes).unwrap();
+    out.write_all(&header::encode(&label(), 3).unwrap()).unwrap();
+    for (side, other, count, messages) in channels {
+        out.begin(side.about).unwrap();
+        out.write_all(&written(|out| {
+            put_node(out, *other);
+            put_uint(out, *count);
+        }))
+        .unwrap();
+        out.begin(side.messages).unwrap();
+        out.write_all(messages).unwrap();
+    }
+    out.finish().unwrap();
+    bytes
 }
 
 #[test]
 fn channels_of_strangers_or_with_promises_that_are_not_kept_are_refused() {
-    let write_all = |channels: &[(NodeId, u64, &[u8])]| {
-        let mut bytes = Vec::new();
-        let mut out = ChunkWriter::open(&mut bytes).unwrap();
-        out.write_all(&header::encode(&label(), 3).unwrap()).unwrap();
-        for (sender, count, messages) in channels {
-            out.begin(Kind::Channel).unwrap();
-            out.write_all(&written(|out| {
-                put_node(out, *sender);
-                put_uint(out, *count);
-            }))
-            .unwrap();
-            out.begin(Kind::Messages).unwrap();
-            out.write_all(messages).unwrap();
-        }
-        out.finish().unwrap();
-        bytes
+    for side in [Side::RECORDED, Side::QUEUED] {
+        refuses_what_cannot_be_on(side);
+    }
+    let nothing = |side| read(&forge(&[(side, B, 0, b"")]), None);
+    assert_eq!(nothing(Side::RECORDED).unwrap().channels, BTreeMap::from([(B, vec![])]));
+    assert!(matches!(nothing(Side::QUEUED), Err(PartError::Corrupt { .. })), "named for nothing");
+}
+
+fn refuses_what_cannot_be_on(side: Side) {
+    let channels = |part: StoredPart<Vec<u8>, Bytes>| match side.about {
+        Kind::Channel => part.channels,
+        _ => part.outgoing,
     };
-    let write = |sender, count, messages| write_all(&[(sender, count, messages)]);
-    assert_eq!(read(&write(B, 1, b"\x02hi"), None).unwrap().channels[&B], ["hi"]);
+    let write = |other, count, messages| forge(&[(side, other, count, messages)]);
+    assert_eq!(channels(read(&write(B, 1, b"\x02hi"), None).unwrap())[&B], ["hi"]);
     let refused: [(NodeId, u64, &[u8]); 8] = [
         (A, 1, b"\x02hi"),
         (NodeId(4), 1, b"\x02hi"),
@@ -390,14 +453,50 @@ fn channels_of_strangers_or_with_promises_that_are_not_kept_are_refused() {
         (B, 1, b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01hi"),
         (B, 1, b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"),
     ];
-    for (sender, count, messages) in refused {
-        let error = read(&write(sender, count, messages), None).unwrap_err();
-        assert!(matches!(error, PartError::Corrupt { .. }), "{sender} {count} {messages:?}: {error}");
+    for (other, count, messages) in refused {
+        let error = read(&write(other, count, messages), None).unwrap_err();
+        assert!(matches!(error, PartError::Corrupt { .. }), "{other} {count} {messages:?}: {error}");
     }
-    let two = |first, second| read(&write_all(&[(first, 1, b"\x02hi"), (second, 1, b"\x02hi")]), None);
-    assert_eq!(two(B, C).unwrap().channels.len(), 2);
+    let two =
+        |first, second| read(&forge(&[(side, first, 1, b"\x02hi"), (side, second, 1, b"\x02hi")]), None);
+    assert_eq!(channels(two(B, C).unwrap()).len(), 2);
     assert!(matches!(two(B, B), Err(PartError::Corrupt { .. })), "a channel twice");
     assert!(matches!(two(C, B), Err(PartError::Corrupt { .. })), "channels out of order");
+}
+
+#[test]
+fn what_is_out_of_place_is_refused_by_all_who_read() {
+    let (recorded, queued) = ((Side::RECORDED, B, 1, &b"\x02hi"[..]), (Side::QUEUED, C, 1, &b"\x02ho"[..]));
+    let part = read(&forge(&[recorded, queued]), None).unwrap();
+    assert_eq!((part.channels.len(), part.outgoing.len()), (1, 1));
+    let mixed = Side { about: Kind::Channel, messages: Kind::Queued };
+    let mixed_too = Side { about: Kind::Outgoing, messages: Kind::Messages };
+    for channels in [
+        &[queued, recorded][..],
+        &[recorded, queued, recorded],
+        &[(mixed, B, 1, b"\x02hi")],
+        &[(mixed_too, B, 1, b"\x02hi")],
+    ] {
+        let error = refused(&forge(channels), None);
+        assert_eq!(error, PartError::Corrupt { key: key(), error: Malformed::new("a chunk out of place") });
+    }
+}
+
+/// The same part in version 1, under checksums that are right.
+fn in_version_1(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes[5] = 1;
+    sealed(bytes)
+}
+
+#[test]
+fn version_1_has_nothing_outgoing() {
+    let (bytes, _) = write_all(&bytes_of(9), &channels(), &BTreeMap::new());
+    let stored = read(&in_version_1(bytes.clone()), None).unwrap();
+    assert_eq!(Ok(stored), read(&bytes, None));
+
+    let (bytes, _) = write(&bytes_of(9), &channels());
+    let error = refused(&in_version_1(bytes), None);
+    assert_eq!(error, PartError::Corrupt { key: key(), error: Malformed::new("a chunk out of place") });
 }
 
 #[test]
@@ -448,7 +547,7 @@ fn a_description_may_be_as_long_as_its_bound_and_no_longer() {
     let write = |group: &str| {
         let mut bytes = Vec::new();
         let label = PartLabel { group: group.to_owned(), ..label() };
-        write_part::<Blob, Bytes>(&label, &bytes_of(9), &BTreeMap::new(), None, &mut bytes).map(|_| bytes)
+        write_state::<Blob>(&label, &bytes_of(9), &mut bytes).map(|_| bytes)
     };
     let read = |group: &str, bytes: &[u8]| {
         let expected = Expected { group, ..expected(None) };
@@ -506,7 +605,7 @@ fn a_write_that_fails_is_not_overlooked_even_if_encode_does() {
     }
     let state = bytes_of(300 << 10);
     for room in [0, 10, 1000, 70_000, 200_000, 300 << 10] {
-        let written = write_part::<Odd<0>, Bytes>(&label(), &state, &BTreeMap::new(), None, &mut Full(room));
+        let written = write_state::<Odd<0>>(&label(), &state, &mut Full(room));
         assert!(written.is_err(), "{room} bytes of room");
     }
 }
@@ -524,8 +623,7 @@ fn a_write_that_fails_once_spoils_the_part_even_if_later_ones_would_work() {
         }
     }
     let mut out = Hiccup(0);
-    let written =
-        write_part::<Odd<0>, Bytes>(&label(), &bytes_of(300 << 10), &BTreeMap::new(), None, &mut out);
+    let written = write_state::<Odd<0>>(&label(), &bytes_of(300 << 10), &mut out);
     assert!(written.is_err());
     assert_eq!(out.0, 3, "nothing is written after the failure");
 }

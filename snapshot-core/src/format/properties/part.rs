@@ -9,10 +9,10 @@ use proptest::prelude::*;
 use crate::contract::codec::RawBytes;
 use crate::contract::state::StateProvider;
 use crate::format::envelope::LIMIT;
-use crate::format::part::{Expected, PartLabel, read_part, verify_part, write_part};
+use crate::format::part::{Contents, Expected, PartLabel, read_part, verify_part, write_part};
 use crate::vocabulary::id::{NodeId, Turn};
 use crate::vocabulary::key::Key;
-use crate::vocabulary::part::StoredPart;
+use crate::vocabulary::part::{PartRef, StoredPart};
 use crate::vocabulary::properties::{holds, numbers, snapshots};
 
 /// A state that is its own encoding.
@@ -60,26 +60,37 @@ fn blobs() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-type Contents = (PartLabel, Vec<u8>, BTreeMap<NodeId, Vec<Bytes>>);
+type Channels = BTreeMap<NodeId, Vec<Bytes>>;
+type Part = (PartLabel, Vec<u8>, Channels, Channels);
 
-fn contents() -> impl Strategy<Value = Contents> {
+/// Parts with messages at both ends of their channels.
+fn parts() -> impl Strategy<Value = Part> {
     let members = prop::collection::btree_set(numbers(), 1..5);
     let of = (any::<String>(), members, snapshots(), 0..LIMIT);
-    let channels = prop::collection::vec(prop::option::of(prop::collection::vec(blobs(), 0..4)), 4);
-    (of, blobs(), channels).prop_map(|((group, members, snapshot, turn), state, channels)| {
-        let members: Vec<NodeId> = members.into_iter().map(NodeId).collect();
-        let senders = members[1..].iter().copied().zip(channels);
-        let channels = senders
-            .filter_map(|(sender, messages)| Some((sender, messages?.into_iter().map(Bytes::from).collect())))
-            .collect();
-        let key = Key::Part { snapshot, node: members[0] };
-        (PartLabel { group, members, key, turn: Turn(turn) }, state, channels)
-    })
+    let channels =
+        |least| prop::collection::vec(prop::option::of(prop::collection::vec(blobs(), least..4)), 4);
+    (of, blobs(), channels(0), channels(1)).prop_map(
+        |((group, members, snapshot, turn), state, channels, outgoing)| {
+            let members: Vec<NodeId> = members.into_iter().map(NodeId).collect();
+            let by_node = |messages: Vec<Option<Vec<Vec<u8>>>>| {
+                let others = members[1..].iter().copied().zip(messages);
+                others
+                    .filter_map(|(node, messages)| {
+                        Some((node, messages?.into_iter().map(Bytes::from).collect()))
+                    })
+                    .collect()
+            };
+            let (channels, outgoing) = (by_node(channels), by_node(outgoing));
+            let key = Key::Part { snapshot, node: members[0] };
+            (PartLabel { group, members, key, turn: Turn(turn) }, state, channels, outgoing)
+        },
+    )
 }
 
-fn write((label, state, channels): &Contents) -> (Vec<u8>, crate::vocabulary::part::PartRef) {
+fn write((label, state, channels, outgoing): &Part) -> (Vec<u8>, PartRef) {
     let mut bytes = Vec::new();
-    let part = write_part::<Blob, Bytes>(label, state, channels, Some(&RawBytes), &mut bytes);
+    let contents = Contents { state, channels, outgoing };
+    let part = write_part::<Blob, Bytes>(label, &contents, Some(&RawBytes), &mut bytes);
     (bytes, part.expect("memory does not fail"))
 }
 
@@ -89,16 +100,16 @@ fn expected(label: &PartLabel) -> Expected<'_> {
 
 #[test]
 fn a_part_of_any_contents_comes_back_however_its_bytes_drip() {
-    holds((contents(), 1..100_000_usize), |(contents, most)| {
-        let (bytes, part) = write(&contents);
-        let (label, state, channels) = contents;
+    holds((parts(), 1..100_000_usize), |(written, most)| {
+        let (bytes, part) = write(&written);
+        let (label, state, channels, outgoing) = written;
         prop_assert_eq!((part.turn, part.size), (label.turn, bytes.len() as u64));
         let expected = Expected { part: Some(&part), ..expected(&label) };
         let mut input = Dripping { rest: &bytes, most };
         prop_assert_eq!(verify_part(&expected, &mut input), Ok(part));
         let mut input = Dripping { rest: &bytes, most };
         let found = read_part::<Blob, Bytes>(&expected, Some(&RawBytes), &mut input);
-        let whole = found == Ok(StoredPart { turn: label.turn, state, channels });
+        let whole = found == Ok(StoredPart { turn: label.turn, state, channels, outgoing });
         prop_assert!(whole);
         Ok(())
     });
@@ -107,15 +118,15 @@ fn a_part_of_any_contents_comes_back_however_its_bytes_drip() {
 #[test]
 fn a_part_in_which_some_bytes_are_others_is_damaged() {
     let damage = prop::collection::vec((any::<prop::sample::Index>(), 1..=u8::MAX), 1..4);
-    holds((contents(), damage), |(contents, damage)| {
-        let (mut bytes, _) = write(&contents);
+    holds((parts(), damage), |(part, damage)| {
+        let (mut bytes, _) = write(&part);
         let whole = bytes.clone();
         for (at, change) in damage {
             let at = at.index(bytes.len());
             bytes[at] ^= change;
         }
         prop_assume!(bytes != whole);
-        let error = verify_part(&expected(&contents.0), &mut &bytes[..]).unwrap_err();
+        let error = verify_part(&expected(&part.0), &mut &bytes[..]).unwrap_err();
         prop_assert!(error.is_damage(), "{error}");
         Ok(())
     });

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::*;
 use crate::contract::codec::RawBytes;
 use crate::contract::store::Content;
-use crate::format::part::{PartLabel, write_part};
+use crate::format::part::{Contents, PartLabel, write_part};
 use crate::vocabulary::id::{Generation, Turn};
 use crate::vocabulary::key::Created;
 use crate::vocabulary::topology::{Graph, Topology};
@@ -98,7 +98,8 @@ impl Group {
         self.last.clone().unwrap()
     }
 
-    /// Commits a snapshot of A in which each state is the turn, and `turn` coins are on their way from A to B.
+    /// Commits a snapshot of A in which each state is the turn, and `turn` coins are on their way from A to B, and
+    /// behind them one more.
     fn commit(&mut self, turn: u64) -> SnapshotId {
         let last = self.last();
         let snapshot = SnapshotId { generation: last.generation, sequence: turn, initiator: A };
@@ -110,9 +111,12 @@ impl Group {
             let coins = if node == B { turn } else { 0 };
             let sender = if node == B { A } else { B };
             let channels = BTreeMap::from([(sender, vec![Bytes::from_static(b"coin"); coins as usize])]);
+            // One more had not left A.
+            let waits = (node == A).then(|| (B, vec![Bytes::from_static(b"last coin")]));
+            let outgoing = BTreeMap::from_iter(waits);
+            let contents = Contents { state: &turn, channels: &channels, outgoing: &outgoing };
             let mut bytes = Vec::new();
-            let part =
-                write_part::<Balance, _>(&label, &turn, &channels, Some(&RawBytes), &mut bytes).unwrap();
+            let part = write_part::<Balance, _>(&label, &contents, Some(&RawBytes), &mut bytes).unwrap();
             self.put(key, bytes);
             parts.insert(node, part);
         }
@@ -148,7 +152,7 @@ async fn what_the_group_committed_is_read_from_outside() {
     let cut = archive.read(first).await.unwrap();
     assert_eq!(cut.id(), first);
     assert_eq!(cut.states().collect::<Vec<_>>(), [(A, &3), (B, &3)]);
-    assert_eq!(cut.channel(A, B), vec![Bytes::from_static(b"coin"); 3]);
+    assert_eq!(cut.channel(A, B), ["coin", "coin", "coin", "last coin"]);
     assert_eq!(cut.turn(A), Some(Turn(3)));
 }
 

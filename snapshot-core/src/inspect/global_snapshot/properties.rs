@@ -22,22 +22,39 @@ fn sets() -> impl Strategy<Value = Vec<Part>> {
                 let (node, members) = (*node, members.clone());
                 let senders: Vec<NodeId> = members.iter().copied().filter(|id| *id != node).collect();
                 let messages = prop::option::of(prop::collection::vec(any::<u8>(), 0..4));
-                let channels = prop::collection::vec(messages, senders.len());
-                (any::<u64>(), numbers(), channels).prop_map(move |(state, turn, channels)| {
-                    let channels = senders.iter().copied().zip(channels);
-                    Part {
-                        snapshot,
-                        node,
-                        turn: Turn(turn),
-                        members: members.clone(),
-                        state,
-                        channels: channels.filter_map(|(from, m)| Some((from, m?))).collect(),
-                    }
-                })
+                let channels = prop::collection::vec(messages.clone(), senders.len());
+                let outgoing = prop::collection::vec(messages, senders.len());
+                (any::<u64>(), numbers(), channels, outgoing).prop_map(
+                    move |(state, turn, channels, outgoing)| {
+                        let channels = senders.iter().copied().zip(channels);
+                        let outgoing = senders.iter().copied().zip(outgoing);
+                        Part {
+                            snapshot,
+                            node,
+                            turn: Turn(turn),
+                            members: members.clone(),
+                            state,
+                            channels: channels.filter_map(|(from, m)| Some((from, m?))).collect(),
+                            outgoing: outgoing
+                                .filter_map(|(to, m)| Some((to, m?)).filter(|(_, m)| !m.is_empty()))
+                                .collect(),
+                        }
+                    },
+                )
             })
             .collect();
-        parts.prop_shuffle()
+        parts.prop_map(fitting).prop_shuffle()
     })
+}
+
+/// Messages are sent on channels that their receivers have.
+fn fitting(mut parts: Vec<Part>) -> Vec<Part> {
+    let channels: BTreeSet<(NodeId, NodeId)> =
+        parts.iter().flat_map(|part| part.channels.keys().map(|from| (*from, part.node))).collect();
+    for part in &mut parts {
+        part.outgoing.retain(|to, _| channels.contains(&(part.node, *to)));
+    }
+    parts
 }
 
 #[test]
@@ -53,8 +70,10 @@ fn one_part_of_each_member_makes_a_cut_that_holds_just_them() {
                 (Some(&part.state), Some(part.turn))
             );
             for from in cut.members() {
-                let recorded = part.channels.get(from).map_or(&[][..], Vec::as_slice);
-                prop_assert_eq!(cut.channel(*from, part.node), recorded);
+                let sender = parts.iter().find(|sender| sender.node == *from).unwrap();
+                let ends = [part.channels.get(from), sender.outgoing.get(&part.node)];
+                let both: Vec<u8> = ends.into_iter().flatten().flatten().copied().collect();
+                prop_assert_eq!(cut.channel(*from, part.node), both);
             }
         }
         prop_assert_eq!(cut.in_flight().count(), parts.iter().map(Part::messages).sum::<usize>());
@@ -74,6 +93,8 @@ enum Flaw {
     Stranger,
     FromItself,
     FromAStranger,
+    ToItself,
+    ToAStranger,
 }
 
 fn flaws() -> impl Strategy<Value = Flaw> {
@@ -85,6 +106,8 @@ fn flaws() -> impl Strategy<Value = Flaw> {
         Flaw::Stranger,
         Flaw::FromItself,
         Flaw::FromAStranger,
+        Flaw::ToItself,
+        Flaw::ToAStranger,
     ])
 }
 
@@ -103,6 +126,8 @@ fn a_set_with_a_flaw_is_refused_and_the_error_names_the_flaw_and_the_node() {
             Flaw::Stranger => parts[at].node = stranger,
             Flaw::FromItself => drop(parts[at].channels.insert(node, vec![])),
             Flaw::FromAStranger => drop(parts[at].channels.insert(stranger, vec![])),
+            Flaw::ToItself => drop(parts[at].outgoing.insert(node, vec![1])),
+            Flaw::ToAStranger => drop(parts[at].outgoing.insert(stranger, vec![1])),
         }
         // The first part is what others are measured by.
         let alone = parts.len() == 1;
@@ -132,6 +157,8 @@ fn a_set_with_a_flaw_is_refused_and_the_error_names_the_flaw_and_the_node() {
             Flaw::Stranger => refused == AssembleError::NotAMember { node: stranger },
             Flaw::FromItself => refused == AssembleError::ForeignSender { node, sender: node },
             Flaw::FromAStranger => refused == AssembleError::ForeignSender { node, sender: stranger },
+            Flaw::ToItself => refused == AssembleError::ForeignReceiver { node, receiver: node },
+            Flaw::ToAStranger => refused == AssembleError::ForeignReceiver { node, receiver: stranger },
         };
         prop_assert!(expected, "{refused:?}");
         Ok(())

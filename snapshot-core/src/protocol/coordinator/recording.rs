@@ -197,6 +197,7 @@ impl<M, C> Recording<M, C> {
             members: topology.members().to_vec(),
             state: self.state,
             channels: self.channels.into_iter().flatten().map(|c| (c.sender, c.messages)).collect(),
+            outgoing: BTreeMap::new(),
         }
     }
 }

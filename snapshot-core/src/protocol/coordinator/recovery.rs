@@ -249,7 +249,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     fn loaded(&mut self, part: Result<StoredPart<C, M>, PartError>, capture: &mut CaptureFn<'_, C>) {
         let Some(seat) = self.recovery.seat else { return };
         match part {
-            Ok(StoredPart { turn, state, channels }) => {
+            Ok(StoredPart { turn, state, channels, .. }) => {
                 self.restore(Some(state), Loaded { turn, channels, resumed: true });
             }
             // The very first start: what the application began with becomes the initial state.

@@ -453,10 +453,11 @@ impl Group {
                     let sender = locals.iter().find(|l| l.node == *from).unwrap();
                     let sent = sender.state.sent.get(&local.node).copied().unwrap_or(0);
                     let received = local.state.received.get(from).copied().unwrap_or(0);
-                    let numbers: Vec<u64> = messages.iter().map(|m| m.number).collect();
+                    let both = messages.iter().chain(sender.outgoing.get(&local.node).into_iter().flatten());
+                    let numbers: Vec<u64> = both.clone().map(|m| m.number).collect();
                     let exact: Vec<u64> = (received + 1..=sent).collect();
                     assert_eq!(numbers, exact, "{snapshot}: the channel {from} -> {}", local.node);
-                    total += messages.iter().map(|m| m.amount).sum::<u64>();
+                    total += both.map(|m| m.amount).sum::<u64>();
                 }
             }
             assert_eq!(total, self.total, "{snapshot}: money was made or lost");
@@ -499,6 +500,7 @@ impl Store {
                     members: vec![],
                     state,
                     channels: BTreeMap::new(),
+                    outgoing: BTreeMap::new(),
                 };
                 self.parts.insert(key, (local, PartRef { turn: Turn(0), size: 1, checksum: 1 }));
                 StoreAnswer::Created(Created::New)
@@ -518,7 +520,8 @@ impl Store {
                     if self.forgets_channels {
                         local.channels.clear();
                     }
-                    Ok(StoredPart { turn: local.turn, state: local.state, channels: local.channels })
+                    let LocalSnapshot { turn, state, channels, outgoing, .. } = local;
+                    Ok(StoredPart { turn, state, channels, outgoing })
                 }
             }),
             StoreRequest::VerifyPart { key, .. } => StoreAnswer::Verified(match self.parts.get(&key) {

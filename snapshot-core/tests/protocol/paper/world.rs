@@ -214,10 +214,16 @@ impl<P: Machine> World<P> {
             return None;
         }
         let processes = parts.iter().map(|(id, (local, _))| (*id, local.state.state.clone())).collect();
-        let channels = parts.iter().flat_map(|(to, (local, _))| {
+        let received = parts.iter().flat_map(|(to, (local, _))| {
             local.channels.iter().map(|(from, messages)| ((*from, *to), messages.clone()))
         });
-        Some(GlobalState { processes, channels: channels.collect() })
+        let mut channels: BTreeMap<_, Vec<_>> = received.collect();
+        for (from, (local, _)) in parts {
+            for (to, messages) in &local.outgoing {
+                channels.entry((*from, *to)).or_default().extend(messages.iter().cloned());
+            }
+        }
+        Some(GlobalState { processes, channels })
     }
 
     /// The global state after the first events of a sequence; an error where that is no computation: §2, an event "may occur

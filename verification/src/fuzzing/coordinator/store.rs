@@ -6,7 +6,8 @@ use std::collections::btree_map::Entry;
 use arbitrary::Arbitrary;
 use bytes::Bytes;
 use snapshot_core::{
-    Created, Key, NodeId, PartError, PartRef, SnapshotId, StoreAnswer, StoreRequest, StoredPart, Turn,
+    Created, Key, LocalSnapshot, NodeId, PartError, PartRef, SnapshotId, StoreAnswer, StoreRequest,
+    StoredPart, Turn,
 };
 
 use super::application::{Message, State};
@@ -43,7 +44,8 @@ impl Store {
 
     /// A part of the liar, which it may have written or not.
     pub(super) fn write_liars(&mut self, snapshot: SnapshotId, liar: NodeId, turn: Turn) {
-        let part = StoredPart { turn, state: State::default(), channels: BTreeMap::new() };
+        let (channels, outgoing) = (BTreeMap::new(), BTreeMap::new());
+        let part = StoredPart { turn, state: State::default(), channels, outgoing };
         self.put(Key::Part { snapshot, node: liar }, part);
     }
 
@@ -58,13 +60,15 @@ impl Store {
                 }
             }),
             StoreRequest::WriteInitial(state) => {
-                let part = StoredPart { turn: Turn(0), state, channels: BTreeMap::new() };
+                let (channels, outgoing) = (BTreeMap::new(), BTreeMap::new());
+                let part = StoredPart { turn: Turn(0), state, channels, outgoing };
                 let created = self.put(Key::Initial(me), part);
                 StoreAnswer::Created(created.map_or(Created::Exists, |_| Created::New))
             }
             StoreRequest::WritePart(local) => {
                 let key = Key::Part { snapshot: local.snapshot, node: local.node };
-                let part = StoredPart { turn: local.turn, state: local.state, channels: local.channels };
+                let LocalSnapshot { turn, state, channels, outgoing, .. } = local;
+                let part = StoredPart { turn, state, channels, outgoing };
                 match self.put(key, part) {
                     Some(part) => StoreAnswer::Written(part),
                     None => StoreAnswer::Failed("it exists".to_owned()),

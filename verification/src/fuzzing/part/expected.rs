@@ -27,6 +27,8 @@ pub(super) struct Whole {
     pub(super) state: Vec<u8>,
     /// From node 2.
     pub(super) messages: Vec<Bytes>,
+    /// For node 2.
+    pub(super) outgoing: Vec<Bytes>,
 }
 
 impl Outcome {
@@ -77,8 +79,9 @@ fn read(bytes: &[u8], snapshot: SnapshotId, part: PartRef) -> Result<Whole, Outc
         Some(&LAZY) if state.len() > 1 => return Err(Outcome::State),
         _ => {}
     }
-    let messages = read_channels(&chunks)?;
-    Ok(Whole { turn, state, messages })
+    let messages = read_channels(&chunks, chunk::CHANNEL, chunk::MESSAGES)?;
+    let outgoing = read_channels(&chunks, chunk::OUTGOING, chunk::QUEUED)?;
+    Ok(Whole { turn, state, messages, outgoing })
 }
 
 fn run(chunks: &[Chunk<'_>], kind: u8) -> Vec<u8> {
@@ -88,6 +91,7 @@ fn run(chunks: &[Chunk<'_>], kind: u8) -> Vec<u8> {
 /// Bytes as chunks, each checked with all before it.
 struct Source<'a> {
     rest: &'a [u8],
+    version: u8,
     size: usize,
     checksum: crc32fast::Hasher,
     before: Option<u8>,
@@ -98,15 +102,15 @@ impl<'a> Source<'a> {
         let (opening, rest) = bytes.split_first_chunk::<6>().ok_or(Outcome::Damaged)?;
         let mut checksum = crc32fast::Hasher::new();
         checksum.update(opening);
-        let mut source = Self { rest, size: 6, checksum, before: None };
         let [magic @ .., version] = *opening;
+        let mut source = Self { rest, version, size: 6, checksum, before: None };
         if magic != *OPENING {
             return Err(Outcome::Damaged);
         }
         match version {
-            1 => Ok(source),
+            1 | 2 => Ok(source),
             // A wrong version is news only if the first checksum is right.
-            2.. => source.checked().and(Err(Outcome::Newer)),
+            3.. => source.checked().and(Err(Outcome::Newer)),
             0 => Err(Outcome::Damaged),
         }
     }
@@ -121,8 +125,11 @@ impl<'a> Source<'a> {
         let follows = match kind {
             chunk::HEADER => matches!(self.before, None | Some(chunk::HEADER)),
             chunk::STATE => matches!(self.before, Some(chunk::HEADER | chunk::STATE)),
-            chunk::CHANNEL | chunk::END => self.before.is_some(),
+            chunk::CHANNEL => !matches!(self.before, None | Some(chunk::OUTGOING | chunk::QUEUED)),
+            chunk::END => self.before.is_some(),
             chunk::MESSAGES => matches!(self.before, Some(chunk::CHANNEL | chunk::MESSAGES)),
+            chunk::OUTGOING => self.version > 1 && self.before.is_some(),
+            chunk::QUEUED => matches!(self.before, Some(chunk::OUTGOING | chunk::QUEUED)),
             _ => false,
         };
         self.before = Some(kind);
@@ -170,18 +177,19 @@ fn read_header(mut bytes: &[u8], snapshot: SnapshotId) -> Option<(u64, u64)> {
     right.then_some((turn, version))
 }
 
-/// The messages from node 2, who alone can have sent any.
-fn read_channels(chunks: &[Chunk<'_>]) -> Result<Vec<Bytes>, Outcome> {
-    let channels: Vec<usize> = (0..chunks.len()).filter(|at| chunks[*at].0 == chunk::CHANNEL).collect();
+/// The messages from node 2 or for it: nobody else is there.
+fn read_channels(chunks: &[Chunk<'_>], about: u8, of_messages: u8) -> Result<Vec<Bytes>, Outcome> {
+    let channels: Vec<usize> = (0..chunks.len()).filter(|at| chunks[*at].0 == about).collect();
     let mut found = None;
     for at in channels {
-        let mut about = chunks[at].1;
-        let numbers = read_uint(&mut about).zip(read_uint(&mut about));
-        let (sender, count) = numbers.filter(|_| about.is_empty()).ok_or(Outcome::Absurd)?;
-        if sender != MEMBERS[1] || found.is_some() {
+        let mut head = chunks[at].1;
+        let numbers = read_uint(&mut head).zip(read_uint(&mut head));
+        let (other, count) = numbers.filter(|_| head.is_empty()).ok_or(Outcome::Absurd)?;
+        let is_named_for_nothing = about == chunk::OUTGOING && count == 0;
+        if other != MEMBERS[1] || found.is_some() || is_named_for_nothing {
             return Err(Outcome::Absurd);
         }
-        let behind = chunks[at + 1..].iter().take_while(|(kind, _)| *kind == chunk::MESSAGES);
+        let behind = chunks[at + 1..].iter().take_while(|(kind, _)| *kind == of_messages);
         let bytes: Vec<u8> = behind.flat_map(|(_, bytes)| bytes.iter().copied()).collect();
         let (mut rest, mut messages) = (&bytes[..], Vec::new());
         for _ in 0..count {

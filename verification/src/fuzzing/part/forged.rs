@@ -22,6 +22,9 @@ pub(super) struct Forged {
     turn_off: u8,
     bytes_off: u8,
     checksum_off: u32,
+    /// Of these, `sender` is the receiver.
+    outgoing: Vec<Channel>,
+    in_version_1: bool,
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -87,9 +90,11 @@ pub(super) enum Damage {
 }
 
 impl Forged {
-    /// A part of `node` that is as it should be.
+    /// A part of `node` that is as it should be, with an empty channel from the other one.
     pub(super) fn of(node: u8, state: &[u8]) -> Self {
         let members = vec![1, 2];
+        let sender = 3 - node;
+        let channel = Channel { sender, count_off: 0, messages: vec![], piece: 0, more: vec![] };
         let group = GROUP.as_bytes().to_vec();
         Self {
             format: Format::Right,
@@ -106,12 +111,14 @@ impl Forged {
             },
             cut: None,
             state: vec![state.to_vec()],
-            channels: Vec::new(),
+            channels: vec![channel],
             odd: Vec::new(),
             size_off: 0,
             turn_off: 0,
             bytes_off: 0,
             checksum_off: 0,
+            outgoing: Vec::new(),
+            in_version_1: false,
         }
     }
 
@@ -136,7 +143,8 @@ impl Forged {
 
     fn version(&self) -> u8 {
         match self.format {
-            Format::Right => 1,
+            Format::Right if self.in_version_1 => 1,
+            Format::Right => 2,
             Format::Other(version) => version,
         }
     }
@@ -148,7 +156,9 @@ impl Forged {
             vec![(chunk::HEADER, header[..cut].to_vec()), (chunk::HEADER, header[cut..].to_vec())];
         chunks.retain(|(_, bytes)| !bytes.is_empty());
         chunks.extend(self.state.iter().map(|bytes| (chunk::STATE, bytes.clone())));
-        for channel in &self.channels {
+        let recorded = self.channels.iter().map(|channel| (channel, chunk::CHANNEL, chunk::MESSAGES));
+        let queued = self.outgoing.iter().map(|channel| (channel, chunk::OUTGOING, chunk::QUEUED));
+        for (channel, kind, kind_of_messages) in recorded.chain(queued) {
             let mut messages = Writer::default();
             for message in &channel.messages {
                 messages.bytes(message);
@@ -156,9 +166,9 @@ impl Forged {
             messages.raw(&channel.more);
             let count = channel.messages.len() as u64 + u64::from(channel.count_off);
             let about = Writer::default().uint(u64::from(channel.sender)).uint(count).0.clone();
-            chunks.push((chunk::CHANNEL, about));
+            chunks.push((kind, about));
             let piece = if channel.piece == 0 { usize::MAX } else { usize::from(channel.piece) };
-            chunks.extend(messages.0.chunks(piece).map(|bytes| (chunk::MESSAGES, bytes.to_vec())));
+            chunks.extend(messages.0.chunks(piece).map(|bytes| (kind_of_messages, bytes.to_vec())));
         }
         for OddChunk { at, kind, bytes, times } in &self.odd {
             let at = usize::from(*at) % (chunks.len() + 1);

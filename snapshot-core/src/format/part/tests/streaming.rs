@@ -63,7 +63,7 @@ fn a_large_state_streams_both_ways_in_pieces_of_a_chunk() {
         }
     }
     let mut out = Counting(Vec::new(), 0);
-    let part = write_part::<Large, Bytes>(&label(), &(), &BTreeMap::new(), None, &mut out).unwrap();
+    let part = write_state::<Large>(&label(), &(), &mut out).unwrap();
     let bound = CHUNK + 2 * PIECE;
     assert_eq!(HELD.get().0, PIECE * PIECES);
     assert!(HELD.get().1 <= bound, "{} bytes held while writing", HELD.get().1);

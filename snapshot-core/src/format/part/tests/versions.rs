@@ -38,7 +38,7 @@ impl<const V: u32> StateProvider for Release<V> {
 fn written<const V: u32>(key: Key) -> Vec<u8> {
     let mut bytes = Vec::new();
     let label = PartLabel { key, ..label() };
-    write_part::<Release<V>, Bytes>(&label, &V, &BTreeMap::new(), None, &mut bytes).unwrap();
+    write_state::<Release<V>>(&label, &V, &mut bytes).unwrap();
     bytes
 }
 
