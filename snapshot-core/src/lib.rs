@@ -132,7 +132,9 @@ pub use vocabulary::frame::{Body, Frame, FrameKind, Frames, Stamp};
 pub use vocabulary::id::{Generation, NodeId, Peer, SnapshotId, Turn};
 pub use vocabulary::key::{Created, Key};
 pub use vocabulary::malformed::Malformed;
-pub use vocabulary::outcome::{AbortReason, PartReport, SnapshotPhase, SnapshotReport, SnapshotStatus};
+pub use vocabulary::outcome::{
+    AbortReason, Awaiting, PartReport, SnapshotPhase, SnapshotReport, SnapshotStatus,
+};
 pub use vocabulary::part::{LocalSnapshot, PartRef, StoredPart};
 pub use vocabulary::retention::Retention;
 pub use vocabulary::shape::LinkUse;

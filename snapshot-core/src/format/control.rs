@@ -8,19 +8,25 @@ use crate::format::wire::{Reader, put_bytes, put_node, put_snapshot, put_uint, w
 use crate::vocabulary::frame::{Body, Frame, FrameKind};
 use crate::vocabulary::id::{NodeId, SnapshotId, Turn};
 use crate::vocabulary::malformed::Malformed;
-use crate::vocabulary::outcome::AbortReason;
+use crate::vocabulary::outcome::{AbortReason, Awaiting};
 
-const VERSION: u8 = 1;
+/// The version that is spoken. Version 1 knew neither the nonce of a generation nor windows, and is still understood where
+/// it is only looked at.
+const VERSION: u8 = 2;
 
 /// Of a longer text, such as what a store says of its failure, the beginning is sent. In bytes.
 const MAX_TEXT: usize = 512;
 
+/// Of more nodes that are waited for, the first are named.
+const MAX_NAMED: usize = 16;
+
 /// A control frame.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Control {
-    /// The news of a generation: the first frame on each channel, and the first after a connection came up. Its number
-    /// shows whether anything before it was lost. Outside the count it answers a frame of an older generation.
-    Hello,
+    /// The news of a generation, which its nonce tells from any other of the same number: the first frame on each channel,
+    /// and posted again when a connection came up. Its number shows whether anything before it was lost. Outside the count
+    /// it answers a frame of an older generation.
+    Hello { nonce: u64 },
     /// Everything before me on this channel is in the cut.
     Marker { snapshot: SnapshotId },
     /// To the initiator: my part is durable, or, without a store, taken.
@@ -29,6 +35,24 @@ pub(crate) enum Control {
     Committed { snapshot: SnapshotId, index: u64 },
     /// From the node that gave up to all.
     Aborted { snapshot: SnapshotId, by: NodeId, reason: AbortReason },
+    /// From the receiver of a channel to its sender, by whatever way there is: how many messages of this generation it has
+    /// taken, and what may be outstanding beyond them (W2).
+    Grant { sender: NodeId, receiver: NodeId, grant: Grant },
+    /// From the sender of the channel on which it comes: it is held up, and wants a grant as soon as all is taken (W2).
+    Ask,
+}
+
+/// What a receiver tells the sender of a channel. Cumulative, so that an older or repeated one changes nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Grant {
+    /// How many messages of this generation the application has taken.
+    pub(crate) taken: u64,
+    /// How many may be outstanding.
+    pub(crate) messages: u64,
+    /// What they may weigh, in bytes, by the sender's weights.
+    pub(crate) bytes: u64,
+    /// Whether that is the whole window: no message of before the rollback takes up a part of it.
+    pub(crate) whole: bool,
 }
 
 /// One node's part of a snapshot, as its receipt describes it.
@@ -49,7 +73,10 @@ impl Control {
         written(|out| {
             out.put_u8(VERSION);
             match self {
-                Self::Hello => out.put_u8(0),
+                Self::Hello { nonce } => {
+                    out.put_u8(0);
+                    put_uint(out, *nonce);
+                }
                 Self::Marker { snapshot } => {
                     out.put_u8(1);
                     put_snapshot(out, *snapshot);
@@ -80,17 +107,49 @@ impl Control {
                     put_node(out, *by);
                     put_reason(out, reason);
                 }
+                Self::Grant { sender, receiver, grant } => {
+                    out.put_u8(5);
+                    put_node(out, *sender);
+                    put_node(out, *receiver);
+                    put_uint(out, grant.taken);
+                    put_uint(out, grant.messages);
+                    put_uint(out, grant.bytes);
+                    out.put_u8(u8::from(grant.whole));
+                }
+                Self::Ask => out.put_u8(6),
             }
         })
     }
 
+    /// Reads one of the version that is spoken.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        match bytes.first() {
+            Some(&VERSION) | None => Self::decode_any(bytes),
+            Some(_) => Err(Malformed::new("a control frame of an unknown version")),
+        }
+    }
+
+    /// The nonce that a greeting brings; `None` for all else.
+    pub(crate) fn greeting(bytes: &[u8]) -> Option<u64> {
+        match bytes {
+            [VERSION, 0, ..] => match Self::decode(bytes) {
+                Ok(Self::Hello { nonce }) => Some(nonce),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Reads one of any version that there has been.
+    fn decode_any(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes);
-        if reader.byte()? != VERSION {
+        let version = reader.byte()?;
+        if !(1..=VERSION).contains(&version) {
             return Err(Malformed::new("a control frame of an unknown version"));
         }
         let control = match reader.byte()? {
-            0 => Self::Hello,
+            0 if version == 1 => Self::Hello { nonce: 0 },
+            0 => Self::Hello { nonce: reader.uint()? },
             1 => Self::Marker { snapshot: reader.snapshot()? },
             2 => Self::Receipt(Receipt {
                 snapshot: reader.snapshot()?,
@@ -107,8 +166,23 @@ impl Control {
             4 => Self::Aborted {
                 snapshot: reader.snapshot()?,
                 by: reader.node()?,
-                reason: reason(&mut reader)?,
+                reason: reason(&mut reader, version)?,
             },
+            5 if version > 1 => Self::Grant {
+                sender: reader.node()?,
+                receiver: reader.node()?,
+                grant: Grant {
+                    taken: reader.uint()?,
+                    messages: reader.uint()?,
+                    bytes: reader.uint()?,
+                    whole: match reader.byte()? {
+                        0 => false,
+                        1 => true,
+                        _ => return Err(Malformed::new("neither yes nor no")),
+                    },
+                },
+            },
+            6 if version > 1 => Self::Ask,
             _ => return Err(Malformed::new("a control frame of an unknown kind")),
         };
         reader.end()?;
@@ -122,7 +196,10 @@ fn micros(duration: Duration) -> u64 {
 
 fn put_reason(out: &mut BytesMut, reason: &AbortReason) {
     match reason {
-        AbortReason::Deadline => out.put_u8(0),
+        AbortReason::Deadline { awaiting } => {
+            out.put_u8(0);
+            put_awaiting(out, awaiting);
+        }
         AbortReason::RecordingFull => out.put_u8(1),
         AbortReason::TooMany => out.put_u8(2),
         AbortReason::PeerLost { peer } => {
@@ -136,12 +213,45 @@ fn put_reason(out: &mut BytesMut, reason: &AbortReason) {
         AbortReason::Requested => out.put_u8(5),
         AbortReason::RolledBack => out.put_u8(6),
         AbortReason::Superseded => out.put_u8(7),
+        AbortReason::StoreBehind => out.put_u8(8),
     }
 }
 
-fn reason(reader: &mut Reader<'_>) -> Result<AbortReason, Malformed> {
+fn put_awaiting(out: &mut BytesMut, awaiting: &Awaiting) {
+    let (kind, nodes) = match awaiting {
+        Awaiting::Unknown => (0, None),
+        Awaiting::Markers { of } => (1, Some(of)),
+        Awaiting::Store => (2, None),
+        Awaiting::Receipts { of } => (3, Some(of)),
+        Awaiting::Journal => (4, None),
+    };
+    out.put_u8(kind);
+    if let Some(nodes) = nodes {
+        let named = nodes.len().min(MAX_NAMED);
+        put_uint(out, named as u64);
+        nodes.iter().take(named).for_each(|node| put_node(out, *node));
+    }
+}
+
+fn awaiting(reader: &mut Reader<'_>) -> Result<Awaiting, Malformed> {
     Ok(match reader.byte()? {
-        0 => AbortReason::Deadline,
+        0 => Awaiting::Unknown,
+        1 => Awaiting::Markers { of: named(reader)? },
+        2 => Awaiting::Store,
+        3 => Awaiting::Receipts { of: named(reader)? },
+        4 => Awaiting::Journal,
+        _ => return Err(Malformed::new("an unknown thing that is waited for")),
+    })
+}
+
+fn named(reader: &mut Reader<'_>) -> Result<Vec<NodeId>, Malformed> {
+    (0..reader.count()?).map(|_| reader.node()).collect()
+}
+
+fn reason(reader: &mut Reader<'_>, version: u8) -> Result<AbortReason, Malformed> {
+    Ok(match reader.byte()? {
+        0 if version == 1 => AbortReason::Deadline { awaiting: Awaiting::Unknown },
+        0 => AbortReason::Deadline { awaiting: awaiting(reader)? },
         1 => AbortReason::RecordingFull,
         2 => AbortReason::TooMany,
         3 => AbortReason::PeerLost { peer: reader.node()? },
@@ -149,6 +259,7 @@ fn reason(reader: &mut Reader<'_>) -> Result<AbortReason, Malformed> {
         5 => AbortReason::Requested,
         6 => AbortReason::RolledBack,
         7 => AbortReason::Superseded,
+        8 if version > 1 => AbortReason::StoreBehind,
         _ => return Err(Malformed::new("an unknown reason")),
     })
 }
@@ -162,8 +273,9 @@ impl<M> Frame<M> {
     pub fn kind(&self) -> Result<FrameKind, Malformed> {
         match &self.body {
             Body::Message(_) => Ok(FrameKind::Message),
-            Body::Control(bytes) => Control::decode(bytes).map(|control| match control {
-                Control::Hello => FrameKind::Hello,
+            Body::Control(bytes) => Control::decode_any(bytes).map(|control| match control {
+                Control::Hello { .. } => FrameKind::Hello,
+                Control::Grant { .. } | Control::Ask => FrameKind::Flow,
                 Control::Marker { snapshot } => FrameKind::Marker(snapshot),
                 Control::Receipt(receipt) => FrameKind::Receipt(receipt.snapshot),
                 Control::Committed { snapshot, .. } | Control::Aborted { snapshot, .. } => {

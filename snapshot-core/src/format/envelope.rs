@@ -36,7 +36,8 @@ impl Kind {
         })
     }
 
-    pub(crate) fn open(self, bytes: &[u8]) -> Result<&[u8], RecordError> {
+    /// The version of the contents, and the contents.
+    pub(crate) fn open(self, bytes: &[u8]) -> Result<(u8, &[u8]), RecordError> {
         let (sealed, checksum) = bytes.split_last_chunk::<CHECKSUM>().ok_or(RecordError::Truncated)?;
         let (magic, rest) = sealed.split_first_chunk::<4>().ok_or(RecordError::Truncated)?;
         let ([tag, version], contents) = rest.split_first_chunk::<2>().ok_or(RecordError::Truncated)?;
@@ -52,7 +53,7 @@ impl Kind {
         if *version == 0 {
             return Err(RecordError::Contents { error: Malformed::new("a version that never was") });
         }
-        Ok(contents)
+        Ok((*version, contents))
     }
 }
 
@@ -67,7 +68,8 @@ pub(crate) fn encode_seat(life: u64) -> Bytes {
 ///
 /// If these are not the bytes of a seat, whole and undamaged.
 pub(crate) fn decode_seat(bytes: &[u8]) -> Result<u64, RecordError> {
-    let mut reader = Reader::new(SEAT.open(bytes)?);
+    let (_, contents) = SEAT.open(bytes)?;
+    let mut reader = Reader::new(contents);
     let life = reader.uint()?;
     reader.end()?;
     Ok(life)

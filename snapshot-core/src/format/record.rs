@@ -14,7 +14,8 @@ use crate::vocabulary::malformed::Malformed;
 use crate::vocabulary::part::PartRef;
 use crate::vocabulary::retention::Retention;
 
-const RECORD: Kind = Kind { tag: b'J', version: 1 };
+/// Version 1 had no names of generations.
+const RECORD: Kind = Kind { tag: b'J', version: 2 };
 
 /// A commit: the snapshot, and what its parts must be.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -59,6 +60,9 @@ pub(crate) struct Record {
     pub(crate) retention: Retention,
     /// The newest.
     pub(crate) generation: Generation,
+    /// The nonce of the record that opened it: tells it from another of the same number, in another history of the store.
+    /// `None`: a release opened it that wrote none, and windowed nothing.
+    pub(crate) opened: Option<u64>,
     /// Where it begins.
     pub(crate) start: Start,
     /// Its last commit.
@@ -111,6 +115,8 @@ impl Record {
                 put_uint(out, *index);
                 put_snapshot(out, *snapshot);
             }
+            out.put_u8(u8::from(self.opened.is_some()));
+            self.opened.iter().for_each(|nonce| put_uint(out, *nonce));
         })
     }
 
@@ -121,8 +127,16 @@ impl Record {
     /// If the bytes are damaged, or of a newer release, or say what cannot be. So whoever has a record can count on its
     /// documented order and bounds.
     pub(crate) fn decode(index: u64, bytes: &[u8]) -> Result<Self, RecordError> {
-        let mut reader = Reader::new(RECORD.open(bytes)?);
-        let record = read_record(&mut reader)?;
+        let (version, contents) = RECORD.open(bytes)?;
+        let mut reader = Reader::new(contents);
+        let mut record = read_record(&mut reader)?;
+        if version > 1 {
+            record.opened = match reader.byte()? {
+                0 => None,
+                1 => Some(reader.uint()?),
+                _ => return Err(Malformed::new("neither yes nor no").into()),
+            };
+        }
         reader.end()?;
         if record.index != index {
             return Err(Malformed::new("the record of another index").into());
@@ -221,6 +235,7 @@ fn read_record(reader: &mut Reader<'_>) -> Result<Record, Malformed> {
             },
         },
         generation: reader.generation()?,
+        opened: None,
         start: read_commit(reader)?.map_or(Start::Initial, Start::Snapshot),
         last: read_commit(reader)?,
         sequences: map(reader, |reader| Ok((reader.node()?, reader.uint()?)))?,

@@ -4,9 +4,13 @@
 mod arrival;
 mod channel;
 mod commit;
+mod credit;
 mod flow;
+mod intake;
 mod journaling;
 mod lane;
+mod leaving;
+mod outbox;
 mod output;
 mod phase;
 mod random;
@@ -27,9 +31,9 @@ pub use output::{Failure, Output, StoreAnswer, StoreRequest, Ticket};
 pub use recording::Capture;
 
 use crate::format::control::Control;
-use crate::protocol::settings::Settings;
+use crate::protocol::settings::{Bound, Settings};
 use crate::vocabulary::event::{Event, Violation};
-use crate::vocabulary::frame::{Body, Frames};
+use crate::vocabulary::frame::Frames;
 use crate::vocabulary::id::{Generation, NodeId, Peer, SnapshotId, Turn};
 use crate::vocabulary::outcome::{AbortReason, SnapshotReport};
 use crate::vocabulary::shape::LinkUse;
@@ -38,6 +42,7 @@ use channel::Channel;
 use commit::{Commits, Tally};
 use flow::{Measure, Untaken};
 use lane::Lane;
+use outbox::Kind;
 use phase::Phase;
 use random::SplitMix;
 use recording::Recordings;
@@ -112,9 +117,17 @@ pub struct SnapshotCoordinator<M, C> {
     /// The last turn that has ended; captures cover it.
     ended: Turn,
     overflowed: bool,
+    /// Of the record that opened the generation: tells it from any other of the same number (F5).
+    nonce: u64,
     channels: Vec<Channel<M>>,
-    /// Frames and bytes queued or under way, to all neighbours together.
+    /// The window of each channel to this node (W12).
+    window: Bound,
+    /// What may wait for each neighbour while there is room for it.
+    share: Bound,
+    /// Messages, and their bytes, that are queued or under way, to all neighbours together.
     load: (usize, usize),
+    /// One more message may be handed out, though the outbox is over its high mark (W8).
+    extra: bool,
     /// The neighbours for which a batch can be taken: so that the others cost nothing.
     departing: BTreeSet<usize>,
     untaken: Untaken<M>,
@@ -209,7 +222,11 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
                 let incoming = topology.link_use(peer.id(), topology.me());
                 Channel::new(peer, topology.outgoing_use(peer), incoming)
             })
-            .collect();
+            .collect::<Vec<Channel<M>>>();
+        let carry = |used: &Option<LinkUse>| *used == Some(LinkUse::Messages);
+        let senders = channels.iter().filter(|channel| carry(&channel.incoming)).count();
+        let receivers = channels.iter().filter(|channel| carry(&channel.outgoing)).count();
+        let low = settings.outbox_low;
         Self {
             life: random.draw(),
             random,
@@ -218,7 +235,13 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
             ended: Turn(0),
             overflowed: false,
             channels,
+            nonce: topology.fingerprint(),
+            window: settings.inbox.share(senders, settings.window_floor),
+            share: settings
+                .outbox_low
+                .share(receivers, Bound { frames: low.frames.min(64), bytes: low.bytes.min(64 << 10) }),
             load: (0, 0),
+            extra: false,
             departing: BTreeSet::new(),
             untaken: Untaken::new(),
             recordings: Recordings::new(),
@@ -237,10 +260,11 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         }
     }
 
-    /// Weighs messages, in bytes, by `weigh` in place of their size in memory: for the bounds of queues and recordings.
+    /// Weighs messages, in bytes, by `weigh` in place of their size in memory: for windows, outboxes and recordings. What it
+    /// says of one message must not change. The two ends of a channel may weigh differently, but not by more than twice.
     #[must_use]
-    pub fn with_weight(mut self, weigh: fn(&M) -> usize) -> Self {
-        self.measure.weigh = weigh;
+    pub fn with_weight(mut self, weigh: impl Fn(&M) -> usize + Send + Sync + 'static) -> Self {
+        self.measure.weigh_by(weigh);
         self
     }
 
@@ -262,6 +286,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         } else {
             self.phase = Phase::Running;
             self.post_hello();
+            self.post_grants();
         }
     }
 
@@ -284,16 +309,24 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
             }
             None => return Err(SendError::UnknownPeer { me, to: to.id() }),
         }
-        let (frames, bytes) = self.load;
-        if self.overflowed || self.settings.outbox_hard.is_reached(frames, bytes) {
+        let (messages, bytes) = self.load;
+        if self.overflowed || self.settings.outbox_hard.is_reached(messages, bytes) {
             self.overflowed = true;
             return Err(SendError::OutboxFull);
         }
-        let weight = (self.measure.weigh)(&message).max(1);
-        self.load = (frames + 1, bytes + weight);
+        if !self.settings.durable && self.channels[to.index()].is_cut() {
+            // Lost for good: it would only take up room.
+            return Ok(());
+        }
+        let weight = self.measure.weigh(&message);
+        self.load = (messages + 1, bytes + weight);
         let turn = self.turn();
-        self.note_departure(to);
-        self.channels[to.index()].post_message(self.generation, turn.0, message, weight);
+        let outbox = &mut self.channels[to.index()].outbox;
+        outbox.post_message(turn.0, message, weight);
+        // What stands behind another changes nothing, and what waits for a batch is looked at when that has left.
+        if outbox.has_just_one() {
+            self.review(to);
+        }
         Ok(())
     }
 
@@ -306,7 +339,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         let turn = self.turn();
         if self.overflowed {
             for channel in &mut self.channels {
-                channel.undo(turn.0);
+                channel.outbox.undo(turn.0);
             }
             self.weigh_outbox();
             self.phase = Phase::Over;
@@ -322,24 +355,22 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     }
 
     /// Takes the next message for the application: in the order of arrival, replayed ones first. `None` while the outbox
-    /// is over its high mark, and while the node is not running.
+    /// is over its high mark, but for one now and then, and while the node is not running.
     #[must_use]
     pub fn take_message(&mut self) -> Option<(Peer, M)> {
-        if self.has_message() { self.untaken.pop() } else { None }
+        if !self.has_message() {
+            return None;
+        }
+        self.extra = false;
+        let (from, message, bytes) = self.untaken.pop()?;
+        self.channels[from.index()].intake.take(bytes);
+        self.post_grant_if_due(from);
+        Some((from, message))
     }
 
     /// Whether [`take_message`](Self::take_message) would give one.
     pub fn has_message(&self) -> bool {
-        let (frames, bytes) = self.load;
-        self.phase == Phase::Running
-            && !self.untaken.is_empty()
-            && !self.settings.outbox_high.is_reached(frames, bytes)
-    }
-
-    /// Whether new work is welcome: the node runs, and the outbox is under its low mark.
-    pub fn has_room(&self) -> bool {
-        let (frames, bytes) = self.load;
-        self.phase == Phase::Running && !self.settings.outbox_low.is_reached(frames, bytes)
+        self.phase == Phase::Running && !self.untaken.is_empty() && (self.extra || !self.is_over_high_mark())
     }
 
     /// Begins a snapshot with this node as its initiator.
@@ -383,10 +414,12 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         self.outputs.pop_front()
     }
 
-    /// Moves all frames queued for a neighbour into `into`, which must be empty, and returns whether there were any. One
-    /// batch a neighbour is under way at a time: nothing is given until [`handle_sent`](Self::handle_sent).
+    /// Moves what may depart to a neighbour into `into`, which must be empty, and returns whether there was anything: all
+    /// control frames, then the messages that its window has room for (W1, W4). From here on they are on the channel, and no
+    /// marker overtakes them (W5). One batch a neighbour is under way at a time: nothing is given until
+    /// [`handle_sent`](Self::handle_sent). Not to be called within a turn.
     pub fn take_outgoing(&mut self, to: Peer, into: &mut Frames<M>) -> bool {
-        let taken = self.channels[to.index()].take(into);
+        let taken = self.channels[to.index()].take(self.generation, into);
         if taken {
             self.departing.remove(&to.index());
         }
@@ -395,19 +428,17 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
 
     /// Whether there is a batch to take for this neighbour.
     pub fn has_outgoing(&self, to: Peer) -> bool {
-        let channel = &self.channels[to.index()];
-        channel.has_queued() && !channel.is_sending()
+        self.channels[to.index()].outbox.may_depart()
     }
 
     /// The batch that was taken for this neighbour has been handed to the transport.
-    pub fn handle_sent(&mut self, now: Duration, to: Peer) {
-        let channel = &mut self.channels[to.index()];
-        let (frames, bytes) = channel.landed();
-        if channel.has_queued() {
-            self.departing.insert(to.index());
+    pub fn handle_sent(&mut self, _now: Duration, to: Peer) {
+        let (messages, bytes) = self.channels[to.index()].outbox.landed();
+        self.load = (self.load.0 - messages, self.load.1 - bytes);
+        if messages > 0 {
+            self.schedule.departed();
         }
-        self.load = (self.load.0 - frames, self.load.1 - bytes);
-        self.schedule.moved(now);
+        self.review(to);
     }
 
     // ---- helpers of all concerns ------------------------------------------------------------------------------------
@@ -426,25 +457,13 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     }
 
     fn post(&mut self, to: Peer, control: &Control) {
-        let bytes = control.encode();
-        let weight = bytes.len();
-        self.load = (self.load.0 + 1, self.load.1 + weight);
-        self.note_departure(to);
-        self.channels[to.index()].post(self.generation, Body::Control(bytes), weight);
+        self.post_as(to, control, Kind::Other);
     }
 
     fn post_hello(&mut self) {
         for peer in self.topology.clone().outgoing() {
-            self.post(peer, &Control::Hello);
+            self.post(peer, &Control::Hello { nonce: self.nonce });
         }
-    }
-
-    /// Ahead of all that is queued, and outside the count of F2.
-    fn post_unnumbered(&mut self, to: Peer, control: &Control) {
-        let bytes = control.encode();
-        self.load = (self.load.0 + 1, self.load.1 + bytes.len());
-        self.note_departure(to);
-        self.channels[to.index()].post_unnumbered(self.generation, bytes);
     }
 
     /// Passes something on to the members that hear of what `origin` says from this node.

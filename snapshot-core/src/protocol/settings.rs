@@ -25,6 +25,15 @@ impl Bound {
         Self { frames, bytes }
     }
 
+    /// One of `shares` equal parts, and `floor` at least.
+    pub(crate) fn share(self, shares: usize, floor: Self) -> Self {
+        let shares = shares.max(1);
+        Self {
+            frames: (self.frames / shares).max(floor.frames),
+            bytes: (self.bytes / shares).max(floor.bytes),
+        }
+    }
+
     pub(crate) fn is_reached(self, frames: usize, bytes: usize) -> bool {
         frames >= self.frames || bytes >= self.bytes
     }
@@ -53,16 +62,21 @@ pub struct Settings {
     /// The most snapshots that may be recorded or written at this node, and the most of those that it began itself that may be
     /// under way; beyond that new ones are aborted. Default 64.
     pub max_running: usize,
-    /// New work is welcome while the outbox is under this. Default 4096 frames or 1 MiB.
+    /// New work is welcome while the outbox is under this, in all for [`has_room`](crate::SnapshotCoordinator::has_room), and by
+    /// equal shares for [`has_room_for`](crate::SnapshotCoordinator::has_room_for). The outbox is what was sent and is not yet
+    /// handed to the transport; control frames do not count. Default 4096 messages or 1 MiB.
     pub outbox_low: Bound,
-    /// Messages are handed out while the outbox is under this. Default 65,536 frames or 16 MiB.
+    /// Messages are handed out while the outbox is under this; beyond it one each tenth of `stall` in which nothing departs,
+    /// up to half of `outbox_hard`. Default 65,536 messages or 16 MiB.
     pub outbox_high: Bound,
-    /// Sends fail from here on. Default 1,048,576 frames or 256 MiB.
+    /// Sends fail from here on. Default 1,048,576 messages or 64 MiB.
     pub outbox_hard: Bound,
-    /// Frames are received while fewer messages than this wait to be taken; while a snapshot records, up to
-    /// `max_recorded_bytes` more. Default 4096 messages or 4 MiB.
+    /// How much may be on its way to this node or wait in it to be taken, from all neighbours together: each has the same part
+    /// of it as its window, and `window_floor` at least. Control frames do not count. Default 4096 messages or 4 MiB.
     pub inbox: Bound,
-    /// An outbox over its high mark that has not moved for this long is reported. Default 10 s.
+    /// The least window of one neighbour. A message that is larger than a window passes alone. Default 64 messages or 64 KiB.
+    pub window_floor: Bound,
+    /// An outbox over its high mark of which nothing has departed for this long is reported. Default 10 s.
     pub stall: Duration,
     /// Which committed snapshots are kept. Written into the journal by the node that opens the group's first generation;
     /// from then on the journal's word counts. Default: the last 3.
@@ -82,8 +96,9 @@ impl Default for Settings {
             max_running: 64,
             outbox_low: Bound::new(4096, MIB),
             outbox_high: Bound::new(16 * 4096, 16 * MIB),
-            outbox_hard: Bound::new(256 * 4096, 256 * MIB),
+            outbox_hard: Bound::new(256 * 4096, 64 * MIB),
             inbox: Bound::new(4096, 4 * MIB),
+            window_floor: Bound::new(64, 64 << 10),
             stall: Duration::from_secs(10),
             retention: Retention::default(),
             fall_back: false,
@@ -105,8 +120,9 @@ mod tests {
             max_running: 64,
             outbox_low: Bound::new(4096, 1_048_576),
             outbox_high: Bound::new(65_536, 16_777_216),
-            outbox_hard: Bound::new(1_048_576, 268_435_456),
+            outbox_hard: Bound::new(1_048_576, 67_108_864),
             inbox: Bound::new(4096, 4_194_304),
+            window_floor: Bound::new(64, 65_536),
             stall: Duration::from_secs(10),
             retention: Retention::last(3),
             fall_back: false,

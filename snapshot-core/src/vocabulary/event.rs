@@ -2,7 +2,7 @@
 
 use crate::vocabulary::id::{Generation, NodeId, Peer, SnapshotId, Turn};
 use crate::vocabulary::malformed::Malformed;
-use crate::vocabulary::outcome::{AbortReason, SnapshotReport};
+use crate::vocabulary::outcome::{AbortReason, PartReport, SnapshotReport};
 use crate::vocabulary::part::LocalSnapshot;
 
 /// What [`SnapshotNode::next`](crate::SnapshotNode::next) hands out, one at a time.
@@ -143,10 +143,30 @@ pub enum Event<M, C> {
         /// What the store said.
         error: String,
     },
-    /// The outbox is over its high mark, no message can be handed out, and nothing has moved for the time set as
-    /// `stall`: a very slow peer, or messages that multiply.
+    /// A snapshot has begun here: the state was captured, as of this turn. It ends with [`Committed`](Self::Committed) or
+    /// [`SnapshotAborted`](Self::SnapshotAborted).
+    SnapshotBegun {
+        /// Its name.
+        snapshot: SnapshotId,
+        /// The last turn that is in the captured state.
+        turn: Turn,
+    },
+    /// This node's part of a snapshot is in the store: how long the capture took, and how long until it was durable. Only
+    /// where there is a store.
+    PartDurable {
+        /// The snapshot.
+        snapshot: SnapshotId,
+        /// What this node has added to it.
+        part: PartReport,
+    },
+    /// There is room for new work again, after [`has_room`](crate::SnapshotNode::has_room) or
+    /// [`has_room_for`](crate::SnapshotNode::has_room_for) was asked and there was none: told once, so that a loop whose arms
+    /// are guarded by it looks at its guards again.
+    Room,
+    /// The outbox is over its high mark, and nothing has departed for the time set as `stall`: a very slow peer, or messages
+    /// that multiply.
     Stalled {
-        /// The neighbours for which frames are queued.
+        /// The neighbours for which messages are queued, or under way.
         waiting_for: Vec<NodeId>,
     },
     /// The transport has come to its clean end: nothing will arrive any more. Messages that came before may follow this event.
@@ -216,6 +236,25 @@ pub enum Violation {
     UnknownGeneration {
         /// The generation.
         generation: Generation,
+    },
+    /// A generation of another history of the store, which has the same number as this node's.
+    #[error(
+        "it greeted in another {generation} than this node's: was the store exchanged for an older copy while nodes ran?"
+    )]
+    OtherHistory {
+        /// The generation.
+        generation: Generation,
+    },
+    /// More messages than it was allowed to send. It counts as lost until the next generation.
+    #[error(
+        "it sent more messages than this node had let it send: do both run this library's rules, unchanged?"
+    )]
+    Window,
+    /// A grant for more messages than were sent.
+    #[error("it said that {receiver} has taken more messages than were sent to it")]
+    Grant {
+        /// Whose grant it was.
+        receiver: NodeId,
     },
     /// A frame outside the count that may not be.
     #[error("it sent a frame without a number that needs one")]

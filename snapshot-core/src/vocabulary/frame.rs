@@ -109,7 +109,8 @@ pub struct Frame<M> {
 /// let mut frames = Frames::new();
 /// node.take_outgoing(peer, &mut frames);
 /// let kinds: Vec<_> = frames.iter().map(|frame| frame.kind().unwrap()).collect();
-/// assert_eq!(kinds, [FrameKind::Hello, FrameKind::Message]);
+/// // The message waits until the neighbour has said how much it takes.
+/// assert_eq!(kinds, [FrameKind::Hello, FrameKind::Flow]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -125,6 +126,8 @@ pub enum FrameKind {
     Receipt(SnapshotId),
     /// Says how a snapshot ended: committed or aborted.
     Outcome(SnapshotId),
+    /// Says how many messages may be outstanding on a channel, or asks for that.
+    Flow,
 }
 
 /// Frames on their way to one neighbour, in the order in which they must arrive.
@@ -154,6 +157,10 @@ impl<M> Frames<M> {
 
     pub(crate) fn push_front(&mut self, frame: Frame<M>) {
         self.queue.push_front(frame);
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Frame<M>> {
+        self.queue.iter_mut()
     }
 
     /// Takes the one at the front.

@@ -1,5 +1,6 @@
 //! How a snapshot ends, and what one that runs is waiting for.
 
+use std::fmt;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -17,8 +18,11 @@ use crate::vocabulary::id::{NodeId, SnapshotId, Turn};
 #[non_exhaustive]
 pub enum AbortReason {
     /// It did not end in time.
-    #[error("it did not end before its deadline: a channel is slow or a node does not call `next`")]
-    Deadline,
+    #[error("it did not end before its deadline: {awaiting}")]
+    Deadline {
+        /// What the node that gave it up was waiting for.
+        awaiting: Awaiting,
+    },
     /// The messages recorded would have taken more bytes than allowed.
     #[error(
         "the recorded messages are over the limit: raise `max_recorded_bytes`, or send less between snapshots"
@@ -48,6 +52,72 @@ pub enum AbortReason {
     /// It crossed another snapshot that was committed first, so a restart from it would undo what that one covered.
     #[error("it crossed another snapshot that was committed first")]
     Superseded,
+    /// The store has not yet answered for a part of an earlier snapshot that was given up: nothing more is captured until it
+    /// does, so that states do not pile up in memory behind a store that hangs.
+    #[error(
+        "the store has not answered yet for a part of an earlier snapshot, which was given up: see what is wrong with it"
+    )]
+    StoreBehind,
+}
+
+/// What a snapshot waits for, as one node sees it.
+///
+/// ```
+/// use snapshot_core::{AbortReason, Awaiting, NodeId};
+/// fn who_stands_still(reason: &AbortReason) -> &[NodeId] {
+///     match reason {
+///         AbortReason::Deadline { awaiting: Awaiting::Markers { of } | Awaiting::Receipts { of } } => of,
+///         _ => &[],
+///     }
+/// }
+/// let reason = AbortReason::Deadline { awaiting: Awaiting::Markers { of: vec![NodeId(3)] } };
+/// assert_eq!(who_stands_still(&reason), [NodeId(3)]);
+/// assert!(reason.to_string().contains("marker of n3"));
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Awaiting {
+    /// An older release did not say.
+    Unknown,
+    /// The markers of these neighbours: they stand still, or the link from them to this node does. At most 16 are named to
+    /// other nodes.
+    Markers {
+        /// Whose.
+        of: Vec<NodeId>,
+    },
+    /// The store, which has not yet taken this node's part.
+    Store,
+    /// The receipts of these nodes: they, their stores, or what lies between have not got so far. At most 16 are named to
+    /// other nodes.
+    Receipts {
+        /// Whose.
+        of: Vec<NodeId>,
+    },
+    /// The store, which has not yet taken the commit record.
+    Journal,
+}
+
+impl fmt::Display for Awaiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, nodes) = match self {
+            Self::Unknown => return f.write_str("a node of an older release gave it up"),
+            Self::Store => {
+                return f.write_str("the store has not taken the part of the node that gave it up");
+            }
+            Self::Journal => return f.write_str("the store has not taken the commit record"),
+            Self::Markers { of } => ("marker", of),
+            Self::Receipts { of } => ("receipt", of),
+        };
+        write!(f, "the {what}{} of ", if nodes.len() == 1 { "" } else { "s" })?;
+        for (index, node) in nodes.iter().enumerate() {
+            write!(f, "{}{node}", if index == 0 { "" } else { ", " })?;
+        }
+        write!(
+            f,
+            " {} not come: it stands still, or what lies between does",
+            if nodes.len() == 1 { "has" } else { "have" }
+        )
+    }
 }
 
 /// What a snapshot that ended well was like, as its initiator sees it.
@@ -152,6 +222,20 @@ pub struct SnapshotStatus {
     pub recorded_messages: u64,
     /// What they weigh, in bytes.
     pub recorded_bytes: u64,
+}
+
+impl SnapshotStatus {
+    /// What it waits for here: just what an abort by deadline would name. `Awaiting::Receipts` of nobody where only the
+    /// initiator knows.
+    pub fn awaiting(&self) -> Awaiting {
+        match self.phase {
+            SnapshotPhase::Recording => Awaiting::Markers { of: self.missing_markers.clone() },
+            SnapshotPhase::Writing => Awaiting::Store,
+            SnapshotPhase::AwaitingReceipts => Awaiting::Receipts { of: self.missing_receipts.clone() },
+            SnapshotPhase::Committing => Awaiting::Journal,
+            SnapshotPhase::AwaitingOutcome => Awaiting::Receipts { of: Vec::new() },
+        }
+    }
 }
 
 /// How far a node is with a snapshot.

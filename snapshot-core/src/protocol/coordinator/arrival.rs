@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::channel::{Arrival, Link};
+use super::outbox::Kind;
 use super::phase::{Phase, Why};
 use super::{CaptureFn, SnapshotCoordinator};
 use crate::format::control::Control;
@@ -27,9 +28,9 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         frame: Frame<M>,
         capture: &mut CaptureFn<'_, C>,
     ) {
-        self.schedule.moved(now);
         match self.phase {
             Phase::Over => {}
+            Phase::Leaving => self.accept_leaving(from, frame),
             Phase::Idle | Phase::Recovering(_) => self.recovery.held.push_back((from, frame)),
             Phase::Running => {
                 let message = is_message(&frame);
@@ -60,7 +61,8 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         {
             // Its number shows at once, and not only when the application next sends, whether frames were lost with an
             // older connection, or with an older process of the peer (F4).
-            self.post(peer, &Control::Hello);
+            self.post(peer, &Control::Hello { nonce: self.nonce });
+            self.post_grant(peer);
         }
     }
 
@@ -84,8 +86,18 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     fn unlink(&mut self, peer: Peer, link: Link) -> bool {
         let channel = &mut self.channels[peer.index()];
         let was = std::mem::replace(&mut channel.link, link);
-        // Without a store nothing that comes later can be trusted to follow what came before.
-        channel.broken |= !self.settings.durable;
+        if !self.settings.durable {
+            // Nothing that comes later can be trusted to follow what came before, and what waits would wait for ever.
+            channel.broken = true;
+            channel.outbox.reset();
+            self.weigh_outbox();
+        }
+        self.give_up_for(peer);
+        was != link
+    }
+
+    /// No snapshot can end that waits for this neighbour.
+    pub(super) fn give_up_for(&mut self, peer: Peer) {
         let members = self.topology.members();
         let waiting =
             self.commits.tallies.iter().filter(|(id, tally)| {
@@ -96,7 +108,23 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         for id in doomed {
             self.give_up(id, AbortReason::PeerLost { peer: peer.id() });
         }
-        was != link
+    }
+
+    /// A frame has come that will be handled behind others: of what it says will be dead by then, nothing is begun any more.
+    /// So a node that comes late, or stood still for long, does not capture its state for snapshots that were given up
+    /// meanwhile. Changes nothing else; a driver that has a batch tells of each of its frames first.
+    pub fn foresee(&mut self, from: Peer, frame: &Frame<M>) {
+        let Body::Control(bytes) = &frame.body else { return };
+        let is_ours = frame.stamp.generation() == self.generation && self.phase == Phase::Running;
+        if !is_ours || self.channels[from.index()].broken {
+            return;
+        }
+        if let Ok(control @ Control::Aborted { snapshot, .. }) = Control::decode(bytes)
+            && self.objection(&control).is_none()
+            && !self.has_begun(snapshot)
+        {
+            self.forestall(snapshot);
+        }
     }
 
     /// Handles a frame while running.
@@ -115,24 +143,25 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         if generation < self.generation {
             // F2, F3a: drop it, and tell the sender once what is new.
             if self.settings.durable && channel.take_answer() {
-                self.post_unnumbered(from, &Control::Hello);
+                self.post_as(from, &Control::Hello { nonce: self.nonce }, Kind::Unnumbered);
             }
             return;
         }
         if generation > self.generation {
-            if self.settings.durable {
+            if !self.settings.durable {
+                self.violated(from, Violation::UnknownGeneration { generation });
+            } else if greeting(&frame.body).is_some() {
                 // F3: neither drop nor handle; it and all behind it wait for the rollback.
                 self.recovery.held.push_back((from, frame));
                 self.begin_recovery(now, Why::Newer);
-            } else {
-                self.violated(from, Violation::UnknownGeneration { generation });
             }
+            // What comes without a greeting is of no generation that this node could join (F5).
             return;
         }
         if channel.broken {
             return;
         }
-        match channel.arrive(frame.stamp) {
+        match channel.arrive(frame.stamp, greeting(&frame.body), self.nonce) {
             Arrival::InOrder => match frame.body {
                 Body::Message(message) => self.arrived(from, message),
                 Body::Control(bytes) => match Control::decode(&bytes) {
@@ -142,6 +171,17 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
             },
             Arrival::OutsideTheCount => self.outside_the_count(from, &frame.body),
             Arrival::Gap { expected } => self.gap(now, from, expected, frame.stamp.number()),
+            Arrival::Unbelieved => self.unbelieved(from, &frame.body),
+            Arrival::OtherHistory => self.violated(from, Violation::OtherHistory { generation }),
+        }
+    }
+
+    /// Left over from another history of the store, as a rule, and costs nothing. But a release that greets otherwise is told.
+    fn unbelieved(&mut self, from: Peer, body: &Body<M>) {
+        if let Body::Control(bytes) = body
+            && let Err(error) = Control::decode(bytes)
+        {
+            self.violated(from, unreadable(error));
         }
     }
 
@@ -149,7 +189,11 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         if self.channels[from.index()].incoming == Some(LinkUse::ControlOnly) {
             return self.violated(from, Violation::MessageOnWayBack);
         }
-        let bytes = (self.measure.weigh)(&message).max(1);
+        let bytes = self.measure.weigh(&message);
+        if !self.channels[from.index()].intake.arrive(bytes, self.window) {
+            self.violated(from, Violation::Window);
+            return self.cut(from, "it sent more than it was allowed to".to_owned());
+        }
         if !self.recordings.is_empty() {
             let copy = self.measure.copy;
             self.recordings.record(from, bytes, || copy(&message));
@@ -163,7 +207,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         let Body::Control(bytes) = body else { return self.violated(from, Violation::Unnumbered) };
         match Control::decode(bytes) {
             // We have rolled back meanwhile.
-            Ok(Control::Hello) => {}
+            Ok(Control::Hello { .. }) => {}
             Ok(_) => self.violated(from, Violation::Unnumbered),
             Err(error) => self.violated(from, unreadable(error)),
         }
@@ -186,7 +230,9 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
             return self.violated(from, what);
         }
         match control {
-            Control::Hello => {}
+            Control::Hello { .. } => {}
+            Control::Grant { sender, receiver, grant } => self.granted(from, sender, receiver, grant),
+            Control::Ask => self.asked(from),
             Control::Marker { snapshot } => self.marker(now, from, snapshot, capture),
             Control::Receipt(receipt) => self.receipt(now, receipt),
             Control::Committed { snapshot, index } => {
@@ -203,7 +249,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     /// What a peer may not say, whatever the state of things.
     fn objection(&self, control: &Control) -> Option<Violation> {
         let (snapshot, named) = match control {
-            Control::Hello => return None,
+            Control::Hello { .. } | Control::Grant { .. } | Control::Ask => return None,
             Control::Marker { snapshot } | Control::Committed { snapshot, .. } => (snapshot, None),
             Control::Receipt(receipt) => (&receipt.snapshot, Some(receipt.member)),
             Control::Aborted { snapshot, by, .. } => (snapshot, Some(*by)),
@@ -225,6 +271,14 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
 /// Why a control frame cannot be taken.
 fn unreadable(error: Malformed) -> Violation {
     Violation::Unreadable { error }
+}
+
+/// The nonce that a greeting brings.
+fn greeting<M>(body: &Body<M>) -> Option<u64> {
+    match body {
+        Body::Control(bytes) => Control::greeting(bytes),
+        Body::Message(_) => None,
+    }
 }
 
 fn is_message<M>(frame: &Frame<M>) -> bool {

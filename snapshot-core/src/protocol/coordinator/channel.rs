@@ -1,8 +1,9 @@
-//! One neighbour: the frame numbers of both directions (F1, F2), the outbox, and whether there is a connection.
+//! One neighbour: the frame numbers of both directions (F1, F2), whether it has greeted (F5), what waits for it, how much it
+//! may send, and whether there is a connection.
 
-use bytes::Bytes;
-
-use crate::vocabulary::frame::{Body, Frame, Frames, Stamp};
+use super::intake::Intake;
+use super::outbox::Outbox;
+use crate::vocabulary::frame::{Frames, Stamp};
 use crate::vocabulary::id::{Generation, Peer};
 use crate::vocabulary::shape::LinkUse;
 
@@ -12,16 +13,17 @@ pub(super) struct Channel<M> {
     pub(super) outgoing: Option<LinkUse>,
     pub(super) incoming: Option<LinkUse>,
     pub(super) link: Link,
-    /// A gap was found, or the link is lost for good: nothing more is handled from here in this generation.
+    /// A gap was found, the link is lost for good, or the peer broke the window: nothing more is handled from here in this
+    /// generation.
     pub(super) broken: bool,
     /// A frame of an older generation was answered already, on this connection and in this generation (F3a).
     answered: bool,
+    /// The peer has greeted in this generation: what comes after that is believed (F5).
+    greeted: bool,
     last_in: u64,
     next_out: u64,
-    outbox: Frames<M>,
-    outbox_bytes: usize,
-    flight: Option<Flight>,
-    turn_mark: TurnMark,
+    pub(super) outbox: Outbox<M>,
+    pub(super) intake: Intake,
 }
 
 /// What is known of the connection.
@@ -34,27 +36,18 @@ pub(super) enum Link {
     Left,
 }
 
-/// The batch that the driver has taken and not yet reported as sent.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-struct Flight {
-    frames: usize,
-    bytes: usize,
-}
-
-/// Where the outbox stood when the present turn first sent here, so that a turn that goes over the bound can be undone.
-#[derive(Clone, Default, PartialEq, Eq, Hash, Debug)]
-struct TurnMark {
-    turn: u64,
-    len: usize,
-    bytes: usize,
-}
-
 /// What a frame of the present generation is to its channel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Arrival {
     InOrder,
     OutsideTheCount,
-    Gap { expected: u64 },
+    Gap {
+        expected: u64,
+    },
+    /// Nobody has greeted here in this generation: it may be of another one of the same number (F5).
+    Unbelieved,
+    /// The greeting of another generation of the same number, after ours.
+    OtherHistory,
 }
 
 impl<M> Channel<M> {
@@ -66,47 +59,12 @@ impl<M> Channel<M> {
             link: Link::Untold,
             broken: false,
             answered: false,
+            greeted: false,
             last_in: 0,
             next_out: 1,
-            outbox: Frames::new(),
-            outbox_bytes: 0,
-            flight: None,
-            turn_mark: TurnMark::default(),
+            outbox: Outbox::new(),
+            intake: Intake::default(),
         }
-    }
-
-    /// Queues a numbered frame; the number is given here, not when it is sent (F1).
-    pub(super) fn post(&mut self, generation: Generation, body: Body<M>, bytes: usize) {
-        let stamp = Stamp::new(generation, self.next_out);
-        self.next_out += 1;
-        self.outbox_bytes += bytes;
-        self.outbox.push_back(Frame { stamp, body });
-    }
-
-    /// Queues a message of the present turn.
-    pub(super) fn post_message(&mut self, generation: Generation, turn: u64, message: M, bytes: usize) {
-        if self.turn_mark.turn != turn {
-            self.turn_mark = TurnMark { turn, len: self.outbox.len(), bytes: self.outbox_bytes };
-        }
-        self.post(generation, Body::Message(message), bytes);
-    }
-
-    /// Takes back all that the present turn has queued here.
-    pub(super) fn undo(&mut self, turn: u64) {
-        if self.turn_mark.turn == turn && self.turn_mark.len < self.outbox.len() {
-            self.next_out -= (self.outbox.len() - self.turn_mark.len) as u64;
-            self.outbox.truncate(self.turn_mark.len);
-            self.outbox_bytes = self.turn_mark.bytes;
-        }
-    }
-
-    /// Queues a control frame outside the count, ahead of all others.
-    pub(super) fn post_unnumbered(&mut self, generation: Generation, control: Bytes) {
-        self.outbox_bytes += control.len();
-        // What the turn has queued moves back by one.
-        self.turn_mark.len += 1;
-        self.turn_mark.bytes += control.len();
-        self.outbox.push_front(Frame { stamp: Stamp::new(generation, 0), body: Body::Control(control) });
     }
 
     /// Whether an older frame from here should be answered now (F3a: once per connection and generation).
@@ -119,58 +77,53 @@ impl<M> Channel<M> {
         self.answered = false;
     }
 
-    /// Judges the number of a frame of the present generation (F2), and counts it if it is the next one.
-    pub(super) fn arrive(&mut self, stamp: Stamp) -> Arrival {
-        match stamp.number() {
-            0 => Arrival::OutsideTheCount,
-            number if number == self.last_in + 1 => {
-                self.last_in = number;
-                Arrival::InOrder
-            }
-            _ => Arrival::Gap { expected: self.last_in + 1 },
+    /// Whether nothing can be expected of this neighbour.
+    pub(super) fn is_cut(&self) -> bool {
+        self.broken || matches!(self.link, Link::Lost | Link::Left)
+    }
+
+    /// Judges a frame of the present generation by its number (F2), and counts it if it is the next one. `greeting` is the
+    /// nonce that it brings, if it is a `Hello`; `nonce` is that of the generation (F5).
+    pub(super) fn arrive(&mut self, stamp: Stamp, greeting: Option<u64>, nonce: u64) -> Arrival {
+        let (number, expected) = (stamp.number(), self.last_in + 1);
+        match greeting {
+            _ if number == 0 => return Arrival::OutsideTheCount,
+            Some(found) if found == nonce => {}
+            Some(_) if self.greeted => return Arrival::OtherHistory,
+            None if self.greeted => {}
+            _ => return Arrival::Unbelieved,
         }
-    }
-
-    pub(super) fn take(&mut self, into: &mut Frames<M>) -> bool {
-        if self.flight.is_some() || self.outbox.is_empty() || !into.is_empty() {
-            return false;
+        if number != expected {
+            return Arrival::Gap { expected };
         }
-        self.flight = Some(Flight { frames: self.outbox.len(), bytes: self.outbox_bytes });
-        self.outbox_bytes = 0;
-        self.turn_mark = TurnMark { len: 0, bytes: 0, ..self.turn_mark };
-        std::mem::swap(&mut self.outbox, into);
-        true
+        self.greeted = true;
+        self.last_in = number;
+        Arrival::InOrder
     }
 
-    /// The flight has landed; returns what it held.
-    pub(super) fn landed(&mut self) -> (usize, usize) {
-        self.flight.take().map_or((0, 0), |flight| (flight.frames, flight.bytes))
+    /// Moves what may depart into `into`, which must be empty; whether there was anything.
+    pub(super) fn take(&mut self, generation: Generation, into: &mut Frames<M>) -> bool {
+        let counted = self.outbox.take(generation, self.next_out, into);
+        self.next_out += counted.unwrap_or(0);
+        counted.is_some()
     }
 
-    pub(super) fn has_queued(&self) -> bool {
-        !self.outbox.is_empty()
+    /// Nothing more will be read at the other end, it seems: what waits is dropped, and a number left out, so that the
+    /// neighbour finds a gap should it read on.
+    pub(super) fn forsake(&mut self) {
+        self.outbox.reset();
+        self.next_out += 1;
     }
 
-    pub(super) fn is_sending(&self) -> bool {
-        self.flight.is_some()
-    }
-
-    /// Frames and bytes that are queued or under way.
-    pub(super) fn load(&self) -> (usize, usize) {
-        let (frames, bytes) = self.flight.as_ref().map_or((0, 0), |flight| (flight.frames, flight.bytes));
-        (frames + self.outbox.len(), bytes + self.outbox_bytes)
-    }
-
-    /// A new generation: counters to nothing, unsent frames gone. A flight goes on; its frames are of an older generation
-    /// and will be dropped by the receiver.
+    /// A new generation: counters to nothing, unsent frames gone.
     pub(super) fn reset(&mut self) {
         self.broken = false;
         self.answered = false;
+        self.greeted = false;
         self.last_in = 0;
         self.next_out = 1;
-        self.outbox.clear();
-        self.outbox_bytes = 0;
-        self.turn_mark = TurnMark::default();
+        self.outbox.reset();
+        self.intake = Intake::default();
     }
 }
 
@@ -186,63 +139,40 @@ mod tests {
     }
 
     const G: Generation = Generation(1);
-
-    #[test]
-    fn f1_frames_are_numbered_from_one_when_they_enter_the_outbox() {
-        let mut channel = channel();
-        channel.post_message(G, 1, 7, 1);
-        channel.post(G, Body::Control(Bytes::new()), 0);
-        let mut frames = Frames::new();
-        assert!(channel.take(&mut frames));
-        assert_eq!(frames.iter().map(|f| f.stamp.number()).collect::<Vec<_>>(), [1, 2]);
-    }
+    const NONCE: u64 = 7;
 
     #[test]
     fn f2_a_gap_and_a_repeat_are_not_in_order() {
         let mut channel = channel();
-        assert_eq!(channel.arrive(Stamp::new(G, 1)), Arrival::InOrder);
-        assert_eq!(channel.arrive(Stamp::new(G, 3)), Arrival::Gap { expected: 2 });
-        assert_eq!(channel.arrive(Stamp::new(G, 1)), Arrival::Gap { expected: 2 });
-        assert_eq!(channel.arrive(Stamp::new(G, 0)), Arrival::OutsideTheCount);
-        assert_eq!(channel.arrive(Stamp::new(G, 2)), Arrival::InOrder);
+        let mut arrive =
+            |number| channel.arrive(Stamp::new(G, number), (number == 1).then_some(NONCE), NONCE);
+        assert_eq!(arrive(1), Arrival::InOrder);
+        assert_eq!(arrive(3), Arrival::Gap { expected: 2 });
+        assert_eq!(arrive(1), Arrival::Gap { expected: 2 });
+        assert_eq!(arrive(0), Arrival::OutsideTheCount);
+        assert_eq!(arrive(2), Arrival::InOrder);
     }
 
     #[test]
-    fn a_turn_that_is_undone_leaves_what_earlier_turns_sent() {
+    fn f5_nothing_is_believed_before_the_greeting_of_this_generation() {
         let mut channel = channel();
-        channel.post_message(G, 1, 7, 1);
-        for message in 8..=11 {
-            channel.post_message(G, 2, message, 1);
-        }
-        channel.undo(1); // not the present turn
-        assert_eq!(channel.load(), (5, 5));
-        channel.undo(2);
-        assert_eq!(channel.load(), (1, 1));
-        channel.post_message(G, 3, 9, 1);
-        assert_eq!(channel.outbox.back().map(|frame| frame.stamp.number()), Some(2), "numbers leave no gap");
+        let mut arrive = |number, greeting| channel.arrive(Stamp::new(G, number), greeting, NONCE);
+        assert_eq!(arrive(1, None), Arrival::Unbelieved);
+        assert_eq!(arrive(57, None), Arrival::Unbelieved, "and it is no gap");
+        assert_eq!(arrive(1, Some(8)), Arrival::Unbelieved);
+        assert_eq!(arrive(2, None), Arrival::Unbelieved);
+        assert_eq!(arrive(1, Some(NONCE)), Arrival::InOrder);
+        assert_eq!(arrive(1, Some(8)), Arrival::OtherHistory);
+        assert_eq!(arrive(2, Some(8)), Arrival::OtherHistory, "whatever its number");
+        assert_eq!(arrive(2, None), Arrival::InOrder);
+        assert_eq!(arrive(3, Some(NONCE)), Arrival::InOrder, "the connection is new");
     }
 
     #[test]
-    fn a_turn_that_is_undone_leaves_what_was_put_before_it_meanwhile() {
+    fn f5_a_greeting_of_this_generation_that_is_not_the_first_frame_shows_what_is_missing() {
         let mut channel = channel();
-        channel.post_message(G, 1, 7, 1);
-        channel.post_message(G, 2, 8, 1);
-        channel.post_unnumbered(G, Bytes::from_static(b"news"));
-        assert_eq!(channel.outbox.front().map(|frame| frame.stamp.number()), Some(0));
-        channel.undo(2);
-        assert_eq!(channel.load(), (2, 1 + 4));
-    }
-
-    #[test]
-    fn a_turn_that_is_undone_leaves_the_batch_that_is_under_way() {
-        let mut channel = channel();
-        channel.post_message(G, 1, 7, 1);
-        channel.post_message(G, 2, 8, 1);
-        assert!(channel.take(&mut Frames::new()));
-        channel.post_message(G, 2, 9, 1);
-        channel.undo(2);
-        assert_eq!(channel.load(), (2, 2));
-        assert!(!channel.has_queued());
-        assert_eq!(channel.landed(), (2, 2));
+        assert_eq!(channel.arrive(Stamp::new(G, 4), Some(NONCE), NONCE), Arrival::Gap { expected: 1 });
+        channel.reset();
+        assert_eq!(channel.arrive(Stamp::new(G, 2), None, NONCE), Arrival::Unbelieved);
     }
 }

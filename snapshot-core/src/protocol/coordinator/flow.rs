@@ -1,38 +1,41 @@
-//! Bounds of queues: how much is on its way out, how much waits to be taken, when to receive.
+//! Flow: what may depart, windows and grants, room for more.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::collections::VecDeque;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::SnapshotCoordinator;
+use super::credit::Granted;
+use super::outbox::Kind;
 use super::phase::Phase;
-use super::{Channel, SnapshotCoordinator};
-use crate::vocabulary::id::Peer;
+use crate::format::control::{Control, Grant};
+use crate::protocol::settings::Bound;
+use crate::vocabulary::event::{Event, Violation};
+use crate::vocabulary::id::{NodeId, Peer};
+use crate::vocabulary::shape::LinkUse;
 
 /// Messages that have arrived and that the application has not taken, replayed ones first. One queue in the order of
 /// arrival, which keeps the order of each channel.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Untaken<M> {
     queue: VecDeque<(Peer, M, usize)>,
-    bytes: usize,
 }
 
 impl<M> Untaken<M> {
     pub(super) fn new() -> Self {
-        Self { queue: VecDeque::new(), bytes: 0 }
+        Self { queue: VecDeque::new() }
     }
 
     pub(super) fn push(&mut self, from: Peer, message: M, bytes: usize) {
-        self.bytes += bytes;
         self.queue.push_back((from, message, bytes));
     }
 
-    pub(super) fn pop(&mut self) -> Option<(Peer, M)> {
-        let (from, message, bytes) = self.queue.pop_front()?;
-        self.bytes -= bytes;
-        Some((from, message))
+    pub(super) fn pop(&mut self) -> Option<(Peer, M, usize)> {
+        self.queue.pop_front()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -41,7 +44,6 @@ impl<M> Untaken<M> {
 
     pub(super) fn clear(&mut self) {
         self.queue.clear();
-        self.bytes = 0;
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (Peer, &M, usize)> {
@@ -51,8 +53,28 @@ impl<M> Untaken<M> {
 
 /// How messages are weighed and copied. Part of the configuration: two coordinators do not differ by it.
 pub(super) struct Measure<M> {
-    pub(super) weigh: fn(&M) -> usize,
+    weigh: Weigh<M>,
     pub(super) copy: fn(&M) -> M,
+}
+
+enum Weigh<M> {
+    /// They own nothing beyond themselves.
+    Flat,
+    By(Arc<dyn Fn(&M) -> usize + Send + Sync>),
+}
+
+impl<M> Measure<M> {
+    /// What a message weighs, in bytes: one at least.
+    pub(super) fn weigh(&self, message: &M) -> usize {
+        match &self.weigh {
+            Weigh::Flat => size_of::<M>().max(1),
+            Weigh::By(weigh) => weigh(message).max(1),
+        }
+    }
+
+    pub(super) fn weigh_by(&mut self, weigh: impl Fn(&M) -> usize + Send + Sync + 'static) {
+        self.weigh = Weigh::By(Arc::new(weigh));
+    }
 }
 
 /// Slices of [`Bytes`] up to this size are copied when they are recorded, so that they do not keep the whole buffer alive
@@ -61,13 +83,6 @@ const COPY_UP_TO: usize = 8 << 10;
 
 impl<M: Clone + 'static> Default for Measure<M> {
     fn default() -> Self {
-        // `Bytes` is known here so that its users need not say what is obvious.
-        fn weigh<M: 'static>(message: &M) -> usize {
-            match (message as &dyn Any).downcast_ref::<Bytes>() {
-                Some(bytes) => size_of::<M>() + bytes.len(),
-                None => size_of::<M>(),
-            }
-        }
         fn copy<M: Clone + 'static>(message: &M) -> M {
             let small =
                 (message as &dyn Any).downcast_ref::<Bytes>().filter(|bytes| bytes.len() <= COPY_UP_TO);
@@ -75,13 +90,25 @@ impl<M: Clone + 'static> Default for Measure<M> {
             let owned = owned.as_ref().and_then(|bytes| (bytes as &dyn Any).downcast_ref::<M>());
             owned.unwrap_or(message).clone()
         }
-        Self { weigh: weigh::<M>, copy: copy::<M> }
+        // `Bytes` is known here so that its users need not say what is obvious.
+        let mut measure = Self { weigh: Weigh::Flat, copy: copy::<M> };
+        if TypeId::of::<M>() == TypeId::of::<Bytes>() {
+            measure.weigh_by(|message: &M| {
+                let bytes = (message as &dyn Any).downcast_ref::<Bytes>();
+                size_of::<M>() + bytes.map_or(0, Bytes::len)
+            });
+        }
+        measure
     }
 }
 
 impl<M> Clone for Measure<M> {
     fn clone(&self) -> Self {
-        Self { ..*self }
+        let weigh = match &self.weigh {
+            Weigh::Flat => Weigh::Flat,
+            Weigh::By(weigh) => Weigh::By(Arc::clone(weigh)),
+        };
+        Self { weigh, copy: self.copy }
     }
 }
 
@@ -104,19 +131,27 @@ impl<M> fmt::Debug for Measure<M> {
 }
 
 impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
+    // ---- what departs -----------------------------------------------------------------------------------------------
+
     /// Counts afresh what is queued or under way, after something else than a frame coming or going.
     pub(super) fn weigh_outbox(&mut self) {
-        let add = |(f, b), (frames, bytes)| (f + frames, b + bytes);
-        self.load = self.channels.iter().map(Channel::load).fold((0, 0), add);
-        let departing = self.channels.iter().filter(|channel| channel.has_queued() && !channel.is_sending());
+        let add = |(m, b), (messages, bytes)| (m + messages, b + bytes);
+        self.load = self.channels.iter().map(|channel| channel.outbox.load()).fold((0, 0), add);
+        let departing = self.channels.iter().filter(|channel| channel.outbox.may_depart());
         self.departing = departing.map(|channel| channel.peer.index()).collect();
     }
 
-    /// Something is about to be queued for this neighbour.
-    pub(super) fn note_departure(&mut self, peer: Peer) {
-        let channel = &self.channels[peer.index()];
-        if !channel.has_queued() && !channel.is_sending() {
+    /// What waits for a neighbour, or what may depart to it, has changed: it may go on now, or must be asked to let it (W2).
+    pub(super) fn review(&mut self, peer: Peer) {
+        let channel = &mut self.channels[peer.index()];
+        if channel.outbox.credit.wants_to_ask() && !channel.is_cut() {
+            channel.outbox.credit.asks();
+            channel.outbox.post(Control::Ask.encode(), Kind::Other);
+        }
+        if channel.outbox.may_depart() {
             self.departing.insert(peer.index());
+        } else {
+            self.departing.remove(&peer.index());
         }
     }
 
@@ -125,36 +160,158 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         self.departing.first().map(|index| self.channels[*index].peer)
     }
 
-    /// Whether frames are queued or under way for this neighbour.
+    /// Whether anything is queued or under way for this neighbour.
     pub(crate) fn is_busy(&self, peer: Peer) -> bool {
-        let channel = &self.channels[peer.index()];
-        channel.has_queued() || channel.is_sending()
+        let outbox = &self.channels[peer.index()].outbox;
+        !outbox.is_empty() || outbox.is_sending()
     }
 
-    /// How many frames are queued or under way, to all neighbours together.
+    /// How many messages are queued or under way, to all neighbours together.
     pub(crate) fn outgoing(&self) -> usize {
         self.load.0
     }
 
-    /// Whether there is room for what the transport may have. While a snapshot records, the node reads ahead, so that the
-    /// snapshot depends on the links and not on how fast the application takes messages; while it rolls back, it reads
-    /// nothing (F3). Nor at the hard bound of the outbox, since frames that are passed on or answered fill it too.
-    pub fn wants_frames(&self) -> bool {
-        let bound = self.settings.inbox;
-        let (messages, bytes) = (self.untaken.queue.len(), self.untaken.bytes);
-        self.phase == Phase::Running
-            && !self.settings.outbox_hard.is_reached(self.load.0, self.load.1)
-            && (!bound.is_reached(messages, bytes)
-                || !self.recordings.is_empty()
-                    && bytes < bound.bytes.saturating_add(self.settings.max_recorded_bytes))
+    /// Whether anything can depart now.
+    pub(crate) fn has_departing(&self) -> bool {
+        !self.departing.is_empty()
     }
 
-    /// Over the high mark and unable to receive: only the neighbours can move anything.
-    pub(super) fn is_stuck(&self) -> bool {
-        let (frames, bytes) = self.load;
-        self.phase == Phase::Running
-            && self.settings.outbox_high.is_reached(frames, bytes)
-            && !self.wants_frames()
+    /// Whether messages have arrived that are not taken.
+    pub(crate) fn has_untaken(&self) -> bool {
+        !self.untaken.is_empty()
+    }
+
+    /// The neighbours for which messages are queued or under way, and how many.
+    pub(crate) fn unsent(&self) -> impl Iterator<Item = (NodeId, usize)> {
+        self.channels.iter().map(|c| (c.peer.id(), c.outbox.load().0)).filter(|(_, messages)| *messages > 0)
+    }
+
+    /// The most control frames that wait for one neighbour. One that reads none for so long is as good as lost.
+    const MAX_CONTROL: usize = 65_536;
+
+    /// Queues a control frame, unless there are too many already: then the channel is broken at this end (W11). A number is
+    /// left out, so that the neighbour finds out if it ever reads on.
+    pub(super) fn post_as(&mut self, to: Peer, control: &Control, kind: Kind) {
+        let channel = &mut self.channels[to.index()];
+        if channel.outbox.control() >= Self::MAX_CONTROL {
+            channel.forsake();
+            channel.outbox.post(Control::Hello { nonce: self.nonce }.encode(), Kind::Other);
+            self.weigh_outbox();
+            self.cut(to, format!("it has read none of {} control frames", Self::MAX_CONTROL));
+            return;
+        }
+        channel.outbox.post(control.encode(), kind);
+        if !channel.outbox.is_sending() {
+            self.departing.insert(to.index());
+        }
+    }
+
+    /// This neighbour has broken the rules of a channel, or will not hear of anything any more: it counts as lost for the rest
+    /// of this generation. No generation is opened: it would do the same in the next one (W11).
+    pub(super) fn cut(&mut self, peer: Peer, why: String) {
+        let news = !self.channels[peer.index()].is_cut();
+        self.channels[peer.index()].broken = true;
+        self.give_up_for(peer);
+        if news {
+            self.emit(Event::PeerLost { peer, why });
+        }
+    }
+
+    // ---- windows ----------------------------------------------------------------------------------------------------
+
+    /// The receiver's first word in a generation, without which nothing departs (W3).
+    pub(super) fn post_grants(&mut self) {
+        for peer in self.topology.clone().incoming() {
+            self.post_grant(peer);
+        }
+    }
+
+    /// Tells the sender of a channel to this node what it may send. By another way where there is no link back: then the
+    /// grant is passed on, behind the markers that were posted before it on every hop.
+    pub(super) fn post_grant(&mut self, from: Peer) {
+        let channel = &mut self.channels[from.index()];
+        if channel.incoming != Some(LinkUse::Messages) {
+            return;
+        }
+        let grant = channel.intake.grant(self.window);
+        let control = Control::Grant { sender: from.id(), receiver: self.topology.me(), grant };
+        if let Some(hop) = self.topology.next_hop(from.id()) {
+            self.post(hop, &control);
+        }
+    }
+
+    pub(super) fn post_grant_if_due(&mut self, from: Peer) {
+        if self.channels[from.index()].intake.is_grant_due(self.window) {
+            self.post_grant(from);
+        }
+    }
+
+    /// A grant has come: for a channel of this node, or to be passed on.
+    pub(super) fn granted(&mut self, from: Peer, sender: NodeId, receiver: NodeId, grant: Grant) {
+        let me = self.topology.me();
+        if self.topology.link_use(sender, receiver) != Some(LinkUse::Messages) {
+            return self.violated(from, Violation::NoChannel);
+        }
+        if sender != me {
+            if let Some(hop) = self.topology.next_hop(sender) {
+                self.post(hop, &Control::Grant { sender, receiver, grant });
+            }
+            return;
+        }
+        let Some(peer) = self.topology.peer(receiver) else { return };
+        let channel = &mut self.channels[peer.index()];
+        if channel.broken {
+            return;
+        }
+        match channel.outbox.credit.granted(grant) {
+            Granted::News => self.review(peer),
+            Granted::Old => {}
+            Granted::TooMuch => self.violated(from, Violation::Grant { receiver }),
+        }
+    }
+
+    /// The sender of a channel to this node is held up.
+    pub(super) fn asked(&mut self, from: Peer) {
+        if self.channels[from.index()].incoming != Some(LinkUse::Messages) {
+            return self.violated(from, Violation::NoChannel);
+        }
+        self.channels[from.index()].intake.ask();
+        self.post_grant_if_due(from);
+    }
+
+    // ---- room -------------------------------------------------------------------------------------------------------
+
+    /// Whether there is room for what the transport may have: always while the node runs, whatever the application does (W1).
+    /// How much can come is bounded by what was granted. While the node rolls back, it reads nothing (F3).
+    pub fn wants_frames(&self) -> bool {
+        matches!(self.phase, Phase::Running | Phase::Leaving)
+    }
+
+    /// Whether new work is welcome: the node runs, and the outbox is under its low mark.
+    pub fn has_room(&self) -> bool {
+        let (messages, bytes) = self.load;
+        self.phase == Phase::Running && !self.settings.outbox_low.is_reached(messages, bytes)
+    }
+
+    /// Whether new work that sends to this neighbour is welcome: what waits for it is under its share of the low mark. So one
+    /// neighbour that is slow does not take up the room for all others. Every neighbour has an equal share, and 64 messages
+    /// and 64 KiB at least where the low mark is not below that.
+    pub fn has_room_for(&self, to: Peer) -> bool {
+        let (messages, bytes) = self.channels[to.index()].outbox.load();
+        self.phase == Phase::Running && !self.share.is_reached(messages, bytes)
+    }
+
+    /// Whether the outbox is over its high mark, so that messages are not handed out but one by one (W8).
+    pub(super) fn is_over_high_mark(&self) -> bool {
+        let (messages, bytes) = self.load;
+        self.phase == Phase::Running && self.settings.outbox_high.is_reached(messages, bytes)
+    }
+
+    /// Whether one more message may be handed out over the high mark: beyond half of the hard bound, none.
+    pub(super) fn may_hand_out_one_more(&self) -> bool {
+        let (messages, bytes) = self.load;
+        let Bound { frames: most, bytes: most_bytes } = self.settings.outbox_hard;
+        !self.untaken.is_empty() && !self.extra && messages < most / 2 && bytes < most_bytes / 2
     }
 }
 
@@ -176,8 +333,8 @@ mod tests {
         assert_ne!((measure.copy)(&small).as_ptr(), small.as_ptr());
         assert_eq!((measure.copy)(&large).as_ptr(), large.as_ptr());
         assert_eq!((measure.copy)(&small), small);
-        assert_eq!((measure.weigh)(&small), 16 + size_of::<Bytes>());
-        assert_eq!((Measure::<u64>::default().weigh)(&1), 8);
+        assert_eq!(measure.weigh(&small), 16 + size_of::<Bytes>());
+        assert_eq!(Measure::<u64>::default().weigh(&1), 8);
     }
 
     #[test]

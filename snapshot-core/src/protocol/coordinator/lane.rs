@@ -154,7 +154,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
             return;
         }
         match self.phase {
-            Phase::Idle | Phase::Over => {}
+            Phase::Idle | Phase::Leaving | Phase::Over => {}
             Phase::Recovering(why) => self.recover(now, why, capture),
             Phase::Running if self.lane.look => self.ask(Asked::Next),
             Phase::Running => self.commit_next(),

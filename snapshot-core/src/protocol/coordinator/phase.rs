@@ -9,6 +9,8 @@ pub(super) enum Phase {
     Recovering(Why),
     /// Taking part in its generation.
     Running,
+    /// Sending what it has, before it ends.
+    Leaving,
     /// Ended.
     Over,
 }

@@ -1,7 +1,9 @@
 //! Chandy-Lamport recording: one state and one set of channel contents per running snapshot, independent of all others.
 //!
 //! The marker-receiving rule (Chandy & Lamport 1985, §3.2) with one difference: a message that has arrived but was not yet
-//! taken by the application belongs to its channel, so a capture records all that is untaken.
+//! taken by the application belongs to its channel, so a capture records all that is untaken. And with one more: a marker
+//! overtakes what has not departed, so the sender records that (W6). Outbox, wire and untaken messages together are the
+//! channel of the paper.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,6 +25,8 @@ pub(super) struct Recording<M, C> {
     pub(super) turn: Turn,
     /// By the sender's index; `None` where there is no channel from that neighbour.
     channels: Vec<Option<Recorded<M>>>,
+    /// What the markers of this node have overtaken, by receiver.
+    outgoing: BTreeMap<NodeId, Vec<M>>,
     pub(super) messages: u64,
     pub(super) bytes: usize,
     pub(super) begun: Duration,
@@ -97,7 +101,16 @@ impl<M, C> Recordings<M, C> {
         let Capture { state, took } = capture;
         self.running.insert(
             id,
-            Recording { state, turn, channels, messages: 0, bytes: 0, begun: now, capture: took },
+            Recording {
+                state,
+                turn,
+                channels,
+                outgoing: BTreeMap::new(),
+                messages: 0,
+                bytes: 0,
+                begun: now,
+                capture: took,
+            },
         );
     }
 
@@ -105,6 +118,16 @@ impl<M, C> Recordings<M, C> {
     pub(super) fn add_untaken(&mut self, id: SnapshotId, from: Peer, message: M, bytes: usize) {
         if let Some(recording) = self.running.get_mut(&id) {
             self.bytes += recording.add(from, message, bytes);
+        }
+    }
+
+    /// Adds a message that has not departed to a recording that has just begun.
+    pub(super) fn add_undeparted(&mut self, id: SnapshotId, to: Peer, message: M, bytes: usize) {
+        if let Some(recording) = self.running.get_mut(&id) {
+            recording.outgoing.entry(to.id()).or_default().push(message);
+            recording.messages += 1;
+            recording.bytes += bytes;
+            self.bytes += bytes;
         }
     }
 
@@ -197,7 +220,7 @@ impl<M, C> Recording<M, C> {
             members: topology.members().to_vec(),
             state: self.state,
             channels: self.channels.into_iter().flatten().map(|c| (c.sender, c.messages)).collect(),
-            outgoing: BTreeMap::new(),
+            outgoing: self.outgoing,
         }
     }
 }

@@ -49,6 +49,7 @@ pub(super) struct Recovery<M> {
 struct Loaded<M> {
     turn: Turn,
     channels: BTreeMap<NodeId, Vec<M>>,
+    outgoing: BTreeMap<NodeId, Vec<M>>,
     /// Whether the state came from the store, and did not just begin.
     resumed: bool,
 }
@@ -152,7 +153,9 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
             return self.resume(now, capture);
         }
         let lost = why == Why::Gap && newest == self.generation;
-        let open = lost || self.recovery.taken == Some(newest);
+        // An older release has opened it: it would not be understood there, and has no name of its own.
+        let foreign = last.opened.is_none();
+        let open = lost || foreign || self.recovery.taken == Some(newest);
         if (open || why == Why::Start) && self.recovery.looked != Some(newest) {
             // If an initiator died between the last receipt and its commit, whoever comes next commits.
             return self.ask(Asked::Sets);
@@ -226,7 +229,8 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
             (Asked::OlderCommit { rest }, StoreAnswer::Read(Some(bytes))) => self.older_commit(rest, &bytes),
             (Asked::Load, StoreAnswer::Part(part)) => self.loaded(part, capture),
             (Asked::Initial, StoreAnswer::Created(Created::New)) => {
-                self.restore(None, Loaded { turn: Turn(0), channels: BTreeMap::new(), resumed: false });
+                let (channels, outgoing) = (BTreeMap::new(), BTreeMap::new());
+                self.restore(None, Loaded { turn: Turn(0), channels, outgoing, resumed: false });
             }
             // Somebody else wrote it: what exists is installed. The next round reads it.
             (Asked::Initial, StoreAnswer::Created(Created::Exists)) => {}
@@ -249,8 +253,8 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     fn loaded(&mut self, part: Result<StoredPart<C, M>, PartError>, capture: &mut CaptureFn<'_, C>) {
         let Some(seat) = self.recovery.seat else { return };
         match part {
-            Ok(StoredPart { turn, state, channels, .. }) => {
-                self.restore(Some(state), Loaded { turn, channels, resumed: true });
+            Ok(StoredPart { turn, state, channels, outgoing }) => {
+                self.restore(Some(state), Loaded { turn, channels, outgoing, resumed: true });
             }
             // The very first start: what the application began with becomes the initial state.
             Err(PartError::Missing { key: Key::Initial(_) })
@@ -275,9 +279,9 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         self.outputs.push_back(Output::Restore { state });
     }
 
-    /// The state of [`Output::Restore`] is installed: the node runs in its new generation. Recorded messages stand at the
-    /// head of their channels, `Hello` goes out, held frames are taken up. Nothing of that where the node has come to its end
-    /// meanwhile.
+    /// The state of [`Output::Restore`] is installed: the node runs in its new generation. What was recorded as arriving stands
+    /// at the head of its channels, what was recorded as not departed is the first to depart (W7), `Hello` goes out and what
+    /// the neighbours may send (W3), held frames are taken up. Nothing of that where the node has come to its end meanwhile.
     pub fn handle_restored(&mut self, now: Duration, capture: &mut CaptureFn<'_, C>) {
         if self.phase == Phase::Over {
             return;
@@ -285,6 +289,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         let Some((loaded, last)) = self.recovery.loaded.take().zip(self.lane.last.clone()) else { return };
         let Some(generation) = self.recovery.seat else { return };
         self.generation = generation;
+        self.nonce = last.opened.unwrap_or_default();
         self.phase = Phase::Running;
         self.ended = loaded.turn;
         self.overflowed = false;
@@ -292,21 +297,35 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         self.recovery.damaged = None;
         self.recovery.taken = None;
         self.schedule.heard(now);
+        self.extra = false;
         self.channels.iter_mut().for_each(super::Channel::reset);
+        self.replay(loaded.channels, loaded.outgoing);
         self.weigh_outbox();
-        for (sender, messages) in loaded.channels {
-            let Some(from) = self.topology.peer(sender) else { continue };
-            for message in messages {
-                let bytes = (self.measure.weigh)(&message).max(1);
-                self.untaken.push(from, message, bytes);
-            }
-        }
         self.post_hello();
+        self.post_grants();
         self.tell_restored(&last, loaded.turn, loaded.resumed);
         for (from, frame) in std::mem::take(&mut self.recovery.held) {
             self.handle_frame(now, from, frame, capture);
         }
         self.advance(now, capture);
+    }
+
+    fn replay(&mut self, channels: BTreeMap<NodeId, Vec<M>>, outgoing: BTreeMap<NodeId, Vec<M>>) {
+        for (sender, messages) in channels {
+            let Some(from) = self.topology.peer(sender) else { continue };
+            for message in messages {
+                let bytes = self.measure.weigh(&message);
+                self.channels[from.index()].intake.replay(bytes);
+                self.untaken.push(from, message, bytes);
+            }
+        }
+        for (receiver, messages) in outgoing {
+            let Some(to) = self.topology.peer(receiver) else { continue };
+            for message in messages {
+                let bytes = self.measure.weigh(&message);
+                self.channels[to.index()].outbox.post_message(self.ended.0, message, bytes);
+            }
+        }
     }
 
     fn tell_restored(&mut self, last: &Record, turn: Turn, resumed: bool) {

@@ -6,7 +6,7 @@ use super::phase::Phase;
 use super::{CaptureFn, SnapshotCoordinator};
 use crate::vocabulary::event::Event;
 use crate::vocabulary::id::SnapshotId;
-use crate::vocabulary::outcome::AbortReason;
+use crate::vocabulary::outcome::{AbortReason, Awaiting};
 
 /// The moments from which time is counted.
 #[derive(Clone, Default, PartialEq, Eq, Hash, Debug)]
@@ -15,13 +15,38 @@ pub(super) struct Schedule {
     last_snapshot: Duration,
     /// The last time that the journal was read to its end, or a commit was heard of.
     last_news: Duration,
-    /// The last time that a frame came or went.
-    last_move: Duration,
+    /// The outbox is over its high mark, and nothing has departed since it was seen to be.
+    held_up: Option<HeldUp>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct HeldUp {
+    since: Duration,
+    /// How many messages were handed out all the same.
+    extras: u32,
+    /// How often it was reported.
+    reports: u32,
+}
+
+/// However short the configured time is, something must happen in between.
+const LEAST: Duration = Duration::from_millis(1);
+
+impl HeldUp {
+    /// When the next one of those is due that come every so often.
+    fn next(self, every: Duration, so_far: u32) -> Duration {
+        self.since.saturating_add(every.max(LEAST).saturating_mul(so_far.saturating_add(1)))
+    }
+
+    /// How many of them are past.
+    fn passed(self, now: Duration, every: Duration) -> u32 {
+        let passed = now.saturating_sub(self.since).as_nanos() / every.max(LEAST).as_nanos();
+        u32::try_from(passed).unwrap_or(u32::MAX)
+    }
 }
 
 impl Schedule {
     pub(super) fn heard(&mut self, now: Duration) {
-        *self = Self { last_snapshot: now, last_news: now, last_move: now };
+        *self = Self { last_snapshot: now, last_news: now, held_up: None };
     }
 
     pub(super) fn captured(&mut self, now: Duration) {
@@ -32,8 +57,9 @@ impl Schedule {
         self.last_news = now;
     }
 
-    pub(super) fn moved(&mut self, now: Duration) {
-        self.last_move = now;
+    /// Messages have left the outbox.
+    pub(super) fn departed(&mut self) {
+        self.held_up = None;
     }
 }
 
@@ -42,12 +68,10 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     /// input.
     pub fn poll_timeout(&self) -> Option<Duration> {
         match self.phase {
-            Phase::Idle | Phase::Over => None,
+            Phase::Idle | Phase::Leaving | Phase::Over => None,
             Phase::Recovering(_) => self.recovery.retry_at,
             Phase::Running => {
-                let stall =
-                    self.is_stuck().then(|| self.schedule.last_move.saturating_add(self.settings.stall));
-                [self.next_deadline(), self.next_interval(), self.next_look(), stall]
+                [self.next_deadline(), self.next_interval(), self.next_look(), self.next_relief()]
                     .into_iter()
                     .flatten()
                     .min()
@@ -58,11 +82,12 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     /// Does what is due at `now`. A call that comes early does nothing.
     pub fn handle_timeout(&mut self, now: Duration, capture: &mut CaptureFn<'_, C>) {
         match self.phase {
-            Phase::Idle | Phase::Over => {}
+            Phase::Idle | Phase::Leaving | Phase::Over => {}
             Phase::Recovering(_) => self.retry_recovery(now),
             Phase::Running => {
                 for id in self.overdue(now) {
-                    self.give_up(id, AbortReason::Deadline);
+                    let awaiting = self.awaiting(id).unwrap_or(Awaiting::Unknown);
+                    self.give_up(id, AbortReason::Deadline { awaiting });
                 }
                 if self.next_interval().is_some_and(|at| at <= now) {
                     // A refusal changes nothing: the next one is due an interval later.
@@ -73,15 +98,43 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
                     self.schedule.news(now);
                     self.lane.look = true;
                 }
-                if self.is_stuck() && self.schedule.last_move.saturating_add(self.settings.stall) <= now {
-                    self.schedule.moved(now);
-                    let queued = self.channels.iter().filter(|c| c.load().0 > 0);
-                    let waiting_for = queued.map(|c| c.peer.id()).collect();
-                    self.emit(Event::Stalled { waiting_for });
-                }
+                self.relieve(now);
             }
         }
         self.advance(now, capture);
+    }
+
+    /// When an outbox over its high mark is looked at again: at once when that is news.
+    fn next_relief(&self) -> Option<Duration> {
+        if !self.is_over_high_mark() {
+            return None;
+        }
+        let Some(held_up) = self.schedule.held_up else { return Some(Duration::ZERO) };
+        let report = held_up.next(self.settings.stall, held_up.reports);
+        let extra =
+            self.may_hand_out_one_more().then(|| held_up.next(self.settings.stall / 10, held_up.extras));
+        extra.into_iter().chain([report]).min()
+    }
+
+    /// W8: two nodes that both stop handing out would wait for each other for ever, so the high mark only delays. What cannot
+    /// go on is reported.
+    fn relieve(&mut self, now: Duration) {
+        if !self.is_over_high_mark() {
+            self.schedule.held_up = None;
+            return;
+        }
+        let stall = self.settings.stall;
+        let mut held_up = self.schedule.held_up.unwrap_or(HeldUp { since: now, extras: 0, reports: 0 });
+        if held_up.next(stall / 10, held_up.extras) <= now && self.may_hand_out_one_more() {
+            held_up.extras = held_up.passed(now, stall / 10);
+            self.extra = true;
+        }
+        if held_up.next(stall, held_up.reports) <= now {
+            held_up.reports = held_up.passed(now, stall);
+            let waiting_for = self.unsent().map(|(node, _)| node).collect();
+            self.emit(Event::Stalled { waiting_for });
+        }
+        self.schedule.held_up = Some(held_up);
     }
 
     fn deadlines(&self) -> impl Iterator<Item = (SnapshotId, Duration)> {
@@ -109,7 +162,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         let interval = self.settings.interval?;
         let busy = !self.recordings.is_empty()
             || !self.commits.tallies.is_empty()
-            || self.commits.writing.values().any(|writing| !writing.given_up);
+            || !self.commits.writing.is_empty();
         if busy || self.lost_peer().is_some() {
             return None;
         }

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use super::commit::Writing;
+use super::outbox::Kind;
 use super::output::{Output, StoreRequest};
 use super::recording::Closed;
 use super::{CaptureFn, MAX_FORESTALLED, SnapshotCoordinator};
 use crate::format::control::{Control, Receipt};
 use crate::vocabulary::event::{Event, Violation};
 use crate::vocabulary::id::{NodeId, Peer, SnapshotId};
-use crate::vocabulary::outcome::AbortReason;
+use crate::vocabulary::outcome::{AbortReason, PartReport};
 use crate::vocabulary::part::PartRef;
 
 impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
@@ -18,12 +19,16 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         if let Some(peer) = self.lost_peer() {
             return Some(AbortReason::PeerLost { peer });
         }
+        if self.commits.writing.values().any(|writing| writing.given_up) {
+            return Some(AbortReason::StoreBehind);
+        }
         let running = self.recordings.len() + self.commits.writing.len();
         (running >= self.settings.max_running).then_some(AbortReason::TooMany)
     }
 
     /// Records the own state and sends a marker on every outgoing channel, the one back to the sender of the first marker
-    /// included (Chandy & Lamport 1985, §3.2, marker-sending rule). Nothing can come between the two.
+    /// included (Chandy & Lamport 1985, §3.2, marker-sending rule). Nothing can come between the two. What has been sent and has
+    /// not departed, the marker will overtake: it is recorded here, in the same step (W6).
     pub(super) fn begin(
         &mut self,
         now: Duration,
@@ -38,9 +43,15 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         for (from, message, bytes) in self.untaken.iter() {
             self.recordings.add_untaken(id, from, (self.measure.copy)(message), bytes);
         }
+        for channel in &self.channels {
+            for (message, bytes) in channel.outbox.undeparted() {
+                self.recordings.add_undeparted(id, channel.peer, (self.measure.copy)(message), bytes);
+            }
+        }
         self.changed();
+        self.emit(Event::SnapshotBegun { snapshot: id, turn: self.ended });
         for peer in self.topology.clone().outgoing() {
-            self.post(peer, &Control::Marker { snapshot: id });
+            self.post_as(peer, &Control::Marker { snapshot: id }, Kind::Marker(id));
         }
         self.bound_recordings();
         if self.recordings.is_complete(id) {
@@ -82,6 +93,11 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         let begun = self.begun.entry(id.initiator).or_default();
         *begun = (*begun).max(id.sequence);
         self.forestalled.remove(&id);
+    }
+
+    /// Whether a marker of this snapshot would begin nothing here.
+    pub(super) fn has_begun(&self, id: SnapshotId) -> bool {
+        self.has_ended(id) || self.commits.knows(id)
     }
 
     fn has_ended(&self, id: SnapshotId) -> bool {
@@ -136,6 +152,17 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     fn give_receipt(&mut self, now: Duration, id: SnapshotId, writing: &Writing, part: PartRef) {
         if self.settings.durable {
             self.commits.await_outcome(id, writing.turn);
+        }
+        if self.settings.durable {
+            let part = PartReport {
+                node: self.topology.me(),
+                turn: writing.turn,
+                bytes: part.size,
+                messages: writing.messages,
+                capture: writing.capture,
+                durable_after: now.saturating_sub(writing.begun),
+            };
+            self.emit(Event::PartDurable { snapshot: id, part });
         }
         let receipt = Receipt {
             snapshot: id,
@@ -214,11 +241,16 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         if self.drop_snapshot(id) {
             self.note_aborted(id, by, reason);
         } else if !self.has_ended(id) {
-            self.largest = self.largest.max(id.sequence);
-            self.forestalled.insert(id);
-            while self.forestalled.len() > MAX_FORESTALLED {
-                self.forestalled.pop_first();
-            }
+            self.forestall(id);
+        }
+    }
+
+    /// It was given up before it has begun here.
+    pub(super) fn forestall(&mut self, id: SnapshotId) {
+        self.largest = self.largest.max(id.sequence);
+        self.forestalled.insert(id);
+        while self.forestalled.len() > MAX_FORESTALLED {
+            self.forestalled.pop_first();
         }
     }
 
@@ -236,6 +268,8 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         let known = recording || tally || given_up;
         if known {
             self.changed();
+            // Who has not got its marker yet has nothing to begin any more.
+            self.channels.iter_mut().for_each(|channel| channel.outbox.forget_marker(id));
         }
         known
     }

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::SnapshotCoordinator;
-use super::channel::Link;
 use super::phase::Phase;
 use crate::protocol::settings::Settings;
-use crate::vocabulary::id::{Generation, Peer, Turn};
-use crate::vocabulary::outcome::{SnapshotPhase, SnapshotStatus};
+use crate::vocabulary::id::{Generation, Peer, SnapshotId, Turn};
+use crate::vocabulary::outcome::{Awaiting, SnapshotPhase, SnapshotStatus};
 use crate::vocabulary::topology::Topology;
 
 impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
@@ -95,8 +94,13 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         shown.into_values().collect()
     }
 
-    /// The neighbours whose connection is gone.
+    /// What a snapshot waits for here; `None` where it is not under way.
+    pub(super) fn awaiting(&self, id: SnapshotId) -> Option<Awaiting> {
+        self.running().into_iter().find(|status| status.snapshot == id).map(|status| status.awaiting())
+    }
+
+    /// The neighbours whose connection is gone, and those that broke the rules of their channel.
     pub fn unreachable(&self) -> impl Iterator<Item = Peer> {
-        self.channels.iter().filter(|c| matches!(c.link, Link::Lost | Link::Left)).map(|c| c.peer)
+        self.channels.iter().filter(|c| c.is_cut()).map(|c| c.peer)
     }
 }

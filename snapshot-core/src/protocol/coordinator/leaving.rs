@@ -1,0 +1,54 @@
+//! A node that leaves in good order (W9): it sends what it has, and receives only so that others can do the same.
+
+use super::SnapshotCoordinator;
+use super::channel::Arrival;
+use super::phase::Phase;
+use crate::format::control::Control;
+use crate::vocabulary::frame::{Body, Frame};
+use crate::vocabulary::id::Peer;
+
+impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
+    /// From here on this node does nothing but send what it has: what is untaken, and whatever still arrives, counts as taken, so
+    /// that two nodes that leave at once do not wait for each other's grants. Of control, it acts on what lets its own
+    /// messages go. The driver goes on to move frames until nothing is left, or it has waited long enough.
+    pub fn leave(&mut self) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        self.phase = Phase::Leaving;
+        while let Some((from, _, bytes)) = self.untaken.pop() {
+            self.channels[from.index()].intake.take(bytes);
+            self.post_grant_if_due(from);
+        }
+    }
+
+    /// Handles a frame while leaving. What says that something is lost, or that the group goes back, changes nothing any more.
+    pub(super) fn accept_leaving(&mut self, from: Peer, frame: Frame<M>) {
+        let channel = &mut self.channels[from.index()];
+        let is_ours = frame.stamp.generation() == self.generation;
+        if !is_ours || channel.broken || channel.incoming.is_none() {
+            return;
+        }
+        let greeting = match &frame.body {
+            Body::Control(bytes) => Control::greeting(bytes),
+            Body::Message(_) => None,
+        };
+        if channel.arrive(frame.stamp, greeting, self.nonce) != Arrival::InOrder {
+            return;
+        }
+        match frame.body {
+            Body::Message(message) => {
+                let bytes = self.measure.weigh(&message);
+                if channel.intake.arrive(bytes, self.window) {
+                    channel.intake.take(bytes);
+                    self.post_grant_if_due(from);
+                }
+            }
+            Body::Control(bytes) => match Control::decode(&bytes) {
+                Ok(Control::Grant { sender, receiver, grant }) => self.granted(from, sender, receiver, grant),
+                Ok(Control::Ask) => self.asked(from),
+                _ => {}
+            },
+        }
+    }
+}
