@@ -111,7 +111,7 @@ pub use driver::handle::SnapshotHandle;
 pub use driver::links::{
     Arrivals, ConnectError, Departures, Disconnected, LinkTransport, Links, Packet, Push,
 };
-pub use driver::node::{Destination, SnapshotNode};
+pub use driver::node::{Destination, Farewell, Flushed, SnapshotNode};
 pub use driver::shared::{
     Answer, CallError, CallId, Calls, Deliveries, Delivery, Outbox, SharedDriver, SharedNode, TurnError,
     TurnId, Work,

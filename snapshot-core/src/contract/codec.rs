@@ -72,11 +72,38 @@ pub trait MessageCodec<M>: Send + Sync + 'static {
     /// If these are not the bytes of a message.
     fn decode(&self, bytes: Bytes) -> io::Result<M>;
 
+    /// How long the encoding of a message is, in bytes: what it weighs, in windows, outboxes and recordings. By default it is
+    /// encoded for that, and the bytes are only counted; a codec that can tell without is cheaper. A message that cannot be
+    /// encoded weighs nothing here: what becomes of it is found out where it is needed.
+    fn encoded_len(&self, message: &M) -> usize {
+        match self.as_bytes(message) {
+            Some(bytes) => bytes.len(),
+            None => {
+                let mut counted = Counted(0);
+                self.encode(message, &mut counted).map_or(0, |()| counted.0)
+            }
+        }
+    }
+
     /// The message's encoding where it stands in memory already, so that a transport can send it by reference instead of
     /// copying it. By default there is none.
     fn as_bytes(&self, message: &M) -> Option<Bytes> {
         let _ = message;
         None
+    }
+}
+
+/// Counts what is written.
+struct Counted(usize);
+
+impl io::Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

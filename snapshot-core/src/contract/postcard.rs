@@ -6,6 +6,7 @@ mod properties;
 use std::io;
 
 use bytes::Bytes;
+use postcard::ser_flavors::Size;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -90,6 +91,10 @@ impl<M: Serialize + DeserializeOwned> MessageCodec<M> for Postcard {
 
     fn decode(&self, bytes: Bytes) -> io::Result<M> {
         read(&bytes)
+    }
+
+    fn encoded_len(&self, message: &M) -> usize {
+        postcard::serialize_with_flavor(message, Size::default()).unwrap_or(0)
     }
 }
 

@@ -89,7 +89,7 @@ use crate::vocabulary::topology::Topology;
 /// let mut one = SnapshotNode::builder(one).start(&mut Nothing).await?;
 /// let mut two = SnapshotNode::builder(two).start(&mut Nothing).await?;
 /// one.send(NodeId(2), "hello".to_owned())?;
-/// one.flush().await?;
+/// one.flush(&mut Nothing).await?;
 /// let Event::Message { message, .. } = two.next(&mut Nothing).await? else { panic!() };
 /// assert_eq!(message, "hello");
 /// # Ok(()) }
@@ -215,6 +215,14 @@ impl<M> Inbox<M> {
     /// Takes the oldest item.
     pub fn pop(&mut self) -> Option<Incoming<M>> {
         self.items.pop_front()
+    }
+
+    /// Looks at the frames among them, oldest first.
+    pub(crate) fn frames(&self) -> impl Iterator<Item = (Peer, &Frame<M>)> {
+        self.items.iter().filter_map(|item| match item {
+            Incoming::Frame { from, frame } => Some((*from, frame)),
+            _ => None,
+        })
     }
 
     /// How many items there are.

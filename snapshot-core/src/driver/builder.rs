@@ -146,10 +146,19 @@ impl<S: StateProvider, M: Clone + Send + 'static> NodeBuilder<S, M> {
         self
     }
 
-    /// How many messages may wait to be taken before the node stops receiving.
+    /// How much may be on its way to this node or wait in it to be taken, from all neighbours together: each has an equal part
+    /// of it as its window. Control frames do not count, and are received whatever waits. Default 4096 messages or 4 MiB.
     #[must_use]
     pub fn inbox(mut self, bound: Bound) -> Self {
         self.settings.inbox = bound;
+        self
+    }
+
+    /// The least window of a neighbour, where there are so many that their parts of the inbox would be smaller. So `n` neighbours
+    /// take up to `n` times this. Default 64 messages or 64 KiB. A message that is larger than a window passes alone.
+    #[must_use]
+    pub fn window_floor(mut self, floor: Bound) -> Self {
+        self.settings.window_floor = floor;
         self
     }
 
@@ -252,8 +261,10 @@ impl<S: StateProvider, M: Clone + Send + 'static> NodeBuilder<S, M> {
         self
     }
 
-    /// Weighs messages in bytes, in place of `size_of::<M>()` (for [`Bytes`]: their length as well). All bounds in bytes
-    /// go by it.
+    /// Weighs messages in bytes. All bounds in bytes go by it: windows, outboxes, recordings. By default a message that owns
+    /// nothing beyond itself weighs `size_of::<M>()`; one that may own memory, the length of its encoding as well, where there
+    /// is a [codec](Self::codec) (of this builder or the transport). Name a weight where the codec is slow to tell, or where
+    /// there is none and messages own memory: without either their memory is not counted.
     #[must_use]
     pub fn message_weight(mut self, weigh: fn(&M) -> usize) -> Self {
         self.weight = Some(weigh);
@@ -293,11 +304,14 @@ impl<S: StateProvider, M: Clone + Send + 'static> NodeBuilder<S, M> {
         self.validate()?;
         let seed = self.seed.unwrap_or_else(random);
         let topology = self.transport.topology().clone();
-        let persistence = self.store.map(|store| Persistence::new(store, self.codec, topology.clone()));
-        let mut coordinator = SnapshotCoordinator::new(topology, self.settings, seed);
+        let mut coordinator = SnapshotCoordinator::new(topology.clone(), self.settings, seed);
         if let Some(weigh) = self.weight {
             coordinator = coordinator.with_weight(weigh);
+        } else if let Some(codec) = self.codec.clone().filter(|_| std::mem::needs_drop::<M>()) {
+            // It may own memory, and its byte form is the measure of that.
+            coordinator = coordinator.with_weight(move |message| size_of::<M>() + codec.encoded_len(message));
         }
+        let persistence = self.store.map(|store| Persistence::new(store, self.codec, topology));
         if let Some(copy) = self.copy {
             coordinator = coordinator.with_copy(copy);
         }
@@ -309,6 +323,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> NodeBuilder<S, M> {
 
     fn validate(&self) -> Result<(), NodeError> {
         let Settings { outbox_low: low, outbox_high: high, outbox_hard: hard, inbox, .. } = &self.settings;
+        let Settings { window_floor: floor, max_recorded_bytes: recorded, .. } = &self.settings;
         let ascending = low.frames <= high.frames
             && high.frames < hard.frames
             && low.bytes <= high.bytes
@@ -325,6 +340,13 @@ impl<S: StateProvider, M: Clone + Send + 'static> NodeBuilder<S, M> {
             "the inbox needs room for one message at least"
         } else if self.settings.interval == Some(Duration::ZERO) || self.settings.deadline.is_zero() {
             "interval and deadline must be longer than nothing"
+        } else if floor.frames == 0 || floor.bytes == 0 {
+            "the least window needs room for one message at least"
+        } else if recorded < &inbox.bytes.saturating_add(hard.bytes) {
+            "`max_recorded_bytes` must be as much as the inbox and the hard bound of the outbox together, at least: else a \
+             snapshot could be refused because much waits, and not because it is slow"
+        } else if self.settings.stall.is_zero() {
+            "`stall` must be longer than nothing"
         } else if self.settings.max_running == 0 {
             "`max_running` must be 1 at least"
         } else {
@@ -393,6 +415,10 @@ mod tests {
             Settings { outbox_hard: bound, ..default() }
         );
         assert_eq!(set(|new| new.inbox(Bound::new(7, 8))).0, Settings { inbox: bound, ..default() });
+        assert_eq!(
+            set(|new| new.window_floor(Bound::new(7, 8))).0,
+            Settings { window_floor: bound, ..default() }
+        );
         assert_eq!(set(|new| new.retention(Retention::last(9))).0, Settings { retention: keep, ..default() });
         assert_eq!(set(|new| new.fall_back(true)).0, Settings { fall_back: true, ..default() });
         assert_eq!(set(|new| new.seed(9)), (default(), Some(9)));

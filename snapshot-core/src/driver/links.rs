@@ -68,7 +68,7 @@ use crate::vocabulary::topology::Topology;
 /// let mut one = SnapshotNode::builder(one).start(&mut ()).await?;
 /// let mut two = SnapshotNode::builder(two).start(&mut ()).await?;
 /// one.send(NodeId(2), "hello".to_owned())?;
-/// one.flush().await?;
+/// one.flush(&mut ()).await?;
 /// let Event::Message { message, .. } = two.next(&mut ()).await? else { panic!() };
 /// assert_eq!(message, "hello");
 /// # Ok(()) }

@@ -3,10 +3,14 @@
 
 mod checking;
 mod destination;
+mod ending;
+mod events;
 mod home;
+mod pace;
 mod polling;
+mod room;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::poll_fn;
 use std::marker::PhantomData;
@@ -15,11 +19,14 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use futures::stream::{FuturesUnordered, StreamExt};
+use futures::stream::FuturesUnordered;
 
 pub use destination::Destination;
+pub use ending::{Farewell, Flushed};
 pub(crate) use home::Home;
 use home::Lent;
+use pace::Pace;
+use room::Missed;
 
 use crate::contract::clock::Clock;
 use crate::contract::state::StateProvider;
@@ -38,19 +45,7 @@ use crate::vocabulary::topology::Topology;
 /// The most items that one `recv` of the transport may bring.
 const INBOX: usize = 1024;
 
-/// Between two looks at the network: at most this many messages are handed out …
-const TURNS_BETWEEN_POLLS: u32 = 512;
-
-/// … and, looked at every so many turns, at most this much time passes. So a quick handler has its messages in large
-/// batches, and what a slow one sends does not wait.
-const TURNS_BETWEEN_GLANCES: u32 = 16;
-const TIME_BETWEEN_POLLS: Duration = Duration::from_micros(50);
-
-/// While messages wait to be taken, the node reads ahead this often, so that a marker behind them is acted on when it
-/// arrives. More often would only move them from the transport's buffers, which are warm, into a queue.
-const TIME_BETWEEN_READS: Duration = Duration::from_millis(1);
-
-/// Where events are fetched by somebody who takes their time, so many wait; beyond that the node stands still.
+/// Where events wait for somebody who takes their time, this many are kept one by one; beyond that they are summed up.
 const MAX_EVENTS_AHEAD: usize = 64;
 
 /// One node of the group: stands between an application with a message loop and its transport.
@@ -74,7 +69,7 @@ const MAX_EVENTS_AHEAD: usize = 64;
 ///
 /// here.balance -= 4;                       // a turn: what it does to the state …
 /// one.send(two.id(), 4)?;                  // … and what it sends are one
-/// one.flush().await?;
+/// one.flush(&mut here).await?;
 /// while there.balance == 0 {
 ///     if let Event::Message { message, .. } = two.next(&mut there).await? { there.balance += message; }
 /// }
@@ -103,11 +98,8 @@ pub struct SnapshotNode<S: StateProvider, M> {
     asked: bool,
     waiting: BTreeMap<SnapshotId, Vec<Waiting>>,
     shown: u64,
-    /// Messages handed out since the last look at the network, and when that was.
-    turns: u32,
-    polled: Duration,
-    /// When the transport was last asked for more.
-    read: Duration,
+    pace: Pace,
+    missed: Missed,
     closed: bool,
     failed: Option<NodeError>,
     ended: bool,
@@ -144,9 +136,8 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
             asked: false,
             waiting: BTreeMap::new(),
             shown: 0,
-            turns: 0,
-            polled: Duration::ZERO,
-            read: Duration::ZERO,
+            pace: Pace::default(),
+            missed: Missed::default(),
             closed: false,
             failed: None,
             ended: false,
@@ -163,7 +154,11 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
             while self.poll_store(cx, home) || self.install(home) {}
             match self.failed.take() {
                 Some(error) => Poll::Ready(Err(self.end(error))),
-                None if self.coordinator.is_running() => Poll::Ready(Ok(())),
+                None if self.coordinator.is_running() => {
+                    // The neighbours hear at once what they may send, and not only when this application comes back.
+                    self.poll_flights(cx);
+                    Poll::Ready(Ok(()))
+                }
                 None => Poll::Pending,
             }
         })
@@ -180,18 +175,23 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
     ///
     /// Cancel-safe: an event is either handed out or still there for the next call. What the transport and the store are
     /// doing goes on, and moves when `next` is called again.
+    ///
+    /// # Fairness
+    ///
+    /// However much there is to hand out, it is pending once after 512 answers or a millisecond, so that timers, other tasks
+    /// and other arms of a `select!` have their turn.
     pub async fn next(&mut self, state: &mut S) -> Result<Event<M, S::Captured>, NodeError> {
         self.end_turn();
         poll_fn(|cx| self.poll_next(cx, &mut Lent(state))).await
     }
 
     /// Sends a message to a neighbour, as part of the present turn. It goes out when [`next`](Self::next) or
-    /// [`flush`](Self::flush) runs.
+    /// [`flush`](Self::flush) runs, as soon as the neighbour lets it: each has a window for what it has not taken.
     ///
     /// # Errors
     ///
-    /// If there is no such neighbour, or the outbox is at its hard bound: then nothing of this turn is sent, but for what a
-    /// `flush` has sent before, and the node ends at the next call of `next`, `flush` or `close`.
+    /// If there is no such neighbour, or the outbox is at its hard bound: then nothing of this turn is sent, and the node ends at
+    /// the next call of `next`, `flush` or `close`.
     pub fn send(&mut self, to: impl Destination, message: M) -> Result<(), SendError> {
         let to = to.resolve(self.coordinator.topology())?;
         self.coordinator.send(to, message)
@@ -200,66 +200,6 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
     /// Asks for a snapshot and does not wait for it. Requests before one capture are one.
     pub fn snapshot(&mut self) {
         self.asked = true;
-    }
-
-    /// Sends all that is in the outbox, and waits until the transport has taken it. Nothing is received meanwhile.
-    ///
-    /// # Errors
-    ///
-    /// If the transport failed, the present turn went over the hard bound of the outbox, or the node has ended.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel-safe: what was not sent is sent by the next call of `flush` or `next`.
-    pub async fn flush(&mut self) -> Result<(), NodeError> {
-        self.refuse_overflow();
-        poll_fn(|cx| {
-            if self.ended {
-                return Poll::Ready(Err(NodeError::Ended));
-            }
-            while self.failed.is_none() && self.poll_flights(cx) {}
-            if let Some(error) = self.failed.take() {
-                return Poll::Ready(Err(self.end(error)));
-            }
-            if self.coordinator.outgoing() == 0 { Poll::Ready(Ok(())) } else { Poll::Pending }
-        })
-        .await
-    }
-
-    /// Ends the node in good order: sends what is in the outbox, lets the store finish, says goodbye to the neighbours.
-    /// They see [`Event::PeerLeft`] and not a loss. What arrives meanwhile is dropped; neighbours that are gone are not
-    /// waited for, but one that stands still is: give it a time limit.
-    ///
-    /// # Errors
-    ///
-    /// If the transport failed, or the present turn went over the hard bound of the outbox.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future drops the node, with what was not sent.
-    pub async fn close(mut self) -> Result<(), NodeError> {
-        self.refuse_overflow();
-        let mut gone: BTreeSet<Peer> = self.coordinator.unreachable().collect();
-        poll_fn(|cx| {
-            while self.failed.is_none() && (self.poll_flights(cx) || self.poll_departures(cx, &mut gone)) {}
-            if let Some(error) = self.failed.take() {
-                return Poll::Ready(Err(self.end(error)));
-            }
-            let idle = |peer: Peer| gone.contains(&peer) || !self.coordinator.is_busy(peer);
-            if self.coordinator.topology().outgoing().all(idle) { Poll::Ready(Ok(())) } else { Poll::Pending }
-        })
-        .await?;
-        while self.storing.next().await.is_some() {}
-        self.transport.close().await?;
-        Ok(())
-    }
-
-    /// Whether new work is welcome. Guard every source of new work with it: a `select!` arm's `if`.
-    ///
-    /// Also not before the application has been told that its state has gone back: what it began before that would look like
-    /// a part of what never happened.
-    pub fn has_room(&self) -> bool {
-        self.coordinator.has_room() && !matches!(self.events.front(), Some(Event::RolledBack { .. }))
     }
 
     /// Ends the present turn. Where it went over the hard bound, the next poll ends the node.
@@ -271,14 +211,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
         }
     }
 
-    /// A turn that went over the hard bound is over, before anything of it is sent; any other goes on.
-    fn refuse_overflow(&mut self) {
-        if self.coordinator.has_overflowed() {
-            self.end_turn();
-        }
-    }
-
-    /// How many frames are queued or under way.
+    /// How many messages are queued or under way.
     pub(crate) fn outgoing(&self) -> usize {
         self.coordinator.outgoing()
     }

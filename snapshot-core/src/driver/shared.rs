@@ -12,6 +12,7 @@ mod work;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -26,6 +27,7 @@ use crate::contract::state::StateProvider;
 use crate::driver::builder::NodeBuilder;
 use crate::driver::error::NodeError;
 use crate::driver::handle::SnapshotHandle;
+use crate::driver::node::Farewell;
 use crate::vocabulary::id::{Generation, NodeId, Turn};
 use crate::vocabulary::topology::Topology;
 
@@ -175,14 +177,16 @@ impl<S: StateProvider, M: Clone + Send + 'static> SharedNode<S, M> {
         self.shared.verdict(at).await
     }
 
-    /// Ends the node in good order, as [`SnapshotNode::close`](crate::SnapshotNode::close) does, and waits until its driver is
-    /// done, which then returns `Ok`. No turn is begun any more. Where the driver does not run, this waits for ever.
+    /// Ends the node in good order, as [`SnapshotNode::close`](crate::SnapshotNode::close) does in the time `within`, and waits
+    /// until its driver is done, which then returns `Ok`. No turn is begun any more. Tells what did not depart; `None` where
+    /// the node has ended in another way, which the driver tells. Where the driver does not run, this waits for ever. Of several
+    /// that close, the time of the first counts.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future forgets the wait; the node ends all the same.
-    pub async fn close(&self) {
-        self.shared.close().await;
+    pub async fn close(&self, within: Duration) -> Option<Farewell> {
+        self.shared.close(within).await
     }
 
     /// What asks for snapshots, from any task.

@@ -349,11 +349,6 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         Ok(())
     }
 
-    /// Whether the present turn went over the hard bound of the outbox.
-    pub(crate) fn has_overflowed(&self) -> bool {
-        self.overflowed
-    }
-
     /// Takes the next message for the application: in the order of arrival, replayed ones first. `None` while the outbox
     /// is over its high mark, but for one now and then, and while the node is not running.
     #[must_use]
@@ -419,7 +414,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     /// marker overtakes them (W5). One batch a neighbour is under way at a time: nothing is given until
     /// [`handle_sent`](Self::handle_sent). Not to be called within a turn.
     pub fn take_outgoing(&mut self, to: Peer, into: &mut Frames<M>) -> bool {
-        let taken = self.channels[to.index()].take(self.generation, into);
+        let taken = self.channels[to.index()].take(self.generation, self.nonce, into);
         if taken {
             self.departing.remove(&to.index());
         }

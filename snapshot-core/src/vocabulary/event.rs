@@ -163,6 +163,12 @@ pub enum Event<M, C> {
     /// [`has_room_for`](crate::SnapshotNode::has_room_for) was asked and there was none: told once, so that a loop whose arms
     /// are guarded by it looks at its guards again.
     Room,
+    /// So many events were not handed out one by one, since 64 others waited to be taken: commits that are covered by a later
+    /// [`Committed`](Self::Committed), and news of snapshots, neighbours and the store.
+    Skipped {
+        /// How many.
+        events: u64,
+    },
     /// The outbox is over its high mark, and nothing has departed for the time set as `stall`: a very slow peer, or messages
     /// that multiply.
     Stalled {

@@ -28,9 +28,31 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// The stamp of the frame `number` of `generation` in its channel. Nodes make them; an application never needs to.
+    /// How many of the lower bits of a number say which generation it is of, beside the generation's own number.
+    const TAG_BITS: u32 = 16;
+
+    /// The stamp with these two numbers. Nodes make them; an application never needs to.
     pub fn new(generation: Generation, number: u64) -> Self {
         Self { generation, number }
+    }
+
+    /// The stamp of a frame of the generation that has this nonce: the `count`-th of its channel, or outside the count (0).
+    pub(crate) fn tagged(generation: Generation, count: u64, nonce: u64) -> Self {
+        Self { generation, number: count << Self::TAG_BITS | Self::tag(nonce) }
+    }
+
+    /// Whether it may be of the generation that has this nonce.
+    pub(crate) fn is_of(self, nonce: u64) -> bool {
+        self.number & Self::tag(u64::MAX) == Self::tag(nonce)
+    }
+
+    fn tag(nonce: u64) -> u64 {
+        nonce & ((1 << Self::TAG_BITS) - 1)
+    }
+
+    /// Which frame it is in its channel and generation, counted from 1; 0 for control frames outside the count.
+    pub fn count(self) -> u64 {
+        self.number >> Self::TAG_BITS
     }
 
     /// The generation in which the frame was sent.
@@ -38,7 +60,8 @@ impl Stamp {
         self.generation
     }
 
-    /// Its number in its channel and generation, counted from 1; 0 for control frames outside the count.
+    /// Its number: its [count](Self::count) in the upper 48 bits, and in the lower 16 what tells its generation from another of
+    /// the same number, in another history of the store.
     pub fn number(self) -> u64 {
         self.number
     }

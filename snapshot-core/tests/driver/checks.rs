@@ -19,6 +19,8 @@ use snapshot_store::{Fault, FaultyStore, MemoryStore, Operation};
 use snapshot_transport_mem::MemNetwork;
 use tokio::sync::watch;
 
+const SOON: std::time::Duration = std::time::Duration::from_secs(10);
+
 type Builder = NodeBuilder<Ledger, u64>;
 type Cut = GlobalSnapshot<Ledger, u64>;
 
@@ -331,7 +333,7 @@ async fn a_check_that_does_not_return_stops_neither_the_loop_nor_snapshots_nor_t
         }
     }
     assert_eq!(handle.unchecked(), taken);
-    node.close().await.expect("it closes");
+    node.close(SOON).await.expect("it closes");
     drop(let_go);
 }
 
@@ -369,7 +371,7 @@ fn close_waits_for_no_check() {
     let App { node, .. } = group.apps.remove(0);
     let handle = node.handle();
     assert_eq!(handle.unchecked(), [snapshot]);
-    group.network.run(node.close()).expect("it does not wait").expect("it closes");
+    group.network.run(node.close(SOON)).expect("it does not wait").expect("it closes");
     assert_eq!(handle.unchecked(), []);
 }
 

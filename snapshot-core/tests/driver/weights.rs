@@ -70,7 +70,7 @@ fn parts(tune: fn(NodeBuilder<(), Slice>) -> NodeBuilder<(), Slice>) -> Vec<Loca
         .collect();
     let mut parts = Vec::new();
     nodes[1].send(A, Slice::of(10)).unwrap();
-    network.run(nodes[1].flush()).unwrap().unwrap();
+    network.run(nodes[1].flush(&mut ())).unwrap().unwrap();
     // Not through `next`, which would hand the message out.
     nodes[0].snapshot();
     nodes[1].send(A, Slice::of(20)).unwrap();

@@ -21,6 +21,9 @@ use super::trace::Trace;
 use super::{Application, Cut, Outgoing, Random};
 use crate::{MemNetwork, MemNetworkBuilder};
 
+/// How long a process that leaves waits for others to take what it has sent. Longer than any of them stands still.
+const PARTING: Duration = Duration::from_secs(3600);
+
 pub(super) type Builder<A> = NodeBuilder<<A as Application>::State, <A as Application>::Message>;
 
 /// Stands between the store and a node, or between it and whoever reads it from outside.
@@ -175,7 +178,8 @@ impl<A: Application> Group<A> {
             return false;
         };
         self.trace.line(format_args!("{id} leaves"));
-        self.processes.insert(id, Process::new(number, plug, Life::Leaving(Box::pin(node.close()))));
+        let leaving = Box::pin(async move { node.close(PARTING).await.map(drop) });
+        self.processes.insert(id, Process::new(number, plug, Life::Leaving(leaving)));
         true
     }
 

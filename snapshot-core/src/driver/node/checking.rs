@@ -9,10 +9,8 @@ use crate::vocabulary::event::Event;
 use crate::vocabulary::id::SnapshotId;
 
 impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
-    /// The newest event is noted if it is the commit of a snapshot that this node began.
-    pub(super) fn note_commit(&mut self) {
-        let Some(Event::Committed { snapshot, .. }) = self.events.back() else { return };
-        let snapshot = *snapshot;
+    /// A commit is noted if it is of a snapshot that this node began.
+    pub(super) fn note_commit(&mut self, snapshot: SnapshotId) {
         if snapshot.initiator != self.id() {
             return;
         }
@@ -20,7 +18,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
             self.show_unchecked();
         } else {
             let why = "too many snapshots wait to be checked: make the checks quicker, or snapshots rarer";
-            self.events.push_back(Event::CheckSkipped { snapshot, why: why.to_owned() });
+            self.push_event(Event::CheckSkipped { snapshot, why: why.to_owned() });
         }
     }
 
@@ -45,13 +43,13 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
     fn tell(&mut self, snapshot: SnapshotId, outcome: Outcome) {
         match outcome {
             Outcome::Sound => {}
-            Outcome::Skipped { why } => self.events.push_back(Event::CheckSkipped { snapshot, why }),
+            Outcome::Skipped { why } => self.push_event(Event::CheckSkipped { snapshot, why }),
             Outcome::Failed { findings, kept } => {
                 let me = self.id();
                 for finding in findings {
                     let (check, what, kept) = (finding.check, finding.what, kept.clone());
                     tracing::error!(%me, %snapshot, check, what, ?kept, "a check has failed");
-                    self.events.push_back(Event::CheckFailed { snapshot, check, what, kept });
+                    self.push_event(Event::CheckFailed { snapshot, check, what, kept });
                 }
             }
         }

@@ -1,7 +1,6 @@
 //! Moves data: what the transport, the store, the clock and the handles bring goes to the coordinator, and what it asks for
 //! goes to them.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -9,17 +8,13 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::stream::StreamExt;
 
-use super::{
-    Home, INBOX, MAX_EVENTS_AHEAD, SnapshotNode, TIME_BETWEEN_POLLS, TIME_BETWEEN_READS,
-    TURNS_BETWEEN_GLANCES, TURNS_BETWEEN_POLLS,
-};
+use super::{Home, INBOX, SnapshotNode};
 use crate::contract::state::StateProvider;
 use crate::contract::transport::{Inbox, Incoming};
 use crate::driver::error::{NodeError, SnapshotError};
 use crate::driver::handle::Wishes;
 use crate::protocol::coordinator::{Capture, InitiateError, Output, SnapshotCoordinator};
 use crate::vocabulary::event::Event;
-use crate::vocabulary::id::Peer;
 
 type Rules<S, M> = SnapshotCoordinator<M, <S as StateProvider>::Captured>;
 type Capturing<'a, S> = crate::protocol::coordinator::CaptureFn<'a, <S as StateProvider>::Captured>;
@@ -33,17 +28,37 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
         if self.may_wait_to_poll()
             && let Some((from, message)) = self.coordinator.take_message()
         {
-            self.turns += 1;
+            self.pace.hands_out();
             return Poll::Ready(Ok(Event::Message { from, message }));
         }
-        self.turns = 0;
-        self.polled = self.clock.now();
+        let now = self.clock.now();
+        if self.pace.takes_a_pause(now) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.pace.polls(now);
+        let answer = self.poll_answer(cx, home);
+        match &answer {
+            Poll::Ready(_) => self.pace.answers(),
+            Poll::Pending => self.pace.pauses(),
+        }
+        answer
+    }
+
+    fn poll_answer(
+        &mut self,
+        cx: &mut Context<'_>,
+        home: &mut impl Home<S>,
+    ) -> Poll<Result<Event<M, S::Captured>, NodeError>> {
         loop {
             if let Some(error) = self.failed.take() {
                 return Poll::Ready(Err(self.end(error)));
             }
             if let Some(event) = self.events.pop_front() {
                 return Poll::Ready(Ok(event));
+            }
+            if self.take_room() {
+                return Poll::Ready(Ok(Event::Room));
             }
             if self.install(home) {
                 continue;
@@ -54,6 +69,9 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
             let moved = self.poll_all(cx, home, false);
             if self.failed.is_some() || !self.events.is_empty() {
                 continue;
+            }
+            if self.take_room() {
+                return Poll::Ready(Ok(Event::Room));
             }
             if let Some((from, message)) = self.coordinator.take_message() {
                 return Poll::Ready(Ok(Event::Message { from, message }));
@@ -77,10 +95,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
             if self.events.is_empty() && self.install(home) {
                 continue;
             }
-            // Whoever takes events wakes the driver.
-            if self.events.len() >= MAX_EVENTS_AHEAD {
-                return Poll::Pending;
-            }
+            // Whoever takes the last of the events wakes the driver.
             if !self.poll_all(cx, home, true) && self.failed.is_none() {
                 return Poll::Pending;
             }
@@ -100,7 +115,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
     }
 
     /// Looks at everything once; whether anything moved.
-    fn poll_all(&mut self, cx: &mut Context<'_>, home: &mut impl Home<S>, ahead: bool) -> bool {
+    pub(super) fn poll_all(&mut self, cx: &mut Context<'_>, home: &mut impl Home<S>, ahead: bool) -> bool {
         let mut moved = self.serve_handles(cx, home);
         moved |= self.poll_store(cx, home);
         moved |= self.poll_flights(cx);
@@ -113,27 +128,8 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
 
     /// Whether the next message may be handed out without a look at anything else.
     fn may_wait_to_poll(&self) -> bool {
-        // A slow handler is found out at its first turn, and a quick one is seldom asked.
-        let glance = self.turns.is_power_of_two() || self.turns.is_multiple_of(TURNS_BETWEEN_GLANCES);
-        let due = self.turns >= TURNS_BETWEEN_POLLS
-            || glance && self.clock.now().saturating_sub(self.polled) >= TIME_BETWEEN_POLLS;
         let is_quiet = self.events.is_empty() && !self.desk.is_rung() && !self.asked;
-        !due && is_quiet && self.failed.is_none() && !self.ended
-    }
-
-    /// Receives only to see who is still there.
-    pub(super) fn poll_departures(&mut self, cx: &mut Context<'_>, gone: &mut BTreeSet<Peer>) -> bool {
-        if !self.poll_inbox(cx) {
-            return false;
-        }
-        while let Some(item) = self.inbox.pop() {
-            match item {
-                Incoming::Frame { .. } => {}
-                Incoming::Up(peer) => drop(gone.remove(&peer)),
-                Incoming::Lost { peer, .. } | Incoming::Left(peer) => drop(gone.insert(peer)),
-            }
-        }
-        true
+        is_quiet && self.failed.is_none() && !self.ended && self.pace.may_wait_to_poll(|| self.clock.now())
     }
 
     /// Gives the coordinator one input of this moment, with the state to capture from, and does what it asks.
@@ -194,17 +190,6 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
                 }
             }
         }
-    }
-
-    pub(super) fn take_event(&mut self, event: Event<M, S::Captured>) {
-        if let Event::SnapshotAborted { snapshot, by, reason } = &event {
-            for waiting in self.waiting.remove(snapshot).unwrap_or_default() {
-                let aborted = SnapshotError::Aborted { snapshot: *snapshot, by: *by, reason: reason.clone() };
-                let _ = waiting.send(Err(aborted));
-            }
-        }
-        self.events.push_back(event);
-        self.note_commit();
     }
 
     pub(super) fn serve_handles(&mut self, cx: &mut Context<'_>, home: &mut impl Home<S>) -> bool {
@@ -292,17 +277,22 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
         if self.receiving.is_none() && !self.coordinator.wants_frames() {
             return false;
         }
-        let has_read = || self.clock.now().saturating_sub(self.read) < TIME_BETWEEN_READS;
-        if !ahead && self.coordinator.has_message() && has_read() {
+        let now = self.clock.now();
+        if !ahead && self.coordinator.has_message() && self.pace.has_just_read(now) {
             // The message is handed out now, and the next call asks again.
             return false;
         }
-        self.read = self.clock.now();
+        self.pace.reads(now);
         if !self.poll_inbox(cx) {
             return false;
         }
         // One look at the clock for all that has come at once.
         let now = self.clock.now();
+        if self.inbox.len() > 1 {
+            for (from, frame) in self.inbox.frames() {
+                self.coordinator.foresee(from, frame);
+            }
+        }
         while let Some(item) = self.inbox.pop() {
             self.input(now, home, |coordinator, now, capture| match item {
                 Incoming::Frame { from, frame } => coordinator.handle_frame(now, from, frame, capture),
@@ -340,7 +330,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
             self.failed.get_or_insert(NodeError::Contract { clause: "T3", seen });
         } else if self.inbox.is_empty() {
             self.closed = true;
-            self.events.push_back(Event::Closed);
+            self.push_event(Event::Closed);
         }
         true
     }
@@ -372,6 +362,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
 
     pub(super) fn end(&mut self, error: NodeError) -> NodeError {
         self.ended = true;
+        self.events.clear();
         self.desk.leave();
         self.waiting.clear();
         error

@@ -7,6 +7,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use futures::task::AtomicWaker;
 
@@ -16,6 +17,7 @@ use super::{TurnError, TurnId};
 use crate::contract::clock::Clock;
 use crate::contract::state::StateProvider;
 use crate::driver::handle::SnapshotHandle;
+use crate::driver::node::Farewell;
 use crate::driver::node::Home;
 use crate::driver::node::SnapshotNode;
 use crate::vocabulary::event::Event;
@@ -31,6 +33,9 @@ pub(super) struct Shared<S: StateProvider, M> {
     /// Tasks that wait for room in the outbox.
     room: Mutex<Waiters<()>>,
     closing: AtomicBool,
+    /// How long closing may take, then what came of it.
+    within: Mutex<Duration>,
+    farewell: Mutex<Option<Farewell>>,
     panicked: AtomicBool,
     pub(super) driver: AtomicWaker,
     /// Whoever waits for the next delivery …
@@ -49,6 +54,8 @@ impl<S: StateProvider, M: Clone + Send + 'static> Shared<S, M> {
             history: Mutex::new(History::new(node.generation())),
             room: Mutex::new(Waiters::new()),
             closing: AtomicBool::new(false),
+            within: Mutex::new(Duration::ZERO),
+            farewell: Mutex::new(None),
             panicked: AtomicBool::new(false),
             driver: AtomicWaker::new(),
             stream: AtomicWaker::new(),
@@ -153,12 +160,25 @@ impl<S: StateProvider, M: Clone + Send + 'static> Shared<S, M> {
         self.closing.load(Ordering::Acquire)
     }
 
-    /// Asks the driver to end in good order.
-    pub(super) async fn close(&self) {
+    /// Asks the driver to end in good order, in the time that whoever asks first gives.
+    pub(super) async fn close(&self, within: Duration) -> Option<Farewell> {
+        if !self.is_closing() {
+            *lock(&self.within) = within;
+        }
         self.closing.store(true, Ordering::Release);
         self.driver.wake();
         let last = TurnId { generation: Generation(u64::MAX), turn: Turn(u64::MAX) };
         self.watch(last, History::is_closed).await;
+        lock(&self.farewell).clone()
+    }
+
+    /// How long closing may take.
+    pub(super) fn within(&self) -> Duration {
+        *lock(&self.within)
+    }
+
+    pub(super) fn left(&self, farewell: Farewell) {
+        *lock(&self.farewell) = Some(farewell);
     }
 
     /// The node is no longer there: all who wait hear it.

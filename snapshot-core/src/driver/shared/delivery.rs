@@ -99,7 +99,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> Delivery<S, M> {
             shared.observe(&event, &mut due);
             let turn = turn.take().expect("it is polled no more once it was ready");
             let result = shared.turn(node, |state, out| turn(state, event, out));
-            let has_room = node.has_room();
+            let has_room = node.has_room_now();
             drop(held);
             due.into_iter().for_each(std::task::Waker::wake);
             if has_room && shared.is_anybody_waiting() {

@@ -75,8 +75,8 @@ impl<S: StateProvider + Send, M: Clone + Send + 'static> SharedDriver<S, M> {
     /// spawned beside it.
     ///
     /// However slow the loop is, the node goes on: snapshots are taken, frames are sent, and messages received up to the
-    /// bound of the inbox. But events are kept for it, 64 at most: a loop that takes none stops the node there, and with it
-    /// the snapshots of the group.
+    /// bound of the inbox. Events are kept for it one by one up to 64, beyond that they are summed up (see
+    /// [`Event::Skipped`]). Only a rollback waits until all events before it are taken.
     ///
     /// The future has the errors and the cancel safety of [`run`](Self::run).
     pub fn stream(self) -> (Deliveries<S, M>, impl Future<Output = Result<(), NodeError>>) {
@@ -92,7 +92,11 @@ impl<S: StateProvider + Send, M: Clone + Send + 'static> SharedDriver<S, M> {
     async fn finish(self, closing: Result<Option<SnapshotNode<S, M>>, NodeError>) -> Result<(), NodeError> {
         self.shared.ended();
         match closing? {
-            Some(node) => node.close().await,
+            Some(node) => {
+                let farewell = node.close(self.shared.within()).await?;
+                self.shared.left(farewell);
+                Ok(())
+            }
             None => Err(NodeError::Panicked),
         }
     }
@@ -137,7 +141,7 @@ fn poll_run<S: StateProvider + Send, M: Clone + Send + 'static>(
             Poll::Pending => break Poll::Pending,
         }
     };
-    let has_room = held.as_ref().is_some_and(SnapshotNode::has_room);
+    let has_room = held.as_ref().is_some_and(SnapshotNode::has_room_now);
     drop(held);
     release(shared, has_room, due);
     ready
@@ -154,7 +158,7 @@ fn poll_ahead<S: StateProvider + Send, M: Clone + Send + 'static>(
         return Poll::Ready(Ok(held.take()));
     }
     let ready = node.poll_ahead(cx, &mut shared.home()).map(Err);
-    let (has_room, has_event) = (node.has_room(), node.has_event());
+    let (has_room, has_event) = (node.has_room_now(), node.has_event());
     drop(held);
     if has_event {
         shared.stream.wake();

@@ -47,7 +47,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> Shared<S, M> {
         if began.is_some_and(|began| node.generation() != began) {
             return Poll::Ready(Err(TurnError::RolledBack));
         }
-        if !node.has_room() {
+        if !node.has_room_now() {
             self.wait_for_room(place, cx.waker());
             return Poll::Pending;
         }

@@ -155,7 +155,8 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
                 self.recovery.held.push_back((from, frame));
                 self.begin_recovery(now, Why::Newer);
             }
-            // What comes without a greeting is of no generation that this node could join (F5).
+            // Each generation begins with a greeting on each channel, so what comes without one brings no news: it is left over,
+            // or it will be missed when this node is there (F5).
             return;
         }
         if channel.broken {
@@ -170,18 +171,22 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
                 },
             },
             Arrival::OutsideTheCount => self.outside_the_count(from, &frame.body),
-            Arrival::Gap { expected } => self.gap(now, from, expected, frame.stamp.number()),
-            Arrival::Unbelieved => self.unbelieved(from, &frame.body),
-            Arrival::OtherHistory => self.violated(from, Violation::OtherHistory { generation }),
+            Arrival::Gap { expected } => self.gap(now, from, expected, frame.stamp.count()),
+            Arrival::OtherHistory => self.of_another_history(from, &frame.body),
         }
     }
 
-    /// Left over from another history of the store, as a rule, and costs nothing. But a release that greets otherwise is told.
-    fn unbelieved(&mut self, from: Peer, body: &Body<M>) {
-        if let Body::Control(bytes) = body
-            && let Err(error) = Control::decode(bytes)
-        {
-            self.violated(from, unreadable(error));
+    /// Left over, as a rule, and costs nothing. But whoever greets so after this generation's greeting lives in that history,
+    /// and one who cannot be understood is of another release.
+    fn of_another_history(&mut self, from: Peer, body: &Body<M>) {
+        let Body::Control(bytes) = body else { return };
+        let is_heard = self.channels[from.index()].has_been_heard();
+        match Control::decode(bytes) {
+            Ok(Control::Hello { .. }) if is_heard => {
+                self.violated(from, Violation::OtherHistory { generation: self.generation });
+            }
+            Err(error) if !is_heard => self.violated(from, unreadable(error)),
+            _ => {}
         }
     }
 
@@ -225,12 +230,22 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         }
     }
 
+    /// A neighbour greets. Where the transport tells of no connections, it may be a new process whose predecessor took with it
+    /// what this node had sent in this generation: a greeting that is not the first frame shows that (F2).
+    fn greeted(&mut self, from: Peer) {
+        let channel = &self.channels[from.index()];
+        let is_first = channel.is_first();
+        if is_first && channel.link == Link::Untold && self.settings.durable && channel.outgoing.is_some() {
+            self.post(from, &Control::Hello { nonce: self.nonce });
+        }
+    }
+
     fn control(&mut self, now: Duration, from: Peer, control: Control, capture: &mut CaptureFn<'_, C>) {
         if let Some(what) = self.objection(&control) {
             return self.violated(from, what);
         }
         match control {
-            Control::Hello { .. } => {}
+            Control::Hello { .. } => self.greeted(from),
             Control::Grant { sender, receiver, grant } => self.granted(from, sender, receiver, grant),
             Control::Ask => self.asked(from),
             Control::Marker { snapshot } => self.marker(now, from, snapshot, capture),

@@ -1,5 +1,5 @@
-//! One neighbour: the frame numbers of both directions (F1, F2), whether it has greeted (F5), what waits for it, how much it
-//! may send, and whether there is a connection.
+//! One neighbour: the frame numbers of both directions (F1, F2, F5), what waits for it, how much it may send, and whether there
+//! is a connection.
 
 use super::intake::Intake;
 use super::outbox::Outbox;
@@ -18,8 +18,6 @@ pub(super) struct Channel<M> {
     pub(super) broken: bool,
     /// A frame of an older generation was answered already, on this connection and in this generation (F3a).
     answered: bool,
-    /// The peer has greeted in this generation: what comes after that is believed (F5).
-    greeted: bool,
     last_in: u64,
     next_out: u64,
     pub(super) outbox: Outbox<M>,
@@ -44,9 +42,7 @@ pub(super) enum Arrival {
     Gap {
         expected: u64,
     },
-    /// Nobody has greeted here in this generation: it may be of another one of the same number (F5).
-    Unbelieved,
-    /// The greeting of another generation of the same number, after ours.
+    /// It is of another generation of the same number, in another history of the store (F5).
     OtherHistory,
 }
 
@@ -59,7 +55,6 @@ impl<M> Channel<M> {
             link: Link::Untold,
             broken: false,
             answered: false,
-            greeted: false,
             last_in: 0,
             next_out: 1,
             outbox: Outbox::new(),
@@ -83,27 +78,37 @@ impl<M> Channel<M> {
     }
 
     /// Judges a frame of the present generation by its number (F2), and counts it if it is the next one. `greeting` is the
-    /// nonce that it brings, if it is a `Hello`; `nonce` is that of the generation (F5).
+    /// nonce that it brings, if it is a `Hello`; `nonce` is that of the generation. Every frame has a part of it in its number,
+    /// so that what is left over of another generation of this number is told from what is missing of this one; and the
+    /// first one has all of it (F5).
     pub(super) fn arrive(&mut self, stamp: Stamp, greeting: Option<u64>, nonce: u64) -> Arrival {
-        let (number, expected) = (stamp.number(), self.last_in + 1);
-        match greeting {
-            _ if number == 0 => return Arrival::OutsideTheCount,
-            Some(found) if found == nonce => {}
-            Some(_) if self.greeted => return Arrival::OtherHistory,
-            None if self.greeted => {}
-            _ => return Arrival::Unbelieved,
+        let expected = self.last_in + 1;
+        if !stamp.is_of(nonce) || greeting.is_some_and(|found| found != nonce) {
+            return Arrival::OtherHistory;
         }
-        if number != expected {
-            return Arrival::Gap { expected };
+        match stamp.count() {
+            0 => Arrival::OutsideTheCount,
+            count if count == expected => {
+                self.last_in = count;
+                Arrival::InOrder
+            }
+            _ => Arrival::Gap { expected },
         }
-        self.greeted = true;
-        self.last_in = number;
-        Arrival::InOrder
+    }
+
+    /// Whether what has arrived last is the first frame of the present generation.
+    pub(super) fn is_first(&self) -> bool {
+        self.last_in == 1
+    }
+
+    /// Whether anything of the present generation has arrived.
+    pub(super) fn has_been_heard(&self) -> bool {
+        self.last_in > 0
     }
 
     /// Moves what may depart into `into`, which must be empty; whether there was anything.
-    pub(super) fn take(&mut self, generation: Generation, into: &mut Frames<M>) -> bool {
-        let counted = self.outbox.take(generation, self.next_out, into);
+    pub(super) fn take(&mut self, generation: Generation, nonce: u64, into: &mut Frames<M>) -> bool {
+        let counted = self.outbox.take(generation, nonce, self.next_out, into);
         self.next_out += counted.unwrap_or(0);
         counted.is_some()
     }
@@ -119,7 +124,6 @@ impl<M> Channel<M> {
     pub(super) fn reset(&mut self) {
         self.broken = false;
         self.answered = false;
-        self.greeted = false;
         self.last_in = 0;
         self.next_out = 1;
         self.outbox.reset();
@@ -144,8 +148,7 @@ mod tests {
     #[test]
     fn f2_a_gap_and_a_repeat_are_not_in_order() {
         let mut channel = channel();
-        let mut arrive =
-            |number| channel.arrive(Stamp::new(G, number), (number == 1).then_some(NONCE), NONCE);
+        let mut arrive = |count| channel.arrive(Stamp::tagged(G, count, NONCE), None, NONCE);
         assert_eq!(arrive(1), Arrival::InOrder);
         assert_eq!(arrive(3), Arrival::Gap { expected: 2 });
         assert_eq!(arrive(1), Arrival::Gap { expected: 2 });
@@ -154,25 +157,25 @@ mod tests {
     }
 
     #[test]
-    fn f5_nothing_is_believed_before_the_greeting_of_this_generation() {
+    fn f5_what_is_left_over_of_another_history_is_neither_counted_nor_a_gap() {
         let mut channel = channel();
-        let mut arrive = |number, greeting| channel.arrive(Stamp::new(G, number), greeting, NONCE);
-        assert_eq!(arrive(1, None), Arrival::Unbelieved);
-        assert_eq!(arrive(57, None), Arrival::Unbelieved, "and it is no gap");
-        assert_eq!(arrive(1, Some(8)), Arrival::Unbelieved);
-        assert_eq!(arrive(2, None), Arrival::Unbelieved);
-        assert_eq!(arrive(1, Some(NONCE)), Arrival::InOrder);
-        assert_eq!(arrive(1, Some(8)), Arrival::OtherHistory);
-        assert_eq!(arrive(2, Some(8)), Arrival::OtherHistory, "whatever its number");
-        assert_eq!(arrive(2, None), Arrival::InOrder);
-        assert_eq!(arrive(3, Some(NONCE)), Arrival::InOrder, "the connection is new");
+        let mut arrive = |count, of, greeting| channel.arrive(Stamp::tagged(G, count, of), greeting, NONCE);
+        assert_eq!(arrive(1, 8, Some(8)), Arrival::OtherHistory);
+        assert_eq!(arrive(57, 8, None), Arrival::OtherHistory);
+        assert_eq!(arrive(0, 8, None), Arrival::OtherHistory);
+        // The lower bits of two nonces may be the same; the greeting has all of them.
+        let (twin, seen) = (NONCE | 1 << 40, Arrival::OtherHistory);
+        assert_eq!(arrive(1, twin, Some(twin)), seen);
+        assert_eq!(arrive(1, NONCE, Some(NONCE)), Arrival::InOrder);
+        assert_eq!(arrive(2, 8, None), seen);
+        assert_eq!(arrive(2, NONCE, None), Arrival::InOrder);
+        assert_eq!(arrive(3, NONCE, Some(NONCE)), Arrival::InOrder, "the connection is new");
     }
 
     #[test]
-    fn f5_a_greeting_of_this_generation_that_is_not_the_first_frame_shows_what_is_missing() {
+    fn f5_who_has_missed_the_greeting_finds_a_gap() {
         let mut channel = channel();
-        assert_eq!(channel.arrive(Stamp::new(G, 4), Some(NONCE), NONCE), Arrival::Gap { expected: 1 });
-        channel.reset();
-        assert_eq!(channel.arrive(Stamp::new(G, 2), None, NONCE), Arrival::Unbelieved);
+        assert_eq!(channel.arrive(Stamp::tagged(G, 2, NONCE), None, NONCE), Arrival::Gap { expected: 1 });
+        assert!(!channel.has_been_heard());
     }
 }

@@ -12,8 +12,14 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     /// that two nodes that leave at once do not wait for each other's grants. Of control, it acts on what lets its own
     /// messages go. The driver goes on to move frames until nothing is left, or it has waited long enough.
     pub fn leave(&mut self) {
-        if self.phase != Phase::Running {
-            return;
+        match self.phase {
+            Phase::Leaving | Phase::Over => return,
+            Phase::Running => {}
+            // What is left is of a generation that is over.
+            Phase::Idle | Phase::Recovering(_) => {
+                self.channels.iter_mut().for_each(|channel| channel.outbox.reset());
+                self.weigh_outbox();
+            }
         }
         self.phase = Phase::Leaving;
         while let Some((from, _, bytes)) = self.untaken.pop() {

@@ -112,6 +112,7 @@ impl<M> Outbox<M> {
     pub(super) fn take(
         &mut self,
         generation: Generation,
+        nonce: u64,
         next_number: u64,
         into: &mut Frames<M>,
     ) -> Option<u64> {
@@ -127,13 +128,16 @@ impl<M> Outbox<M> {
             self.messages.drain(messages).for_each(|frame| into.push_back(frame));
         }
         for (frame, number) in into.iter_mut().zip(next_number + numbered..) {
-            frame.stamp = Stamp::new(generation, number);
+            frame.stamp = Stamp::tagged(generation, number, nonce);
         }
         let mut number = next_number + numbered;
         while let Some(Queued { bytes, kind }) = self.control.pop_back() {
             number -= u64::from(kind != Kind::Unnumbered);
             let number = if kind == Kind::Unnumbered { 0 } else { number };
-            into.push_front(Frame { stamp: Stamp::new(generation, number), body: Body::Control(bytes) });
+            into.push_front(Frame {
+                stamp: Stamp::tagged(generation, number, nonce),
+                body: Body::Control(bytes),
+            });
         }
         self.credit.depart(messages, bytes);
         self.bytes -= bytes;
@@ -217,11 +221,11 @@ mod tests {
 
     fn take(outbox: &mut Outbox<u8>, next_number: u64) -> Vec<(u64, Option<u8>)> {
         let mut frames = Frames::new();
-        outbox.take(G, next_number, &mut frames);
+        outbox.take(G, 7, next_number, &mut frames);
         let shown = frames.drain(usize::MAX).map(|frame| {
             assert_eq!(frame.stamp.generation(), G);
             let message = if let Body::Message(message) = frame.body { Some(message) } else { None };
-            (frame.stamp.number(), message)
+            (frame.stamp.count(), message)
         });
         shown.collect()
     }

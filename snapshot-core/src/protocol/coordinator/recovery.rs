@@ -177,13 +177,18 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     /// A frame spoke of a generation that the journal does not have: whoever sent it broke the protocol.
     fn resume(&mut self, now: Duration, capture: &mut CaptureFn<'_, C>) {
         self.phase = Phase::Running;
-        for (from, frame) in std::mem::take(&mut self.recovery.held) {
+        let mut held = std::mem::take(&mut self.recovery.held);
+        // Only what this look was for: a generation that another frame speaks of may have been opened meanwhile.
+        if let Some((from, frame)) = held.pop_front() {
             let generation = frame.stamp.generation();
-            if self.phase == Phase::Running && generation > self.generation {
+            if generation > self.generation {
                 self.violated(from, Violation::UnknownGeneration { generation });
             } else {
                 self.handle_frame(now, from, frame, capture);
             }
+        }
+        for (from, frame) in held {
+            self.handle_frame(now, from, frame, capture);
         }
     }
 

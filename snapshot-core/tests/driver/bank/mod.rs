@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use snapshot_core::{
-    Event, Graph, LocalSnapshot, NodeBuilder, NodeError, NodeId, Postcard, PostcardState, SnapshotNode,
-    SnapshotStore, Turn,
+    Event, Flushed, Graph, LocalSnapshot, NodeBuilder, NodeError, NodeId, Postcard, PostcardState,
+    SnapshotNode, SnapshotStore, Turn,
 };
 use snapshot_store::MemoryStore;
 use snapshot_transport_mem::MemNetwork;
@@ -43,6 +43,10 @@ pub struct App {
 }
 
 impl App {
+    pub async fn flush(&mut self) -> Result<Flushed, NodeError> {
+        self.node.flush(&mut self.ledger).await
+    }
+
     pub fn id(&self) -> NodeId {
         self.node.id()
     }
@@ -125,7 +129,22 @@ impl Group {
         for id in graph.members() {
             group.boot(*id).expect("it starts");
         }
+        group.greet();
         group
+    }
+
+    /// Those that run tell each other what they may send. No virtual time passes.
+    pub fn greet(&mut self) {
+        let apps = &mut self.apps;
+        let run = poll_fn(|cx| {
+            for _ in 0..3 {
+                for app in apps.iter_mut().filter(|app| !app.idle) {
+                    app.poll(cx);
+                }
+            }
+            Poll::Ready(())
+        });
+        self.network.run(run).expect("it ends by itself");
     }
 
     pub fn boot(&mut self, id: NodeId) -> Result<(), NodeError> {

@@ -4,14 +4,16 @@ use std::task::Wake;
 
 use futures::channel::mpsc;
 use futures::executor::block_on;
-use futures::future::{join, join3};
+use futures::future::{join, join4};
 use futures::{FutureExt, SinkExt, StreamExt};
 use snapshot_core::{
-    ConnectError, Event, Graph, Inbox, LinkTransport, NodeId, Packet, SnapshotNode, Transport,
+    ConnectError, Event, Flushed, Graph, Inbox, LinkTransport, NodeId, Packet, SnapshotNode, Transport,
 };
 
 use super::support::Heard::Frame;
 use super::support::*;
+
+const SOON: std::time::Duration = std::time::Duration::from_secs(10);
 
 type Incoming = mpsc::Receiver<Result<Packet<u64>, String>>;
 type Outgoing = mpsc::Sender<Packet<u64>>;
@@ -199,10 +201,11 @@ fn a_node_whose_only_connection_came_and_went_hands_out_all_that_it_brought() {
     let mut one = block_on(SnapshotNode::builder(one).start(&mut ())).unwrap();
     let mut two = block_on(SnapshotNode::builder(two).start(&mut ())).unwrap();
     one.send(TWO, 7).unwrap();
-    let over = block_on(join3(one.close(), at_one, at_two));
-    assert!(matches!(over, (Ok(()), Ok(()), Ok(()))));
+    // n2 says what it takes, and looks at nothing more for now.
+    let greets = async { assert_eq!(two.flush(&mut ()).await.unwrap(), Flushed::All) };
+    let over = block_on(join4(greets, one.close(SOON), at_one, at_two));
+    assert!(matches!(over, ((), Ok(_), Ok(()), Ok(()))));
 
-    // This is the first that n2 sees of it, and it has a greeting of its own that nobody will take.
     let mut heard = Vec::new();
     while let Some(event) = two.next(&mut ()).now_or_never() {
         heard.push(match event.unwrap() {
@@ -214,5 +217,5 @@ fn a_node_whose_only_connection_came_and_went_hands_out_all_that_it_brought() {
     }
     heard.sort_unstable();
     assert_eq!(heard, ["closed", "left", "message"]);
-    assert!(two.close().now_or_never().is_some_and(|closed| closed.is_ok()));
+    assert!(two.close(SOON).now_or_never().is_some_and(|closed| closed.is_ok()));
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use futures::FutureExt;
 use futures::future::{Either, select};
 use futures::stream::{FuturesUnordered, StreamExt};
-use snapshot_core::{AbortReason, Archive, Bound, Calls, Event, Graph, Postcard, SnapshotError, TurnError};
+use snapshot_core::{Archive, Bound, Calls, Event, Farewell, Graph, Postcard, TurnError};
 use snapshot_store::MemoryStore;
 
 use super::support::*;
@@ -89,18 +89,18 @@ fn the_stream_brings_rollbacks_too_and_ends_with_the_node() {
                 delivery.take(|_, event, _| matches!(event, Event::RolledBack { .. })).await.unwrap();
         }
         assert_eq!(a.committed(undone).await, Err(TurnError::RolledBack));
-        let (closed, last) = tokio::join!(a.close(), async {
+        let (closed, last) = tokio::join!(a.close(SOON), async {
             while let Some(delivery) = deliveries.next().await {
                 let _ = delivery.take(|_, _, _| ()).await;
             }
             "the end"
         });
-        assert_eq!((closed, last), ((), "the end"));
+        assert_eq!((closed, last), (Some(Farewell::default()), "the end"));
     });
 }
 
 #[test]
-fn where_nobody_takes_events_the_node_stands_still_at_a_bound_and_goes_on_when_they_are_taken() {
+fn where_nobody_takes_events_the_node_goes_on_and_beyond_a_bound_they_are_counted() {
     const AHEAD: usize = 64;
     let network = Network::mesh::<2>().0;
     let boot = |id| share(&network, builder(&network, id).deadline(SOON));
@@ -108,27 +108,55 @@ fn where_nobody_takes_events_the_node_stands_still_at_a_bound_and_goes_on_when_t
     let (mut deliveries, drive_a) = drive_a.stream();
     let mut tasks = vec![Box::pin(drive_a) as Task<'_>, run(drive_b, &Calls::new())];
     until(&network, &mut tasks, async {
-        // A's part of each is an event, and nothing else is. That of the last one is not told to B any more.
-        for _ in 1..AHEAD {
-            b.handle().snapshot().await.expect("there is room for its event");
-        }
-        let late = b.handle().snapshot().await;
-        let Err(SnapshotError::Aborted { by: B, reason: AbortReason::Deadline, .. }) = late else {
-            panic!("{late:?}");
-        };
+        // A is told of each beginning, and has its part of each.
         for _ in 0..AHEAD {
-            let delivery = deliveries.next().now_or_never().flatten().expect("it is there");
-            let taken = delivery.take(|_, event, _| matches!(event, Event::LocalSnapshot(_)));
-            assert_eq!(taken.now_or_never(), Some(Ok(true)));
+            b.handle().snapshot().await.expect("nobody waits for A's application");
         }
-        b.handle().snapshot().await.expect("it goes on");
+        let mut take = || {
+            let delivery = deliveries.next().now_or_never().flatten()?;
+            delivery.take(|_, event, _| event).now_or_never()?.ok()
+        };
+        for _ in 0..AHEAD / 2 {
+            assert!(matches!(take(), Some(Event::SnapshotBegun { .. })));
+            assert!(matches!(take(), Some(Event::LocalSnapshot(_))));
+        }
+        assert_eq!(take(), Some(Event::Skipped { events: AHEAD as u64 }));
+        assert_eq!(take(), None);
     });
 }
 
 #[test]
-fn where_nobody_takes_messages_what_is_over_the_bound_of_the_inbox_stays_with_the_network() {
+fn of_commits_that_nobody_takes_the_newest_stands_for_all() {
     let network = Network::mesh::<2>().0;
-    let boot = |id| share(&network, builder(&network, id).inbox(Bound::new(4, 1 << 20)));
+    let store = MemoryStore::new();
+    let boot = |id| share(&network, builder(&network, id).store(store.clone()));
+    let ((_a, drive_a), (b, drive_b)) = (boot(A), boot(B));
+    let (mut deliveries, drive_a) = drive_a.stream();
+    let mut tasks = vec![Box::pin(drive_a) as Task<'_>, run(drive_b, &Calls::new())];
+    until(&network, &mut tasks, async {
+        let mut last = None;
+        for _ in 0..100 {
+            last = Some(b.handle().snapshot().await.expect("nobody waits for A's application").snapshot);
+        }
+        network.clock().sleep_until(network.clock().now() + SOON).await;
+        let mut events = Vec::new();
+        while let Some(delivery) = deliveries.next().now_or_never().flatten() {
+            events.extend(delivery.take(|_, event, _| event).now_or_never().and_then(Result::ok));
+        }
+        assert!(events.len() <= 66, "{}", events.len());
+        let newest = events.iter().rev().find_map(|event| match event {
+            Event::Committed { snapshot, .. } => Some(*snapshot),
+            _ => None,
+        });
+        assert_eq!(newest, last);
+    });
+}
+
+#[test]
+fn where_nobody_takes_messages_what_is_over_the_window_stays_with_the_sender() {
+    let network = Network::mesh::<2>().0;
+    let few = |id| builder(&network, id).inbox(Bound::new(4, 1 << 20)).window_floor(Bound::new(1, 1));
+    let boot = |id| share(&network, few(id));
     let ((a, drive_a), (_b, drive_b)) = (boot(A), boot(B));
     let (mut deliveries, drive_b) = drive_b.stream();
     let mut tasks = vec![run(drive_a, &Calls::new()), Box::pin(drive_b) as Task<'_>];
@@ -138,11 +166,16 @@ fn where_nobody_takes_messages_what_is_over_the_bound_of_the_inbox_stays_with_th
             a.turn(|ledger, out| (0..5).try_for_each(|_| pay(ledger, out, B, 1))).await.unwrap().unwrap();
             clock.sleep_until(clock.now() + SOON).await;
         }
-        assert_eq!(network.in_flight(A, B), 5, "the first ones fill the inbox");
-        for _ in 0..10 {
-            let taken =
-                deliveries.next().await.unwrap().take(|_, event, _| matches!(event, Event::Message { .. }));
-            assert_eq!(taken.await, Ok(true));
+        assert_eq!(network.in_flight(A, B), 0, "what has departed has arrived");
+        let report = a.handle().snapshot().await.expect("it waits for nobody's application");
+        assert_eq!(report.messages(), 10);
+        let part = |id| report.parts.iter().find(|part| part.node == id).map(|part| part.messages);
+        assert_eq!((part(A), part(B)), (Some(6), Some(4)), "the window at B, the rest at A");
+        let mut messages = 0;
+        while messages < 10 {
+            let delivery = deliveries.next().await.unwrap();
+            messages +=
+                delivery.take(|_, event, _| u32::from(matches!(event, Event::Message { .. }))).await.unwrap();
         }
     });
 }

@@ -92,7 +92,7 @@ fn without_its_driver_the_node_has_ended_for_all_who_wait() {
     drop(tasks.remove(0));
     assert_eq!(committed.now_or_never(), Some(Err(TurnError::Ended)));
     assert_eq!(ask(&pair, SOON).now_or_never(), Some(Err(CallError::Ended)));
-    assert!(pair.a.close().now_or_never().is_some());
+    assert!(pair.a.close(SOON).now_or_never().is_some());
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn close_sends_what_is_queued_and_says_goodbye() {
     let (pair, mut tasks) = pair(|builder| builder);
     let a = pair.a.clone();
     a.turn(|ledger, out| pay(ledger, out, B, 7)).now_or_never().unwrap().unwrap().unwrap();
-    until(&pair.network, &mut tasks, async { a.close().await });
+    until(&pair.network, &mut tasks, async { a.close(SOON).await });
     assert_eq!(a.turn(|_, _| ()).now_or_never().unwrap(), Err(TurnError::Ended));
     let b = pair.b.clone();
     let arrived = poll_fn(|_| if b.read(|b| b.balance) > START { Poll::Ready(()) } else { Poll::Pending });
@@ -126,7 +126,7 @@ fn close_wakes_the_driver_and_the_driver_wakes_who_closes() {
     assert!(tasks[0].as_mut().poll(driver).is_pending());
     let before = of_driver.count();
 
-    let mut closing = pin!(pair.a.close());
+    let mut closing = pin!(pair.a.close(SOON));
     assert!(closing.as_mut().poll(closer).is_pending());
     assert_eq!((of_driver.count() - before, of_closer.count()), (1, 0));
     assert!(tasks[0].as_mut().poll(driver).is_pending(), "there is something to send");
@@ -149,7 +149,7 @@ struct ClosesToo {
 impl Wake for ClosesToo {
     fn wake(self: Arc<Self>) {
         let node = self.node.clone();
-        let mut closing = async move { node.close().await }.boxed();
+        let mut closing = async move { drop(node.close(SOON).await) }.boxed();
         assert!(closing.poll_unpin(&mut Context::from_waker(&self.waker)).is_pending());
         *self.closing.lock().unwrap() = Some(closing);
     }
@@ -161,7 +161,7 @@ fn who_closes_between_the_end_of_the_node_and_that_of_its_driver_is_woken_by_the
     let (waker, woken) = counting();
     let node = pair.a.clone();
     let closes_too = Arc::new(ClosesToo { node, closing: Mutex::new(None), waker });
-    let mut closing = pin!(pair.a.close());
+    let mut closing = pin!(pair.a.close(SOON));
     let waker = Waker::from(Arc::clone(&closes_too));
     assert!(closing.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
     drop(tasks.remove(0));

@@ -1,0 +1,121 @@
+//! How long a node goes on before others have their turn (W10), and how often it looks at the network meanwhile.
+
+use std::time::Duration;
+
+/// Between two looks at the network: at most this many messages are handed out …
+const TURNS_BETWEEN_POLLS: u32 = 512;
+
+/// … and, looked at every so many turns, at most this much time passes. So a quick handler has its messages in large
+/// batches, and what a slow one sends does not wait.
+const TURNS_BETWEEN_GLANCES: u32 = 16;
+const TIME_BETWEEN_POLLS: Duration = Duration::from_micros(50);
+
+/// While messages wait to be taken, the node reads ahead this often, so that a marker behind them is acted on when it
+/// arrives. More often would only move them from the transport's buffers, which are warm, into a queue.
+const TIME_BETWEEN_READS: Duration = Duration::from_millis(1);
+
+/// After so many answers, or so long, without a pause, the next poll is one: so that timers, other tasks and the
+/// application's own arms of a `select!` have their turn on an executor with one thread, though the node always has something.
+const ANSWERS_BETWEEN_PAUSES: u32 = 512;
+const TIME_BETWEEN_PAUSES: Duration = Duration::from_millis(1);
+
+/// Counts and times of one node.
+#[derive(Default)]
+pub(super) struct Pace {
+    /// Messages handed out since the last look at the network, and when that was.
+    turns: u32,
+    polled: Duration,
+    /// When the transport was last asked for more.
+    read: Duration,
+    /// Answers since the last pause, and when the first of them was looked at.
+    answers: u32,
+    busy_since: Option<Duration>,
+}
+
+impl Pace {
+    /// Whether the next message may be handed out without a look at anything else.
+    pub(super) fn may_wait_to_poll(&self, now: impl Fn() -> Duration) -> bool {
+        // A slow handler is found out at its first turn, and a quick one is seldom asked.
+        let glance = self.turns.is_power_of_two() || self.turns.is_multiple_of(TURNS_BETWEEN_GLANCES);
+        let due = self.turns >= TURNS_BETWEEN_POLLS
+            || glance && now().saturating_sub(self.polled) >= TIME_BETWEEN_POLLS;
+        !due
+    }
+
+    /// A message is handed out without a look at anything else.
+    pub(super) fn hands_out(&mut self) {
+        self.turns += 1;
+        self.answers += 1;
+    }
+
+    /// Something is handed out after a look at all.
+    pub(super) fn answers(&mut self) {
+        self.answers += 1;
+    }
+
+    /// The network is looked at.
+    pub(super) fn polls(&mut self, now: Duration) {
+        self.turns = 0;
+        self.polled = now;
+    }
+
+    /// Whether others must have their turn now. If so, that is this poll.
+    pub(super) fn takes_a_pause(&mut self, now: Duration) -> bool {
+        let since = *self.busy_since.get_or_insert(now);
+        let is_due =
+            self.answers >= ANSWERS_BETWEEN_PAUSES || now.saturating_sub(since) >= TIME_BETWEEN_PAUSES;
+        if is_due {
+            self.pauses();
+        }
+        is_due
+    }
+
+    /// Others have their turn.
+    pub(super) fn pauses(&mut self) {
+        (self.answers, self.busy_since) = (0, None);
+    }
+
+    /// Whether the transport was asked for more a moment ago.
+    pub(super) fn has_just_read(&self, now: Duration) -> bool {
+        now.saturating_sub(self.read) < TIME_BETWEEN_READS
+    }
+
+    pub(super) fn reads(&mut self, now: Duration) {
+        self.read = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn w10_a_pause_comes_after_so_many_answers_or_so_long() {
+        let mut pace = Pace::default();
+        let (start, later) = (Duration::from_secs(1), Duration::from_millis(1001));
+        assert!(!pace.takes_a_pause(start));
+        (0..511).for_each(|_| pace.answers());
+        assert!(!pace.takes_a_pause(start));
+        pace.answers();
+        assert!(pace.takes_a_pause(start));
+        assert!(!pace.takes_a_pause(start), "it has had one");
+        assert!(pace.takes_a_pause(later));
+        assert!(!pace.takes_a_pause(later));
+        pace.pauses();
+        assert!(!pace.takes_a_pause(later + TIME_BETWEEN_PAUSES), "what came before a pause does not count");
+    }
+
+    #[test]
+    fn the_network_is_looked_at_after_so_many_messages_or_so_long() {
+        let mut pace = Pace::default();
+        let now = || Duration::ZERO;
+        assert!(pace.may_wait_to_poll(now));
+        assert!(!pace.may_wait_to_poll(|| TIME_BETWEEN_POLLS), "a slow handler, at once");
+        (0..511).for_each(|_| pace.hands_out());
+        assert!(pace.may_wait_to_poll(now));
+        pace.hands_out();
+        assert!(!pace.may_wait_to_poll(now));
+        pace.polls(Duration::ZERO);
+        assert!(pace.may_wait_to_poll(now));
+    }
+}
