@@ -245,7 +245,10 @@ fn awaiting(reader: &mut Reader<'_>) -> Result<Awaiting, Malformed> {
 }
 
 fn named(reader: &mut Reader<'_>) -> Result<Vec<NodeId>, Malformed> {
-    (0..reader.count()?).map(|_| reader.node()).collect()
+    match reader.count()? {
+        count @ ..=MAX_NAMED => (0..count).map(|_| reader.node()).collect(),
+        _ => Err(Malformed::new("more nodes than are named")),
+    }
 }
 
 fn reason(reader: &mut Reader<'_>, version: u8) -> Result<AbortReason, Malformed> {
