@@ -140,7 +140,7 @@ fn part(version: u8, chunks: &[(u8, Vec<u8>)]) -> Vec<u8> {
 fn a_length_that_promises_more_than_there_is_takes_no_memory() {
     ["store-1", "store-2"].into_iter().for_each(promises_in_a_store_take_no_memory);
 
-    for file in fs::read_dir(golden("control-1")).unwrap() {
+    for file in ["control-1", "control-2"].iter().flat_map(|name| fs::read_dir(golden(name)).unwrap()) {
         let path = file.unwrap().path();
         for (claim, control) in claims(&fs::read(&path).unwrap()) {
             let body = Body::<()>::Control(control.into());

@@ -2,15 +2,21 @@
 
 use std::time::Duration;
 
-use super::{check, flips, read, truncations};
-use crate::format::control::{Control, Receipt};
-use crate::vocabulary::frame::Stamp;
-use crate::vocabulary::id::{Generation, NodeId, SnapshotId, Turn};
-use crate::vocabulary::outcome::AbortReason;
+use bytes::Bytes;
 
-/// One control frame of each kind, by the name of its file: the values that version 1 must always mean.
-fn frames() -> [(&'static str, Control); 12] {
-    let snapshot = SnapshotId { generation: Generation(2), sequence: 300, initiator: NodeId(u64::MAX) };
+use super::{check, flips, read, truncations};
+use crate::format::control::{Control, Grant, Receipt};
+use crate::vocabulary::frame::{Body, Frame, FrameKind, Stamp};
+use crate::vocabulary::id::{Generation, NodeId, SnapshotId, Turn};
+use crate::vocabulary::malformed::Malformed;
+use crate::vocabulary::outcome::{AbortReason, Awaiting};
+
+const SNAPSHOT: SnapshotId =
+    SnapshotId { generation: Generation(2), sequence: 300, initiator: NodeId(u64::MAX) };
+
+/// One control frame of each kind, by the name of its file: the values that version 2 must always mean.
+fn frames() -> [(&'static str, Control); 21] {
+    let snapshot = SNAPSHOT;
     let receipt = Receipt {
         snapshot,
         member: NodeId(5),
@@ -22,13 +28,22 @@ fn frames() -> [(&'static str, Control); 12] {
         durable_after: Duration::from_millis(7),
     };
     let aborted = |reason| Control::Aborted { snapshot, by: NodeId(1), reason };
+    let deadline = |awaiting| aborted(AbortReason::Deadline { awaiting });
     let store_failed = AbortReason::StoreFailed { error: "no space, schöne Grüße".to_owned() };
+    let (sender, receiver) = (NodeId(300), NodeId(1));
+    let grant = Grant { taken: 1 << 40, messages: 4096, bytes: 4 << 20, whole: true };
+    let part = Grant { taken: 0, messages: 0, bytes: 0, whole: false };
     [
-        ("hello", Control::Hello),
+        ("hello", Control::Hello { nonce: u64::MAX - 1 }),
         ("marker", Control::Marker { snapshot }),
         ("receipt", Control::Receipt(receipt)),
         ("committed", Control::Committed { snapshot, index: 128 }),
-        ("aborted-deadline", aborted(AbortReason::Deadline)),
+        ("aborted-deadline-unknown", deadline(Awaiting::Unknown)),
+        ("aborted-deadline-markers", deadline(Awaiting::Markers { of: vec![NodeId(200)] })),
+        ("aborted-deadline-store", deadline(Awaiting::Store)),
+        ("aborted-deadline-receipts", deadline(Awaiting::Receipts { of: vec![NodeId(2), NodeId(200)] })),
+        ("aborted-deadline-nobody", deadline(Awaiting::Receipts { of: vec![] })),
+        ("aborted-deadline-journal", deadline(Awaiting::Journal)),
         ("aborted-recording-full", aborted(AbortReason::RecordingFull)),
         ("aborted-too-many", aborted(AbortReason::TooMany)),
         ("aborted-peer-lost", aborted(AbortReason::PeerLost { peer: NodeId(200) })),
@@ -36,7 +51,36 @@ fn frames() -> [(&'static str, Control); 12] {
         ("aborted-requested", aborted(AbortReason::Requested)),
         ("aborted-rolled-back", aborted(AbortReason::RolledBack)),
         ("aborted-superseded", aborted(AbortReason::Superseded)),
+        ("aborted-store-behind", aborted(AbortReason::StoreBehind)),
+        ("grant", Control::Grant { sender, receiver, grant }),
+        ("grant-of-nothing", Control::Grant { sender, receiver, grant: part }),
+        ("ask", Control::Ask),
     ]
+}
+
+/// Those of version 1, which is only looked at: what each is.
+fn first() -> [(&'static str, FrameKind); 12] {
+    let outcome = FrameKind::Outcome(SNAPSHOT);
+    [
+        ("hello", FrameKind::Hello),
+        ("marker", FrameKind::Marker(SNAPSHOT)),
+        ("receipt", FrameKind::Receipt(SNAPSHOT)),
+        ("committed", outcome),
+        ("aborted-deadline", outcome),
+        ("aborted-recording-full", outcome),
+        ("aborted-too-many", outcome),
+        ("aborted-peer-lost", outcome),
+        ("aborted-store-failed", outcome),
+        ("aborted-requested", outcome),
+        ("aborted-rolled-back", outcome),
+        ("aborted-superseded", outcome),
+    ]
+}
+
+/// What somebody takes a frame for who only looks at it.
+fn kind(bytes: &[u8]) -> Result<FrameKind, Malformed> {
+    let body = Body::<()>::Control(Bytes::copy_from_slice(bytes));
+    Frame { stamp: Stamp::new(Generation(1), 1), body }.kind()
 }
 
 fn stamps() -> [(&'static str, Stamp); 3] {
@@ -48,9 +92,36 @@ fn stamps() -> [(&'static str, Stamp); 3] {
 }
 
 #[test]
-fn a_control_frame_of_version_1_is_read_as_what_it_was() {
+fn a_control_frame_of_version_1_is_read_as_what_it_was_by_those_who_look_and_by_no_node() {
+    for (name, kind_then) in first() {
+        let bytes = read(&format!("control-1/{name}.bin"));
+        assert_eq!(kind(&bytes), Ok(kind_then), "{name}");
+        let error = Control::decode(&bytes).expect_err(name);
+        assert_eq!(error, Malformed::new("a control frame of an unknown version"));
+        assert_eq!(Control::greeting(&bytes), None, "{name}: it names no generation");
+        for cut in truncations(&bytes) {
+            assert!(kind(cut).is_err(), "{name} cut to {}", cut.len());
+        }
+    }
+}
+
+#[test]
+fn what_came_with_version_2_is_unknown_in_version_1() {
+    for name in ["ask", "grant", "aborted-store-behind"] {
+        let mut bytes = read(&format!("control-2/{name}.bin"));
+        bytes[0] = 1;
+        assert!(kind(&bytes).is_err(), "{name}");
+    }
+}
+
+#[test]
+fn a_control_frame_of_version_2_is_read_as_what_it_was() {
     for (name, frame) in frames() {
-        assert_eq!(Control::decode(&read(&format!("control-1/{name}.bin"))), Ok(frame));
+        let bytes = read(&format!("control-2/{name}.bin"));
+        let nonce = if let Control::Hello { nonce } = frame { Some(nonce) } else { None };
+        assert_eq!(Control::greeting(&bytes), nonce, "{name}");
+        assert_eq!(Control::decode(&bytes), Ok(frame));
+        assert!(kind(&bytes).is_ok(), "{name}");
     }
 }
 
@@ -80,7 +151,7 @@ fn a_stamp_is_written_as_ever() {
 #[test]
 fn control_frames_and_stamps_that_are_cut_short_or_too_long_are_refused() {
     for (name, _) in frames() {
-        let bytes = read(&format!("control-1/{name}.bin"));
+        let bytes = read(&format!("control-2/{name}.bin"));
         for cut in truncations(&bytes) {
             assert!(Control::decode(cut).is_err(), "{name} cut to {}", cut.len());
         }
@@ -96,7 +167,7 @@ fn control_frames_and_stamps_that_are_cut_short_or_too_long_are_refused() {
 #[test]
 fn a_flipped_bit_makes_another_frame_or_none_and_never_a_second_form_of_one() {
     for (name, frame) in frames() {
-        for (bit, flipped) in flips(&read(&format!("control-1/{name}.bin"))) {
+        for (bit, flipped) in flips(&read(&format!("control-2/{name}.bin"))) {
             match Control::decode(&flipped) {
                 Ok(found) => {
                     assert_ne!(found, frame, "bit {bit} of {name}");

@@ -4,17 +4,32 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use crate::format::control::{Control, Receipt};
+use crate::format::control::{Control, Grant, Receipt};
 use crate::format::envelope::{decode_seat, encode_seat};
 use crate::vocabulary::frame::Stamp;
-use crate::vocabulary::id::Turn;
+use crate::vocabulary::id::{NodeId, Turn};
 use crate::vocabulary::key::Key;
-use crate::vocabulary::outcome::AbortReason;
+use crate::vocabulary::outcome::{AbortReason, Awaiting};
 use crate::vocabulary::properties::{generations, holds, nodes, numbers, snapshots};
+
+/// As many nodes as are named to others.
+fn named() -> impl Strategy<Value = Vec<NodeId>> {
+    prop::collection::vec(nodes(), 0..=16)
+}
+
+fn awaiting() -> impl Strategy<Value = Awaiting> {
+    prop_oneof![
+        Just(Awaiting::Unknown),
+        named().prop_map(|of| Awaiting::Markers { of }),
+        Just(Awaiting::Store),
+        named().prop_map(|of| Awaiting::Receipts { of }),
+        Just(Awaiting::Journal),
+    ]
+}
 
 fn reasons() -> impl Strategy<Value = AbortReason> {
     prop_oneof![
-        Just(AbortReason::Deadline),
+        awaiting().prop_map(|awaiting| AbortReason::Deadline { awaiting }),
         Just(AbortReason::RecordingFull),
         Just(AbortReason::TooMany),
         nodes().prop_map(|peer| AbortReason::PeerLost { peer }),
@@ -22,6 +37,7 @@ fn reasons() -> impl Strategy<Value = AbortReason> {
         Just(AbortReason::Requested),
         Just(AbortReason::RolledBack),
         Just(AbortReason::Superseded),
+        Just(AbortReason::StoreBehind),
     ]
 }
 
@@ -40,9 +56,18 @@ fn receipts() -> impl Strategy<Value = Receipt> {
     )
 }
 
+fn grants() -> impl Strategy<Value = Grant> {
+    (numbers(), numbers(), numbers(), any::<bool>()).prop_map(|(taken, messages, bytes, whole)| Grant {
+        taken,
+        messages,
+        bytes,
+        whole,
+    })
+}
+
 fn controls() -> impl Strategy<Value = Control> {
     prop_oneof![
-        Just(Control::Hello),
+        numbers().prop_map(|nonce| Control::Hello { nonce }),
         snapshots().prop_map(|snapshot| Control::Marker { snapshot }),
         receipts().prop_map(Control::Receipt),
         (snapshots(), numbers()).prop_map(|(snapshot, index)| Control::Committed { snapshot, index }),
@@ -51,6 +76,12 @@ fn controls() -> impl Strategy<Value = Control> {
             by,
             reason
         }),
+        (nodes(), nodes(), grants()).prop_map(|(sender, receiver, grant)| Control::Grant {
+            sender,
+            receiver,
+            grant
+        }),
+        Just(Control::Ask),
     ]
 }
 
@@ -105,6 +136,25 @@ fn a_control_frame_comes_back_from_its_bytes_and_from_no_others() {
         if let Ok(control) = Control::decode(&bytes) {
             prop_assert_eq!(&control.encode()[..], bytes);
         }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_control_frame_is_short_however_many_nodes_are_waited_for_and_whatever_a_store_said() {
+    let many = prop::collection::vec(nodes(), 0..100);
+    holds((snapshots(), nodes(), many, ".{0,900}"), |(snapshot, by, of, error)| {
+        let first: Vec<NodeId> = of.iter().copied().take(16).collect();
+        let reason = AbortReason::Deadline { awaiting: Awaiting::Markers { of } };
+        let bytes = Control::Aborted { snapshot, by, reason }.encode();
+        prop_assert!(bytes.len() <= 1024);
+        let reason = AbortReason::Deadline { awaiting: Awaiting::Markers { of: first } };
+        prop_assert_eq!(Control::decode(&bytes), Ok(Control::Aborted { snapshot, by, reason }));
+
+        let reason = AbortReason::StoreFailed { error };
+        let bytes = Control::Aborted { snapshot, by, reason }.encode();
+        prop_assert!(bytes.len() <= 1024);
+        prop_assert!(Control::decode(&bytes).is_ok());
         Ok(())
     });
 }

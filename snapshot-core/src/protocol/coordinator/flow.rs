@@ -344,7 +344,6 @@ mod tests {
         let settings = Settings { outbox_hard: Bound::new(6, 1 << 20), ..Settings::default() };
         let mut node = SnapshotCoordinator::<u64, ()>::new(topology, settings, 1);
         let now = Duration::ZERO;
-        let mut frames = Frames::new();
         let holds = |node: &SnapshotCoordinator<u64, ()>, expected: &[Peer]| {
             let departing: Vec<Peer> =
                 node.departing.iter().map(|index| node.channels[*index].peer).collect();
@@ -354,25 +353,59 @@ mod tests {
                 assert_eq!(node.has_outgoing(peer), expected.contains(&peer), "{peer}");
             }
         };
+        let grant = |node: &mut SnapshotCoordinator<u64, ()>, from: Peer, taken, messages| {
+            let grant = Grant { taken, messages, bytes: 1 << 20, whole: true };
+            node.granted(from, NodeId(1), from.id(), grant);
+        };
+        let take = |node: &mut SnapshotCoordinator<u64, ()>, from: Peer| {
+            let mut frames = Frames::new();
+            assert!(node.take_outgoing(from, &mut frames));
+            frames.len()
+        };
         holds(&node, &[]);
         node.start(now);
         holds(&node, &[two, three]);
-        assert!(node.take_outgoing(two, &mut frames));
+        assert_eq!(take(&mut node, two), 2);
         holds(&node, &[three]);
         node.send(two, 7).unwrap();
         holds(&node, &[three]);
         assert!(!node.take_outgoing(two, &mut Frames::new()), "one batch is under way");
+        grant(&mut node, two, 0, 2);
+        holds(&node, &[three]);
         node.handle_sent(now, two);
         holds(&node, &[two, three]);
         for peer in [three, two] {
-            frames.clear();
-            assert!(node.take_outgoing(peer, &mut frames));
+            take(&mut node, peer);
             node.handle_sent(now, peer);
         }
         holds(&node, &[]);
-        node.end_turn().unwrap();
-        while node.send(three, 8).is_ok() {}
+        node.send(three, 7).unwrap();
+        holds(&node, &[]);
+        assert!(node.is_busy(three), "it waits for the first grant");
+        grant(&mut node, three, 0, 1);
         holds(&node, &[three]);
+        node.end_turn().unwrap();
+
+        // Of these one fits.
+        (0..3).for_each(|message| node.send(two, message).unwrap());
+        holds(&node, &[two, three]);
+        assert_eq!(take(&mut node, two), 1);
+        node.handle_sent(now, two);
+        holds(&node, &[three]);
+        grant(&mut node, two, 1, 2);
+        holds(&node, &[two, three]);
+        take(&mut node, two);
+        node.handle_sent(now, two);
+        grant(&mut node, two, 3, 2);
+        holds(&node, &[two, three]);
+        take(&mut node, two);
+        take(&mut node, three);
+        [two, three].iter().for_each(|peer| node.handle_sent(now, *peer));
+        holds(&node, &[]);
+        node.end_turn().unwrap();
+
+        while node.send(two, 8).is_ok() {}
+        holds(&node, &[two]);
         assert!(node.end_turn().is_err(), "the turn is over the bound, and taken back");
         holds(&node, &[]);
         assert!(!node.is_busy(two) && !node.is_busy(three));

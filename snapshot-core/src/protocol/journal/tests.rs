@@ -290,8 +290,22 @@ fn a_record_is_found_out_when_any_byte_of_it_is_changed_missing_or_too_many() {
 #[test]
 fn a_record_of_a_newer_release_is_told_from_a_damaged_one() {
     let newer =
-        envelope::Kind { tag: b'J', version: 2 }.seal(|out| out.extend_from_slice(b"what is yet to come"));
-    assert_eq!(Record::decode(1, &newer), Err(RecordError::NewerFormat { found: 2, known: 1 }));
+        envelope::Kind { tag: b'J', version: 3 }.seal(|out| out.extend_from_slice(b"what is yet to come"));
+    assert_eq!(Record::decode(1, &newer), Err(RecordError::NewerFormat { found: 3, known: 2 }));
+}
+
+#[test]
+fn f5_a_generation_has_the_nonce_of_the_record_that_opened_it_for_a_name() {
+    let named = |record: &Record| (record.generation.0, record.opened);
+    let names: Vec<_> = journal().iter().map(named).collect();
+    assert_eq!(
+        names,
+        [(1, Some(7)), (1, Some(7)), (1, Some(7)), (2, Some(9)), (2, Some(9)), (3, Some(10)), (4, Some(11))]
+    );
+    // One that was opened without a name keeps none, whoever goes on in it; the next has one.
+    let unnamed = Record { opened: None, ..first(Retention::default()) };
+    let committed = commit(&unnamed, id(1, 1, A), 5);
+    assert_eq!([&committed, &committed.open(B, 9)].map(|record| record.opened), [None, Some(9)]);
 }
 
 #[test]
