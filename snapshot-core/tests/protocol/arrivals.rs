@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::group::{Branch, Coordinator, Group, Transfer};
+use crate::group::{Branch, Coordinator, Group, Transfer, greeting, greets};
 use bytes::Bytes;
 use snapshot_core::{
     Body, Bound, Capture, Event, Frame, FrameKind, Frames, Generation, Graph, NodeId, Output, Settings,
@@ -59,18 +59,22 @@ fn without_a_store_there_is_no_next_generation_and_a_frame_of_one_is_a_violation
     node.start(Duration::ZERO);
     let from = node.topology().peer(B).unwrap();
     let message = |number| Body::Message(Transfer { amount: 1, number });
-    let told = tell(&mut node, Stamp::new(Generation(2), 1), message(1));
-    let what = Violation::UnknownGeneration { generation: Generation(2) };
-    assert_eq!(told, [Event::Violation { peer: from, what }]);
-    assert_eq!((node.is_running(), node.has_message()), (true, false));
-    assert_eq!(tell(&mut node, Stamp::new(Generation(1), 1), message(2)), []);
+    let [hello, _] = greets(&Graph::mesh([A, B]), B, A);
+    assert_eq!(tell(&mut node, hello.stamp, hello.body), []);
+    for body in [message(1), greeting(7)] {
+        let told = tell(&mut node, Stamp::new(Generation(2), 1), body);
+        let what = Violation::UnknownGeneration { generation: Generation(2) };
+        assert_eq!(told, [Event::Violation { peer: from, what }]);
+        assert_eq!((node.is_running(), node.has_message()), (true, false));
+    }
+    assert_eq!(tell(&mut node, Stamp::new(Generation(1), 2), message(2)), []);
     assert_eq!(node.take_message().map(|(_, transfer)| transfer.number), Some(2), "it was not counted");
 }
 
-/// Version 1 of all that can be said of a snapshot which B has begun; its sequence in LEB128.
+/// Version 2 of all that can be said of a snapshot which B has begun; its sequence in LEB128.
 fn said_of(generation: u8, sequence: &[u8]) -> [Bytes; 4] {
     let id = [&[generation], sequence, &[2]].concat();
-    let frame = |kind, rest: &[u8]| Bytes::from([&[1, kind], &id[..], rest].concat());
+    let frame = |kind, rest: &[u8]| Bytes::from([&[2, kind], &id[..], rest].concat());
     let (marker, receipt) = (frame(1, &[]), frame(2, &[2, 1, 0, 0, 0, 0, 0]));
     [marker, receipt, frame(3, &[1]), frame(4, &[2, 5])]
 }
@@ -94,13 +98,19 @@ fn a_snapshot_that_cannot_be_is_a_violation_whatever_is_said_of_it() {
             let mut node = lone(Settings::default());
             node.start(Duration::ZERO);
             let from = node.topology().peer(B).unwrap();
-            let told = tell(&mut node, Stamp::new(Generation(1), 1), Body::Control(said.clone()));
+            let [hello, _] = greets(&Graph::mesh([A, B]), B, A);
+            assert_eq!(tell(&mut node, hello.stamp, hello.body), []);
+            let told = tell(&mut node, Stamp::new(Generation(1), 2), Body::Control(said.clone()));
             match &wrong {
                 Some(what) => {
                     assert_eq!(told, [Event::Violation { peer: from, what: what.clone() }], "{said:?}");
                     let mut frames = Frames::new();
                     node.take_outgoing(from, &mut frames);
-                    assert_eq!(frames.len(), 1, "{said:?}: there is nothing to say to it but the greeting");
+                    assert_eq!(
+                        frames.len(),
+                        2,
+                        "{said:?}: there is nothing to say but the greeting, and a grant"
+                    );
                 }
                 None => assert!(
                     !told.iter().any(|event| matches!(event, Event::Violation { .. })),

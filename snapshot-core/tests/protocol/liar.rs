@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::group::{Branch, Coordinator, Random, Transfer};
+use crate::group::{Branch, Coordinator, Random, Transfer, first_words, greeting, greets};
 use bytes::Bytes;
 use snapshot_core::{
     AbortReason, Body, Bound, Capture, Created, Event, Frame, FrameKind, Frames, Generation, Graph,
@@ -14,11 +14,21 @@ const ME: NodeId = NodeId(1);
 const LIAR: NodeId = NodeId(2);
 const HONEST: NodeId = NodeId(3);
 
+/// Settings by which this much may be outstanding on each channel.
+fn window(messages: usize, bytes: usize) -> Settings {
+    let window = Bound::new(messages, bytes);
+    Settings { inbox: window, window_floor: window, ..Settings::default() }
+}
+
 /// Control frames that a node sends in the course of its life, to be bent.
 fn samples() -> Vec<Bytes> {
     let graph = Graph::mesh([ME, LIAR, HONEST]);
-    let mut group = crate::group::Group::new(graph, Settings::default(), 1);
+    let mut group = crate::group::Group::new(graph, window(8, 10), 1);
+    group.weigh = |_, transfer| transfer.amount as usize;
     group.boot_all();
+    group.settle();
+    // The second one does not fit: it is asked for.
+    (0..2).for_each(|_| group.pay_amount(LIAR, ME, 6));
     group.initiate(LIAR);
     group.initiate(ME);
     group.deliver((ME, HONEST));
@@ -43,31 +53,37 @@ fn bent(random: &mut Random, samples: &[Bytes]) -> Bytes {
     bytes.into()
 }
 
+/// How many messages the liar may send until some are taken.
+const WINDOW: usize = 24;
+
 #[test]
 fn nothing_that_a_peer_says_can_cause_a_panic_or_break_a_bound() {
     let samples = samples();
     assert!(samples.len() > 8, "there is something to bend");
-    let (mut accused, mut begun) = (0, 0);
+    let (mut accused, mut begun, mut most) = (0, 0, 0);
     for seed in 0..100 {
         let mut random = Random::new(seed);
         let graph = Graph::mesh([ME, LIAR, HONEST]);
         let (outbox_low, outbox_high) = (Bound::new(10, 1 << 10), Bound::new(20, 1 << 11));
         let outbox_hard = Bound::new(2000, 1 << 20);
         let settings =
-            Settings { max_running: 5, outbox_low, outbox_high, outbox_hard, ..Settings::default() };
+            Settings { max_running: 5, outbox_low, outbox_high, outbox_hard, ..window(WINDOW, 1 << 20) };
         let mut coordinator = Coordinator::new(graph.at(ME).unwrap(), settings, seed);
         coordinator.start(Duration::ZERO);
         let peers = [LIAR, HONEST].map(|id| coordinator.topology().peer(id).unwrap());
         let mut capture = || Capture::new(Branch::default());
-        let mut number = 0;
+        for frame in greets(&graph, LIAR, ME) {
+            coordinator.handle_frame(Duration::ZERO, peers[0], frame, &mut capture);
+        }
+        let mut number = 2;
         for round in 0..3000_u64 {
-            if !coordinator.wants_frames() {
-                // The driver would wait until the queues are emptied.
+            if random.chance(5) {
                 for peer in peers {
                     coordinator.take_outgoing(peer, &mut Frames::new());
                     coordinator.handle_sent(Duration::ZERO, peer);
                 }
-                while coordinator.take_message().is_some() {}
+                most = most.max(std::iter::from_fn(|| coordinator.take_message()).count());
+                coordinator.end_turn().unwrap();
             }
             // In order, for else the channel is closed at once: the liar keeps to the count.
             let generation = if random.chance(97) { 1 } else { random.draw().max(1) };
@@ -90,6 +106,7 @@ fn nothing_that_a_peer_says_can_cause_a_panic_or_break_a_bound() {
         }
     }
     assert!(accused > 10_000 && begun > 10_000, "these seeds try too little: {accused}, {begun}");
+    assert_eq!(most, WINDOW, "it was held to its window, and came up to it");
 }
 
 #[test]
@@ -99,7 +116,10 @@ fn snapshots_whose_receipts_never_come_are_under_way_and_their_number_has_a_boun
     coordinator.start(Duration::ZERO);
     let liar = coordinator.topology().peer(LIAR).unwrap();
     let mut capture = || Capture::new(Branch::default());
-    let (mut begun, mut number) = (0, 0);
+    for frame in greets(&Graph::mesh([ME, LIAR]), LIAR, ME) {
+        coordinator.handle_frame(Duration::ZERO, liar, frame, &mut capture);
+    }
+    let (mut begun, mut number) = (0, 2);
     let refused = loop {
         match coordinator.initiate(Duration::ZERO, &mut capture) {
             Ok(_) => begun += 1,
@@ -160,12 +180,17 @@ fn a_generation_that_the_journal_does_not_have_is_a_violation_and_the_node_runs_
     serve(&mut node);
     assert!(node.is_running());
     let liar = node.topology().peer(LIAR).unwrap();
-    for (generation, number) in [(9, 1), (1, 1)] {
-        let body = Body::Message(Transfer { amount: 0, number });
-        let frame = Frame { stamp: Stamp::new(Generation(generation), number), body };
+    let [hello, _] = first_words(&mut node, LIAR);
+    let message = Body::Message(Transfer { amount: 0, number: 1 });
+    let tell = |node: &mut Coordinator, generation, number, body: &Body<Transfer>| {
+        let frame = Frame { stamp: Stamp::new(Generation(generation), number), body: body.clone() };
         node.handle_frame(Duration::ZERO, liar, frame, &mut || unreachable!());
-        assert!(!node.is_running(), "it looks at the journal first");
-    }
+        node.is_running()
+    };
+    assert!(tell(&mut node, 9, 1, &message), "F5: what comes without a greeting is no news");
+    assert!(tell(&mut node, 1, 1, &hello.body), "the greeting of its own generation");
+    assert!(!tell(&mut node, 9, 1, &greeting(1)), "it looks at the journal first");
+    assert!(!tell(&mut node, 1, 2, &message), "and what comes behind waits");
     let events = serve(&mut node);
     let unknown = Violation::UnknownGeneration { generation: Generation(9) };
     assert_eq!(events, [Event::Violation { peer: liar, what: unknown }]);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::group::{Coordinator, Group, Transfer};
+use crate::group::{Coordinator, Group, Transfer, greets};
 use snapshot_core::{
     Body, Bound, Capture, Created, Failure, Frame, FrameKind, Frames, Generation, Graph, NodeId, Output,
     SendError, Settings, SnapshotPhase, Stamp, StoreAnswer, StoreRequest,
@@ -11,14 +11,21 @@ use snapshot_core::{
 const A: NodeId = NodeId(1);
 const B: NodeId = NodeId(2);
 const C: NodeId = NodeId(3);
+const D: NodeId = NodeId(4);
+const E: NodeId = NodeId(5);
 
 /// What a message weighs, in bytes.
 const WEIGHT: usize = size_of::<Transfer>();
 
-/// A, which has just started: its greeting is in the outbox.
+/// A, which has just started: its greeting and a grant wait to depart. B has greeted it, and takes as much as anybody.
 fn lone(settings: Settings) -> Coordinator {
-    let mut coordinator = Coordinator::new(Graph::mesh([A, B]).at(A).unwrap(), settings, 1);
+    let graph = Graph::mesh([A, B]);
+    let mut coordinator = Coordinator::new(graph.at(A).unwrap(), settings, 1);
     coordinator.start(Duration::ZERO);
+    let b = coordinator.topology().peer(B).unwrap();
+    for frame in greets(&graph, B, A) {
+        coordinator.handle_frame(Duration::ZERO, b, frame, &mut || unreachable!());
+    }
     coordinator
 }
 
@@ -43,29 +50,60 @@ fn new_work_waits_at_the_low_mark_and_messages_at_the_high_mark() {
         ..Settings::default()
     };
     let mut coordinator = lone(settings);
-    // B greets, and sends a message.
-    let mut other = Group::new(Graph::mesh([A, B]), Settings::default(), 1);
-    other.boot(B);
-    other.pay_to(B, A);
-    let from = coordinator.topology().peer(B).unwrap();
-    for frame in other.channels.remove(&(B, A)).unwrap() {
-        coordinator.handle_frame(Duration::ZERO, from, frame, &mut || unreachable!());
-    }
-    let to = coordinator.topology().peer(B).unwrap();
+    let b = coordinator.topology().peer(B).unwrap();
     let transfer = Transfer { amount: 1, number: 1 };
-    for (sent, room) in [(2, true), (3, false), (4, false), (5, false)] {
-        coordinator.send(to, transfer.clone()).unwrap_or_else(|e| panic!("{sent}: {e}")); // `Hello` is the first frame
-        assert_eq!(coordinator.has_room(), room && sent < 3, "{sent} frames in the outbox");
+    let frame = Frame { stamp: Stamp::new(Generation(1), 3), body: Body::Message(transfer.clone()) };
+    coordinator.handle_frame(Duration::ZERO, b, frame, &mut || unreachable!());
+    for sent in 1..=5 {
+        coordinator.send(b, transfer.clone()).unwrap();
+        assert_eq!(coordinator.has_room(), sent < 3, "{sent} messages in the outbox");
+        assert_eq!(coordinator.has_message(), sent < 5, "{sent} messages in the outbox");
     }
     assert_eq!(coordinator.take_message(), None, "over the high mark");
     coordinator.end_turn().unwrap();
-    coordinator.send(to, transfer.clone()).unwrap();
-    coordinator.send(to, transfer.clone()).unwrap();
-    assert_eq!(coordinator.send(to, transfer), Err(SendError::OutboxFull));
+    coordinator.send(b, transfer.clone()).unwrap();
+    coordinator.send(b, transfer.clone()).unwrap();
+    assert_eq!(coordinator.send(b, transfer), Err(SendError::OutboxFull));
     assert_eq!(coordinator.end_turn(), Err(Failure::OutboxOverflow));
     let mut frames = Frames::new();
-    coordinator.take_outgoing(to, &mut frames);
-    assert_eq!(frames.len(), 5, "nothing of the turn that went over the bound is sent");
+    coordinator.take_outgoing(b, &mut frames);
+    let kinds: Vec<_> = frames.iter().map(|frame| frame.kind().unwrap()).collect();
+    assert_eq!(kinds[..2], [FrameKind::Hello, FrameKind::Flow]);
+    assert_eq!(kinds[2..], [FrameKind::Message; 5], "nothing of the turn that went over the bound is sent");
+}
+
+#[test]
+fn room_for_a_neighbour_is_its_share_of_the_low_mark_whatever_waits_for_others() {
+    // One slow neighbour does not take up the room for all; 64 messages are room for each, if all have so much together.
+    for (low, senders, share) in [(400, 4, 100), (100, 4, 64), (30, 4, 30), (100, 1, 100)] {
+        let graph = Graph::star([A, B, C, D, E].into_iter().take(senders + 1));
+        let settings = Settings { outbox_low: Bound::new(low, usize::MAX), ..Settings::default() };
+        let mut coordinator = Coordinator::new(graph.at(A).unwrap(), settings, 1);
+        coordinator.start(Duration::ZERO);
+        let peers: Vec<_> = coordinator.topology().outgoing().collect();
+        for sent in 1..=low {
+            coordinator.send(peers[0], Transfer { amount: 1, number: 1 }).unwrap();
+            assert_eq!(coordinator.has_room_for(peers[0]), sent < share, "{sent} of {low} wait");
+            assert!(peers[1..].iter().all(|peer| coordinator.has_room_for(*peer)));
+            assert_eq!(coordinator.has_room(), sent < low);
+        }
+    }
+}
+
+#[test]
+fn room_for_a_neighbour_goes_by_weight_too_and_there_is_none_before_the_start() {
+    let graph = Graph::star([A, B, C]);
+    let settings = Settings { outbox_low: Bound::new(usize::MAX, 256 << 10), ..Settings::default() };
+    let heavy = 32 << 10;
+    let mut coordinator = Coordinator::new(graph.at(A).unwrap(), settings, 1).with_weight(move |_| heavy);
+    let b = coordinator.topology().peer(B).unwrap();
+    assert!(!coordinator.has_room_for(b));
+    coordinator.start(Duration::ZERO);
+    for sent in 1..=4 {
+        assert!(coordinator.has_room_for(b));
+        coordinator.send(b, Transfer { amount: 1, number: sent }).unwrap();
+    }
+    assert!(!coordinator.has_room_for(b), "half of the low mark");
 }
 
 #[test]
@@ -95,7 +133,7 @@ fn one_batch_a_neighbour_is_under_way_at_a_time_and_it_counts_until_it_has_left(
 
 #[test]
 fn what_a_rollback_empties_counts_no_longer_and_what_is_under_way_still_does() {
-    for outbox_low in [Bound::new(3, usize::MAX), Bound::new(usize::MAX, 2 * WEIGHT)] {
+    for outbox_low in [Bound::new(2, usize::MAX), Bound::new(usize::MAX, 2 * WEIGHT)] {
         let settings = Settings { durable: true, outbox_low, ..Settings::default() };
         let mut group = Group::at_rest(Graph::mesh([A, B]), settings);
         lose_a_frame(&mut group);
@@ -111,10 +149,11 @@ fn what_a_rollback_empties_counts_no_longer_and_what_is_under_way_still_does() {
         (0..3).for_each(|_| send(a));
         while group.serve(A) {}
         let a = &mut group.processes.get_mut(&A).unwrap().coordinator;
-        assert!(a.is_running() && a.has_room(), "one frame is under way, and the greeting waits");
-        a.handle_sent(Duration::ZERO, to);
+        assert!(a.is_running() && a.has_room(), "one message is under way, and the greeting is none");
         send(a);
-        assert!(a.has_room(), "the greeting and a message");
+        assert!(!a.has_room(), "one is under way, and one waits");
+        a.handle_sent(Duration::ZERO, to);
+        assert!(a.has_room());
         send(a);
         assert!(!a.has_room());
     }
@@ -148,65 +187,60 @@ fn after_a_rollback_too_nothing_of_a_turn_over_the_bound_is_sent_and_all_that_ca
     let mut frames = Frames::new();
     a.take_outgoing(to, &mut frames);
     let kinds: Vec<_> = frames.iter().map(|frame| frame.kind().unwrap()).collect();
-    assert_eq!(kinds, [FrameKind::Hello]);
+    assert_eq!(kinds, [FrameKind::Hello, FrameKind::Flow]);
 }
 
 #[test]
-fn the_answer_to_a_frame_of_an_older_generation_counts_until_it_has_left() {
-    let empty = Bound::new(usize::MAX, 1);
-    let settings = Settings { durable: true, outbox_low: empty, ..Settings::default() };
+fn control_takes_up_no_room_and_the_answer_to_a_frame_of_an_older_generation_goes_first() {
+    // W1: what a node says to keep the group going does not stand against what the application may send.
+    let full = Bound::new(1, 1);
+    let settings = Settings {
+        durable: true,
+        outbox_low: full,
+        outbox_high: full,
+        outbox_hard: full,
+        ..Settings::default()
+    };
     let mut group = Group::at_rest(Graph::mesh([A, B]), settings);
     group.crash(A);
+    group.lazy = 100;
     group.boot(A);
     while group.serve(A) {}
-    let greeting = group.channels.get_mut(&(B, A)).unwrap().pop_front().expect("the connection is new");
+    group.initiate(A).unwrap();
+    let greeting = loop {
+        assert!(group.depart((B, A)), "the connection is new");
+        if let Some(greeting) = group.channels.get_mut(&(B, A)).unwrap().pop_front() {
+            break greeting;
+        }
+    };
     let a = &mut group.processes.get_mut(&A).unwrap().coordinator;
-    assert!(a.has_room() && greeting.stamp.generation() < a.generation());
+    assert!(greeting.stamp.generation() < a.generation());
     let b = a.topology().peer(B).unwrap();
     a.handle_frame(Duration::ZERO, b, greeting, &mut || unreachable!());
-    assert!(!a.has_room());
-    assert!(a.take_outgoing(b, &mut Frames::new()));
-    assert!(!a.has_room(), "it is under way");
-    a.handle_sent(Duration::ZERO, b);
     assert!(a.has_room());
+    a.send(b, Transfer { amount: 1, number: 1 }).unwrap();
+    assert!(!a.has_room());
+    let mut frames = Frames::new();
+    assert!(a.take_outgoing(b, &mut frames));
+    let said: Vec<_> = frames.iter().map(|frame| (frame.stamp.number(), frame.kind().unwrap())).collect();
+    assert_eq!(said[..3], [(0, FrameKind::Hello), (1, FrameKind::Hello), (2, FrameKind::Flow)]);
+    assert!(matches!(said[3..], [(3, FrameKind::Marker(_))]), "{said:?}");
 }
 
 #[test]
-fn it_is_no_stall_while_frames_can_be_received() {
+fn who_is_over_the_high_mark_and_hands_nothing_out_receives_all_the_same() {
+    // W1, "neither untaken messages, nor a full outbox" stop receiving: grants and markers are wanted just then.
     let low = Bound::new(2, usize::MAX);
-    let settings = Settings { outbox_low: low, outbox_high: low, ..Settings::default() };
+    let settings = Settings { outbox_low: low, outbox_high: low, outbox_hard: low, ..Settings::default() };
     let mut group = Group::at_rest(Graph::mesh([A, B]), settings);
     let a = &mut group.processes.get_mut(&A).unwrap().coordinator;
     let to = a.topology().peer(B).unwrap();
-    for number in 1..=3 {
+    for number in 1..=2 {
         a.send(to, Transfer { amount: 1, number }).unwrap();
     }
+    assert!(a.wants_frames() && !a.has_room());
+    assert_eq!(a.send(to, Transfer { amount: 1, number: 3 }), Err(SendError::OutboxFull));
     assert!(a.wants_frames());
-    assert_eq!(a.poll_timeout(), None);
-}
-
-#[test]
-fn a_stall_counts_from_the_last_frame_that_came_or_went() {
-    let settings = Settings {
-        outbox_low: Bound::new(2, usize::MAX),
-        outbox_high: Bound::new(2, usize::MAX),
-        inbox: Bound::new(1, usize::MAX),
-        stall: Duration::from_secs(10),
-        ..Settings::default()
-    };
-    let mut coordinator = lone(settings);
-    let b = coordinator.topology().peer(B).unwrap();
-    let transfer = Transfer { amount: 1, number: 1 };
-    coordinator.send(b, transfer.clone()).unwrap();
-    assert!(coordinator.take_outgoing(b, &mut Frames::new()), "the greeting and a message");
-    let frame = Frame { stamp: Stamp::new(Generation(1), 1), body: Body::Message(transfer.clone()) };
-    coordinator.handle_frame(Duration::from_secs(3), b, frame, &mut || unreachable!());
-    assert_eq!(coordinator.poll_timeout(), Some(Duration::from_secs(13)), "a frame came");
-    (0..2).for_each(|_| coordinator.send(b, transfer.clone()).unwrap());
-    coordinator.handle_sent(Duration::from_secs(5), b);
-    assert_eq!(coordinator.poll_timeout(), Some(Duration::from_secs(15)), "frames went");
-    coordinator.handle_timeout(Duration::from_secs(14), &mut || unreachable!());
-    assert_eq!(coordinator.poll_output(), None, "it is too early for a report");
 }
 
 /// The state of a start is installed when the node has ended meanwhile.
@@ -240,52 +274,76 @@ fn a_node_that_has_come_to_its_end_does_not_run_again_when_its_state_is_installe
 
 // ---- inbox ----------------------------------------------------------------------------------------------------------
 
+/// Settings by which so many messages of one neighbour may be outstanding.
+fn window(messages: usize) -> Settings {
+    let window = Bound::new(messages, usize::MAX);
+    Settings { inbox: window, window_floor: window, ..Settings::default() }
+}
+
 #[test]
-fn frames_are_wanted_while_what_waits_to_be_taken_is_under_its_bound() {
-    for inbox in [Bound::new(usize::MAX, WEIGHT), Bound::new(1, usize::MAX)] {
-        let mut group = Group::at_rest(Graph::mesh([A, B]), Settings { inbox, ..Settings::default() });
-        for _ in 0..2 {
-            group.pay_to(B, A);
-            assert!(group.deliver((B, A)));
+fn what_waits_to_be_taken_is_bounded_by_what_its_senders_may_send_and_not_by_reading_no_more() {
+    // W1. Each of the two has a window of its own.
+    let mut group = Group::at_rest(Graph::mesh([A, B, C]), window(2));
+    for sent in 1..=5 {
+        for from in [B, C] {
+            group.pay_to(from, A);
+            while group.deliver((from, A)) {}
         }
-        let wants = |group: &Group| group.processes[&A].coordinator.wants_frames();
-        assert!(!wants(&group), "two messages");
-        assert!(group.take(A) && !wants(&group), "one message");
-        assert!(group.take(A) && wants(&group));
+        let a = &group.processes[&A].coordinator;
+        assert!(a.wants_frames());
+        let waiting = [B, C].map(|from| undeparted(&group, from, A));
+        assert_eq!(waiting, [sent.max(2) - 2; 2]);
     }
+    // One more of each departs for each that is taken; half a window is one.
+    assert!(group.take(A) && group.take(A));
+    for from in [B, C] {
+        while group.deliver((A, from)) || group.deliver((from, A)) {}
+    }
+    assert_eq!([B, C].map(|from| undeparted(&group, from, A)), [2; 2]);
+}
+
+/// How many messages of a node wait for this neighbour.
+fn undeparted(group: &Group, from: NodeId, to: NodeId) -> usize {
+    let process = &group.processes[&from];
+    let mut frames = group.channels[&(from, to)].iter();
+    assert!(!frames.any(|frame| frame.kind() == Ok(FrameKind::Message)), "all that departed has arrived");
+    let sent = process.branch.sent.get(&to).copied().unwrap_or_default();
+    let mut copy = group.processes[&to].coordinator.clone();
+    let arrived = std::iter::from_fn(|| copy.take_message()).filter(|(peer, _)| peer.id() == from).count();
+    let taken = group.processes[&to].branch.received.get(&from).copied().unwrap_or_default();
+    (sent - taken) as usize - arrived
 }
 
 #[test]
 fn what_waits_to_be_taken_goes_with_its_generation() {
-    let settings = Settings { durable: true, inbox: Bound::new(usize::MAX, WEIGHT), ..Settings::default() };
+    let settings = Settings { durable: true, ..Settings::default() };
     let mut group = Group::at_rest(Graph::mesh([A, B]), settings);
     group.pay_to(B, A);
     assert!(group.deliver((B, A)));
-    let seen = |group: &Group| {
-        let a = &group.processes[&A].coordinator;
-        (a.has_message(), a.wants_frames())
-    };
-    assert_eq!(seen(&group), (true, false));
+    let has_message = |group: &Group| group.processes[&A].coordinator.has_message();
+    assert!(has_message(&group));
     lose_a_frame(&mut group);
+    assert!(!group.processes[&A].coordinator.wants_frames(), "F3: it reads nothing until it has gone back");
     while group.serve(A) {}
-    assert_eq!(seen(&group), (false, true));
+    assert!(!has_message(&group) && group.processes[&A].coordinator.wants_frames());
     group.settle();
     assert_eq!(group.balance(), group.total);
 }
 
 #[test]
-fn while_a_snapshot_records_as_much_more_is_read_as_may_be_recorded() {
-    let inbox = Bound::new(1, WEIGHT);
-    let settings = Settings { inbox, max_recorded_bytes: 2 * WEIGHT, ..Settings::default() };
-    let mut group = Group::at_rest(Graph::mesh([A, B, C]), settings);
-    group.initiate(A).unwrap();
+fn while_a_snapshot_records_no_more_can_come_than_at_other_times() {
+    // W6: "A receiver's record is at most one window", for as long as nothing is taken.
+    let mut group = Group::at_rest(Graph::mesh([A, B, C]), window(2));
+    let id = group.initiate(A).unwrap();
     assert!(group.deliver((A, B)) && group.deliver((B, A)));
-    // The channel from B is closed, that from C is not: A records, and nothing of what follows.
-    for wants in [true, true, false] {
+    for _ in 0..5 {
+        // The channel from B is closed, that from C is not.
         group.pay_to(B, A);
-        while group.deliver((B, A)) {}
-        assert_eq!(group.processes[&A].coordinator.wants_frames(), wants);
+        group.pay_to(C, A);
+        while group.deliver((B, A)) || group.deliver((C, A)) {}
     }
+    let status = group.processes[&A].coordinator.running().remove(0);
+    assert_eq!((status.snapshot, status.recorded_messages), (id, 2));
     assert_eq!(group.processes[&A].aborted, []);
 }
 

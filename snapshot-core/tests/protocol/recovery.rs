@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::group::{Branch, Coordinator, Group, Transfer};
+use crate::group::{Branch, Coordinator, Group, Transfer, greeting};
 use snapshot_core::{
-    Bound, Capture, Event, Failure, Frame, Frames, Generation, Graph, Key, NodeId, Output, PartError,
+    Body, Bound, Capture, Event, Failure, Frame, Frames, Generation, Graph, Key, NodeId, Output, PartError,
     Retention, Settings, SnapshotId, SnapshotPhase, Stamp, StoreAnswer, StoreRequest, Turn, Violation,
 };
 
@@ -707,19 +707,22 @@ fn who_speaks_of_a_generation_that_the_journal_does_not_have_is_accused_and_noth
     group.pay_to(B, A);
     let message = group.channels.get_mut(&(B, A)).unwrap().pop_front().unwrap();
     let generation = Generation(9);
-    let lie = Frame { stamp: Stamp::new(generation, 1), ..message.clone() };
+    let said = |body: &Body<Transfer>| Frame { stamp: Stamp::new(generation, 1), body: body.clone() };
+    let (lie, silent) = (said(&greeting(5)), said(&message.body));
     let now = group.now;
     let a: &mut Coordinator = &mut group.processes.get_mut(&A).unwrap().coordinator;
     let b = a.topology().peer(B).unwrap();
     let mut capture = || Capture::new(Branch::default());
-    for frame in [lie.clone(), message, lie] {
+    a.handle_frame(now, b, silent.clone(), &mut capture);
+    assert!(a.is_running() && !a.has_message(), "F5: what comes without a greeting is no news");
+    for frame in [lie.clone(), silent, message, lie] {
         a.handle_frame(now, b, frame, &mut capture);
     }
     assert!(!a.is_running() && !a.has_message(), "what comes behind it waits");
     let Some(Output::Store { ticket, request }) = a.poll_output() else { panic!("it looks") };
     assert_eq!(request, StoreRequest::Read(Key::Journal(2)));
     a.handle_store(now, ticket, StoreAnswer::Read(None), &mut capture);
-    for _ in 0..2 {
+    for _ in 0..3 {
         let what = Violation::UnknownGeneration { generation };
         assert_eq!(a.poll_output(), Some(Output::Event(Event::Violation { peer: b, what })));
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::group::{Group, Transfer};
+use crate::group::Group;
 use snapshot_core::{Bound, Graph, NodeId, Settings};
 
 const A: NodeId = NodeId(1);
@@ -51,7 +51,8 @@ fn an_interval_does_not_count_while_a_snapshot_is_under_way() {
 }
 
 #[test]
-fn an_interval_does_not_count_while_a_part_is_written_unless_its_snapshot_was_given_up() {
+fn an_interval_does_not_count_while_a_part_is_written_whether_its_snapshot_was_given_up_or_not() {
+    // A store that hangs would else be given one state after the other.
     let settings =
         Settings { durable: true, interval: Some(seconds(10)), deadline: seconds(15), ..Settings::default() };
     let mut group = group(Graph::mesh([A, B]), settings);
@@ -63,22 +64,17 @@ fn an_interval_does_not_count_while_a_part_is_written_unless_its_snapshot_was_gi
     // First a look at the journal: somebody else may have committed it.
     assert_eq!(due(&group, B), Some(Duration::ZERO));
     group.pass_time(Duration::ZERO);
-    assert_eq!(group.processes[&B].asked.len(), 2);
+    group.processes.get_mut(&B).unwrap().asked.rotate_left(1);
+    assert!(group.serve_oldest(B), "the look");
+    assert_eq!(due(&group, B), Some(seconds(120)), "nothing but the next look, in two intervals");
+    assert!(group.serve(B), "the part is written after all");
     assert_eq!(due(&group, B), Some(seconds(110) + seconds(10) / 8), "the interval");
 }
 
 #[test]
 fn a_snapshot_that_was_due_and_refused_is_due_again_an_interval_later() {
-    let settings =
-        Settings { durable: true, interval: Some(seconds(10)), max_running: 1, ..Settings::default() };
+    let settings = Settings { interval: Some(seconds(10)), max_running: 0, ..Settings::default() };
     let mut group = group(Graph::mesh([A, B]), settings);
-    let id = group.initiate(A).unwrap();
-    assert!(group.deliver((A, B)) && group.deliver((B, A)));
-    // Its part is still being written, and that counts.
-    group.input(A, |c, _, _| assert!(c.abort(id)));
-    group.pass_time(Duration::ZERO);
-    group.processes.get_mut(&A).unwrap().asked.rotate_left(1);
-    assert!(group.serve_oldest(A), "a look at the journal");
     assert_eq!(due(&group, A), Some(seconds(110)));
     group.pass_time(seconds(10));
     assert_eq!(group.processes[&A].coordinator.running(), []);
@@ -142,27 +138,70 @@ fn a_look_at_the_journal_that_fails_is_not_repeated_at_once() {
     assert_eq!(due(&group, A), Some(seconds(114)));
 }
 
-#[test]
-fn a_stall_names_those_that_take_nothing_and_only_them() {
-    let tight = Bound::new(3, usize::MAX);
+/// A group of three in which each may have one message under way to each other, and the outbox is over its high mark with
+/// three.
+fn tight() -> Group {
+    let (window, mark) = (Bound::new(1, usize::MAX), Bound::new(3, usize::MAX));
     let settings = Settings {
         stall: seconds(10),
-        outbox_low: tight,
-        outbox_high: tight,
-        outbox_hard: tight,
+        inbox: window,
+        window_floor: window,
+        outbox_low: mark,
+        outbox_high: mark,
+        outbox_hard: Bound::new(100, usize::MAX),
         ..Settings::default()
     };
-    let mut group = group(Graph::mesh([A, B, C]), settings);
+    group(Graph::mesh([A, B, C]), settings)
+}
+
+#[test]
+fn a_stall_names_those_that_take_nothing_and_only_them() {
+    let mut group = tight();
     group.now = seconds(200);
-    let a = &mut group.processes.get_mut(&A).unwrap().coordinator;
-    let b = a.topology().peer(B).unwrap();
-    for number in 1..=3 {
-        assert_eq!(a.poll_timeout(), None);
-        a.send(b, Transfer { amount: 1, number }).unwrap();
+    for waiting in 0..=3 {
+        assert_eq!(due(&group, A), None, "{waiting} messages wait");
+        group.pay_to(A, B);
+        group.pay_to(A, C);
+        while group.deliver((A, C)) {}
+        while group.take(C) {}
+        while group.deliver((C, A)) {}
     }
-    a.end_turn().unwrap();
-    // The last frames to go were the greetings.
-    assert_eq!(a.poll_timeout(), Some(seconds(110)));
+    // The first look says from when it counts.
+    assert_eq!(due(&group, A), Some(Duration::ZERO));
     group.pass_time(Duration::ZERO);
+    assert_eq!(due(&group, A), Some(seconds(210)));
+    group.pass_time(seconds(10));
     assert!(group.processes[&A].events.contains(&format!("Stalled {{ waiting_for: [{B:?}] }}")));
+    assert_eq!(due(&group, A), Some(seconds(220)), "it is told again");
+}
+
+#[test]
+fn a_stall_counts_from_the_last_message_that_departed_and_nothing_else_moves_it() {
+    let mut group = tight();
+    (0..5).for_each(|_| group.pay_to(A, B));
+    group.pass_time(Duration::ZERO);
+    assert_eq!(due(&group, A), Some(seconds(110)));
+    // What arrives, and control that departs, is no sign that B takes anything.
+    group.pass_time(seconds(4));
+    group.initiate(A).unwrap();
+    while group.deliver((A, C)) || group.deliver((C, A)) || group.deliver((C, B)) {}
+    assert!(group.deliver((A, B)) && group.deliver((A, B)), "a message and the marker");
+    group.pay_to(C, A);
+    while group.deliver((C, A)) {}
+    while group.deliver((B, C)) || group.deliver((B, A)) || group.deliver((C, A)) {}
+    assert_eq!(group.processes[&A].reports.len(), 1, "the snapshot has ended all the same");
+    group.pass_time(seconds(5));
+    assert_eq!(due(&group, A), Some(seconds(110)));
+    // B takes one, and the next departs: three are left.
+    assert!(group.take(B));
+    while group.deliver((B, A)) {}
+    assert_eq!(due(&group, A), Some(Duration::ZERO));
+    group.pass_time(Duration::ZERO);
+    assert_eq!(due(&group, A), Some(seconds(119)));
+    assert!(group.processes[&A].events.iter().all(|event| !event.starts_with("Stalled")));
+    // And one more: it is under the mark again.
+    while group.deliver((A, B)) {}
+    assert!(group.take(B));
+    while group.deliver((B, A)) {}
+    assert_eq!(due(&group, A), None);
 }

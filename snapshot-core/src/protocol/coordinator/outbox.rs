@@ -75,9 +75,9 @@ impl<M> Outbox<M> {
     pub(super) fn post(&mut self, bytes: Bytes, kind: Kind) {
         let queued = Queued { bytes, kind };
         if kind == Kind::Unnumbered {
-            self.control.push_front(queued)
+            self.control.push_front(queued);
         } else {
-            self.control.push_back(queued)
+            self.control.push_back(queued);
         }
     }
 

@@ -73,6 +73,10 @@ pub struct World<P: Machine> {
 
 impl<P: Machine> World<P> {
     pub fn new(graph: Graph) -> Self {
+        Self::with(graph, &Settings::default())
+    }
+
+    pub fn with(graph: Graph, settings: &Settings) -> Self {
         let members = graph.members().to_vec();
         let links = graph.at(members[0]).unwrap();
         let mut world = Self {
@@ -85,12 +89,12 @@ impl<P: Machine> World<P> {
             graph,
         };
         for id in &members {
-            let mut rules = Rules::<P>::new(world.graph.at(*id).unwrap(), Settings::default(), id.0);
+            let mut rules = Rules::<P>::new(world.graph.at(*id).unwrap(), settings.clone(), id.0);
             rules.start(Duration::ZERO);
             world.rules.insert(*id, rules);
             world.drain(*id);
         }
-        // The greetings are no part of the paper.
+        // Greetings and grants are no part of the paper.
         world.deliver_all();
         world
     }
@@ -124,7 +128,7 @@ impl<P: Machine> World<P> {
         let peers: Vec<_> = rules.topology().outgoing().collect();
         for peer in peers {
             let mut frames = Frames::new();
-            if rules.take_outgoing(peer, &mut frames) {
+            while rules.take_outgoing(peer, &mut frames) {
                 self.channels.get_mut(&(id, peer.id())).unwrap().extend(frames.drain(usize::MAX));
                 rules.handle_sent(Duration::ZERO, peer);
             }
