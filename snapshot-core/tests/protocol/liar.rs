@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::group::{Branch, Coordinator, Random, Transfer, first_words, greeting, greets};
+use crate::group::{Branch, Coordinator, Random, Transfer, first_words, greeting, greets, windows};
 use bytes::Bytes;
 use snapshot_core::{
     AbortReason, Body, Bound, Capture, Created, Event, Frame, FrameKind, Frames, Generation, Graph,
@@ -14,16 +14,10 @@ const ME: NodeId = NodeId(1);
 const LIAR: NodeId = NodeId(2);
 const HONEST: NodeId = NodeId(3);
 
-/// Settings by which this much may be outstanding on each channel.
-fn window(messages: usize, bytes: usize) -> Settings {
-    let window = Bound::new(messages, bytes);
-    Settings { inbox: window, window_floor: window, ..Settings::default() }
-}
-
 /// Control frames that a node sends in the course of its life, to be bent.
 fn samples() -> Vec<Bytes> {
     let graph = Graph::mesh([ME, LIAR, HONEST]);
-    let mut group = crate::group::Group::new(graph, window(8, 10), 1);
+    let mut group = crate::group::Group::new(graph, windows(8, 10), 1);
     group.weigh = |_, transfer| transfer.amount as usize;
     group.boot_all();
     group.settle();
@@ -67,7 +61,7 @@ fn nothing_that_a_peer_says_can_cause_a_panic_or_break_a_bound() {
         let (outbox_low, outbox_high) = (Bound::new(10, 1 << 10), Bound::new(20, 1 << 11));
         let outbox_hard = Bound::new(2000, 1 << 20);
         let settings =
-            Settings { max_running: 5, outbox_low, outbox_high, outbox_hard, ..window(WINDOW, 1 << 20) };
+            Settings { max_running: 5, outbox_low, outbox_high, outbox_hard, ..windows(2 * WINDOW, 1 << 20) };
         let mut coordinator = Coordinator::new(graph.at(ME).unwrap(), settings, seed);
         coordinator.start(Duration::ZERO);
         let peers = [LIAR, HONEST].map(|id| coordinator.topology().peer(id).unwrap());

@@ -1,13 +1,21 @@
 //! The rules, without I/O: each by itself, claim by claim as in the paper, in random schedules, and against liars.
 
 mod arrivals;
+mod broken;
 mod floods;
+mod flow;
 mod group;
+mod histories;
 mod journal;
+mod late;
+mod leaving;
 mod liar;
+mod overtaken;
 mod paper;
 mod queues;
 mod recovery;
+mod relief;
 mod rules;
 mod schedule;
 mod schedules;
+mod slow;

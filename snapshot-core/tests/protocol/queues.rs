@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::group::{Coordinator, Group, Transfer, greets};
+use crate::group::{Coordinator, Group, Transfer, greets, windows};
 use snapshot_core::{
     Body, Bound, Capture, Created, Failure, Frame, FrameKind, Frames, Generation, Graph, NodeId, Output,
     SendError, Settings, SnapshotPhase, Stamp, StoreAnswer, StoreRequest,
@@ -274,16 +274,10 @@ fn a_node_that_has_come_to_its_end_does_not_run_again_when_its_state_is_installe
 
 // ---- inbox ----------------------------------------------------------------------------------------------------------
 
-/// Settings by which so many messages of one neighbour may be outstanding.
-fn window(messages: usize) -> Settings {
-    let window = Bound::new(messages, usize::MAX);
-    Settings { inbox: window, window_floor: window, ..Settings::default() }
-}
-
 #[test]
 fn what_waits_to_be_taken_is_bounded_by_what_its_senders_may_send_and_not_by_reading_no_more() {
     // W1. Each of the two has a window of its own.
-    let mut group = Group::at_rest(Graph::mesh([A, B, C]), window(2));
+    let mut group = Group::at_rest(Graph::mesh([A, B, C]), windows(4, usize::MAX));
     for sent in 1..=5 {
         for from in [B, C] {
             group.pay_to(from, A);
@@ -333,7 +327,7 @@ fn what_waits_to_be_taken_goes_with_its_generation() {
 #[test]
 fn while_a_snapshot_records_no_more_can_come_than_at_other_times() {
     // W6: "A receiver's record is at most one window", for as long as nothing is taken.
-    let mut group = Group::at_rest(Graph::mesh([A, B, C]), window(2));
+    let mut group = Group::at_rest(Graph::mesh([A, B, C]), windows(4, usize::MAX));
     let id = group.initiate(A).unwrap();
     assert!(group.deliver((A, B)) && group.deliver((B, A)));
     for _ in 0..5 {

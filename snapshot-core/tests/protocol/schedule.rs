@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::group::Group;
+use crate::group::{Group, windows};
 use snapshot_core::{Bound, Graph, NodeId, Settings};
 
 const A: NodeId = NodeId(1);
@@ -141,15 +141,13 @@ fn a_look_at_the_journal_that_fails_is_not_repeated_at_once() {
 /// A group of three in which each may have one message under way to each other, and the outbox is over its high mark with
 /// three.
 fn tight() -> Group {
-    let (window, mark) = (Bound::new(1, usize::MAX), Bound::new(3, usize::MAX));
+    let mark = Bound::new(3, usize::MAX);
     let settings = Settings {
         stall: seconds(10),
-        inbox: window,
-        window_floor: window,
         outbox_low: mark,
         outbox_high: mark,
         outbox_hard: Bound::new(100, usize::MAX),
-        ..Settings::default()
+        ..windows(2, usize::MAX)
     };
     group(Graph::mesh([A, B, C]), settings)
 }

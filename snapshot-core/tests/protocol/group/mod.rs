@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use snapshot_core::{
-    Body, Capture, Created, Event, Failure, Frame, Frames, Graph, Key, LocalSnapshot, NodeId, Output,
+    Body, Bound, Capture, Created, Event, Failure, Frame, Frames, Graph, Key, LocalSnapshot, NodeId, Output,
     PartError, PartRef, Settings, SnapshotCoordinator, SnapshotId, StoreAnswer, StoreRequest, StoredPart,
     Ticket, Turn,
 };
@@ -427,6 +427,13 @@ impl Group {
         self.drain(id);
     }
 
+    /// A node sends as much as it has room for.
+    pub fn flood(&mut self, from: NodeId, to: NodeId) {
+        while self.processes[&from].coordinator.has_room() {
+            self.pay_to(from, to);
+        }
+    }
+
     /// Does one thing that the node has asked of the store.
     pub fn serve(&mut self, id: NodeId) -> bool {
         let Some(process) = self.processes.get(&id).filter(|p| !p.asked.is_empty()) else { return false };
@@ -491,6 +498,26 @@ impl Group {
         }
     }
 
+    /// Everything that can move without time passing moves, but for applications: they take nothing.
+    pub fn exchange(&mut self) {
+        loop {
+            let mut moved = false;
+            for pair in self.channels.keys().copied().collect::<Vec<_>>() {
+                while self.depart(pair) || self.deliver(pair) {
+                    moved = true;
+                }
+            }
+            for id in self.graph.members().to_vec() {
+                while self.serve(id) {
+                    moved = true;
+                }
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+
     /// Whatever is stored as whole is a consistent cut: each channel holds exactly what was sent and not received.
     pub fn check_cuts(&self) -> usize {
         let mut cuts: BTreeMap<SnapshotId, Vec<&LocalSnapshot<Branch, Transfer>>> = BTreeMap::new();
@@ -523,6 +550,13 @@ impl Group {
         whole.len()
     }
 
+    /// The parts of this node, of all snapshots, oldest first.
+    pub fn parts_of(&self, node: NodeId) -> Vec<&LocalSnapshot<Branch, Transfer>> {
+        let stored = self.store.parts.iter().filter(|(key, _)| matches!(key, Key::Part { .. }));
+        let told = self.processes.get(&node).map_or(&[][..], |process| &process.locals);
+        stored.map(|(_, (local, _))| local).filter(|local| local.node == node).chain(told).collect()
+    }
+
     /// How many messages stand in parts as overtaken by the markers of their sender.
     pub fn overtaken(&self) -> usize {
         let stored = self.store.parts.values().map(|(local, _)| local);
@@ -534,6 +568,11 @@ impl Group {
     pub fn balance(&self) -> u64 {
         self.processes.values().map(|p| p.branch.balance).sum()
     }
+}
+
+/// Settings by which this much may be outstanding on each channel to a node with one that sends to it.
+pub fn windows(messages: usize, bytes: usize) -> Settings {
+    Settings { inbox: Bound::new(messages, bytes), window_floor: Bound::new(1, 1), ..Settings::default() }
 }
 
 /// A greeting of the generation that has this nonce, as version 2 writes it.
