@@ -115,8 +115,9 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     /// meanwhile. Changes nothing else; a driver that has a batch tells of each of its frames first.
     pub fn foresee(&mut self, from: Peer, frame: &Frame<M>) {
         let Body::Control(bytes) = &frame.body else { return };
-        let is_ours = frame.stamp.generation() == self.generation && self.phase == Phase::Running;
-        if !is_ours || self.channels[from.index()].broken {
+        let Frame { stamp, .. } = frame;
+        let is_ours = stamp.generation() == self.generation && stamp.is_of(self.nonce);
+        if !is_ours || self.phase != Phase::Running || self.channels[from.index()].broken {
             return;
         }
         if let Ok(control @ Control::Aborted { snapshot, .. }) = Control::decode(bytes)
