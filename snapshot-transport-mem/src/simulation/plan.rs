@@ -9,12 +9,18 @@ use super::{FaultKind, Faults, Random};
 
 const MS: Duration = Duration::from_millis(1);
 
-/// Two nodes that each have this many frames for the other, and a full inbox, would wait for each other for good, as they
-/// would with any bound. So it stays well over what is alive at a time.
+/// Over so many messages in an outbox, others are handed out only now and then: well over what is alive at a time, so that
+/// runs come to rest soon.
 const HIGH: usize = 256;
 
-/// A bound that is never reached: the number of frames counts.
-const BYTES: usize = 128 << 20;
+/// Where sends fail: never, in applications that look at `has_room`.
+const HARD: usize = 1 << 20;
+
+/// A bound that is never reached: the number of messages counts.
+const BYTES: usize = 16 << 20;
+
+/// What small messages weigh at most. Where recordings are small, all else must be that fits into one of them.
+const SMALL: usize = 64;
 
 /// How a run is to be.
 #[derive(Clone, Debug)]
@@ -94,12 +100,18 @@ impl Plan {
         &self,
         mut builder: NodeBuilder<S, M>,
     ) -> NodeBuilder<S, M> {
-        if let Some(frames) = self.queue {
-            let bound = |frames| Bound::new(frames, BYTES);
-            builder = builder.inbox(bound(frames)).outbox(bound(frames), bound(HIGH));
+        let unit = size_of::<M>().max(SMALL);
+        let bytes = |few: usize| if self.recording.is_some() { few * unit } else { BYTES };
+        if self.queue.is_some() || self.recording.is_some() {
+            let frames = self.queue.unwrap_or(HIGH);
+            builder = builder
+                .inbox(Bound::new(frames, bytes(8)))
+                .window_floor(Bound::new(1, 1))
+                .outbox(Bound::new(frames, bytes(8)), Bound::new(HIGH, bytes(32)))
+                .outbox_hard(Bound::new(HARD, if self.recording.is_some() { 256 * unit } else { 2 * BYTES }));
         }
         if let Some(messages) = self.recording {
-            builder = builder.max_recorded_bytes(messages * size_of::<M>().max(1));
+            builder = builder.max_recorded_bytes((8 + 256 + messages) * unit);
         }
         if let Some(deadline) = self.deadline {
             builder = builder.deadline(deadline);

@@ -28,17 +28,25 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         }
     }
 
-    /// Handles a frame while leaving. What says that something is lost, or that the group goes back, changes nothing any more.
+    /// Whether nothing that this node still has to send would be taken: the group has gone on without it.
+    pub(crate) fn is_left_behind(&self) -> bool {
+        self.phase == Phase::Over
+    }
+
+    /// Handles a frame while leaving. What says that something is lost changes nothing any more.
     pub(super) fn accept_leaving(&mut self, from: Peer, frame: Frame<M>) {
         let channel = &mut self.channels[from.index()];
-        let is_ours = frame.stamp.generation() == self.generation;
-        if !is_ours || channel.broken || channel.incoming.is_none() {
-            return;
-        }
         let greeting = match &frame.body {
             Body::Control(bytes) => Control::greeting(bytes),
             Body::Message(_) => None,
         };
+        if frame.stamp.generation() > self.generation && greeting.is_some() {
+            self.phase = Phase::Over;
+            return;
+        }
+        if frame.stamp.generation() != self.generation || channel.broken || channel.incoming.is_none() {
+            return;
+        }
         if channel.arrive(frame.stamp, greeting, self.nonce) != Arrival::InOrder {
             return;
         }
