@@ -173,10 +173,10 @@ fn node(end: End, size: usize, count: u64, tell: mpsc::SyncSender<SocketAddr>) {
                 for number in 1..=count {
                     node.send(to, message.clone()).expect("there is room");
                     if number % BATCH == 0 {
-                        node.flush().await.expect("it stands");
+                        node.flush(&mut ()).await.expect("it stands");
                     }
                 }
-                node.flush().await.expect("it stands");
+                node.flush(&mut ()).await.expect("it stands");
                 while !matches!(
                     node.next(&mut ()).await,
                     Ok(Event::PeerLost { .. } | Event::PeerLeft { .. }) | Err(_)

@@ -19,6 +19,9 @@ use tokio::time::sleep;
 
 use crate::unix::UnixTransport;
 
+/// How long a node that leaves waits for others to take what it has sent.
+const PARTING: Duration = Duration::from_secs(10);
+
 const MEMBERS: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
 const COINS_EACH: u64 = 100;
 const TOTAL: u64 = COINS_EACH * MEMBERS.len() as u64;
@@ -122,7 +125,8 @@ async fn live(
             _ = stopped.changed() => break,
         }
     }
-    Ok(node.close().await?)
+    node.close(PARTING).await?;
+    Ok(())
 }
 
 fn give(

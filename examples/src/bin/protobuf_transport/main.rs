@@ -14,6 +14,7 @@ mod network;
 mod wire;
 
 use std::error::Error;
+use std::time::Duration;
 
 use snapshot_core::{
     Archive, Event, Graph, NodeId, PostcardState, SendError, SnapshotHandle, SnapshotId, SnapshotNode,
@@ -24,6 +25,9 @@ use tokio::task::JoinHandle;
 
 use network::Registry;
 use wire::{Order, Protobuf};
+
+/// How long a node that leaves waits for others to take what it has sent.
+const PARTING: Duration = Duration::from_secs(10);
 
 const SHOP: NodeId = NodeId(1);
 const WAREHOUSE: NodeId = NodeId(2);
@@ -101,7 +105,8 @@ async fn trade(
             _ = stopped.changed() => break,
         }
     }
-    Ok(node.close().await?)
+    node.close(PARTING).await?;
+    Ok(())
 }
 
 fn send(node: &mut SnapshotNode<Stock, Order>, stock: &mut Stock) -> Result<(), SendError> {

@@ -105,7 +105,7 @@ pub(crate) async fn run(task: &str, files: &[PathBuf]) -> Result<(), Box<dyn Err
         }
     }
     // The result is safe already; a neighbour that stands still is not worth more than a moment.
-    tokio::time::timeout(PARTING, node.close()).await.unwrap_or(Ok(()))?;
+    node.close(PARTING).await?;
     Ok(())
 }
 
