@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::group::{Branch, Coordinator, Group, Transfer, greeting, greets};
+use crate::group::{Branch, Coordinator, Group, Transfer, greeting, greets, stamp};
 use bytes::Bytes;
 use snapshot_core::{
     Body, Bound, Capture, Event, Frame, FrameKind, Frames, Generation, Graph, NodeId, Output, Settings,
@@ -62,12 +62,12 @@ fn without_a_store_there_is_no_next_generation_and_a_frame_of_one_is_a_violation
     let [hello, _] = greets(&Graph::mesh([A, B]), B, A);
     assert_eq!(tell(&mut node, hello.stamp, hello.body), []);
     for body in [message(1), greeting(7)] {
-        let told = tell(&mut node, Stamp::new(Generation(2), 1), body);
+        let told = tell(&mut node, stamp(2, 1, hello.stamp), body);
         let what = Violation::UnknownGeneration { generation: Generation(2) };
         assert_eq!(told, [Event::Violation { peer: from, what }]);
         assert_eq!((node.is_running(), node.has_message()), (true, false));
     }
-    assert_eq!(tell(&mut node, Stamp::new(Generation(1), 2), message(2)), []);
+    assert_eq!(tell(&mut node, stamp(1, 2, hello.stamp), message(2)), []);
     assert_eq!(node.take_message().map(|(_, transfer)| transfer.number), Some(2), "it was not counted");
 }
 
@@ -100,7 +100,7 @@ fn a_snapshot_that_cannot_be_is_a_violation_whatever_is_said_of_it() {
             let from = node.topology().peer(B).unwrap();
             let [hello, _] = greets(&Graph::mesh([A, B]), B, A);
             assert_eq!(tell(&mut node, hello.stamp, hello.body), []);
-            let told = tell(&mut node, Stamp::new(Generation(1), 2), Body::Control(said.clone()));
+            let told = tell(&mut node, stamp(1, 2, hello.stamp), Body::Control(said.clone()));
             match &wrong {
                 Some(what) => {
                     assert_eq!(told, [Event::Violation { peer: from, what: what.clone() }], "{said:?}");
@@ -173,7 +173,7 @@ fn leave_b_behind(group: &mut Group) {
 
 /// The generations of what A has said to B outside the count.
 fn answers(group: &Group) -> Vec<u64> {
-    let outside = group.channels[&(A, B)].iter().filter(|frame| frame.stamp.number() == 0);
+    let outside = group.channels[&(A, B)].iter().filter(|frame| frame.stamp.count() == 0);
     outside
         .inspect(|frame| assert_eq!(frame.kind(), Ok(FrameKind::Hello)))
         .map(|frame| frame.stamp.generation().0)

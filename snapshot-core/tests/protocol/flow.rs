@@ -351,7 +351,7 @@ fn f1_frames_are_numbered_when_they_depart_and_no_number_is_left_out() {
     let second = group.initiate(A).unwrap();
     group.input(A, |a, _, _| assert!(a.abort(first)));
     group.depart((A, B));
-    let numbers: Vec<u64> = group.channels[&(A, B)].iter().map(|frame| frame.stamp.number()).collect();
+    let numbers: Vec<u64> = group.channels[&(A, B)].iter().map(|frame| frame.stamp.count()).collect();
     let before = numbers[0];
     assert_eq!(numbers, (before..before + numbers.len() as u64).collect::<Vec<_>>());
     let message = FrameKind::Message;

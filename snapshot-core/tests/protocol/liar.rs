@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use crate::group::{Branch, Coordinator, Random, Transfer, first_words, greeting, greets, windows};
+use crate::group::{Branch, Coordinator, Random, Transfer, first_words, greeting, greets, stamp, windows};
 use bytes::Bytes;
 use snapshot_core::{
     AbortReason, Body, Bound, Capture, Created, Event, Frame, FrameKind, Frames, Generation, Graph,
-    InitiateError, NodeId, Output, PartError, Settings, SnapshotPhase, Stamp, StoreAnswer, StoreRequest,
-    Violation,
+    InitiateError, NodeId, Output, PartError, Settings, SnapshotPhase, StoreAnswer, StoreRequest, Violation,
 };
 
 const ME: NodeId = NodeId(1);
@@ -66,7 +65,9 @@ fn nothing_that_a_peer_says_can_cause_a_panic_or_break_a_bound() {
         coordinator.start(Duration::ZERO);
         let peers = [LIAR, HONEST].map(|id| coordinator.topology().peer(id).unwrap());
         let mut capture = || Capture::new(Branch::default());
-        for frame in greets(&graph, LIAR, ME) {
+        let words = greets(&graph, LIAR, ME);
+        let known = words[0].stamp;
+        for frame in words {
             coordinator.handle_frame(Duration::ZERO, peers[0], frame, &mut capture);
         }
         let mut number = 2;
@@ -86,7 +87,7 @@ fn nothing_that_a_peer_says_can_cause_a_panic_or_break_a_bound() {
                 0 => Body::Message(Transfer { amount: random.draw(), number: 0 }),
                 _ => Body::Control(bent(&mut random, &samples)),
             };
-            let frame = Frame { stamp: Stamp::new(Generation(generation), number), body };
+            let frame = Frame { stamp: stamp(generation, number, known), body };
             let now = Duration::from_millis(round * 20);
             coordinator.handle_frame(now, peers[0], frame, &mut capture);
             coordinator.handle_timeout(now, &mut capture);
@@ -110,7 +111,9 @@ fn snapshots_whose_receipts_never_come_are_under_way_and_their_number_has_a_boun
     coordinator.start(Duration::ZERO);
     let liar = coordinator.topology().peer(LIAR).unwrap();
     let mut capture = || Capture::new(Branch::default());
-    for frame in greets(&Graph::mesh([ME, LIAR]), LIAR, ME) {
+    let words = greets(&Graph::mesh([ME, LIAR]), LIAR, ME);
+    let known = words[0].stamp;
+    for frame in words {
         coordinator.handle_frame(Duration::ZERO, liar, frame, &mut capture);
     }
     let (mut begun, mut number) = (0, 2);
@@ -125,7 +128,7 @@ fn snapshots_whose_receipts_never_come_are_under_way_and_their_number_has_a_boun
         // It sends every marker back, and nothing else.
         for frame in frames.drain(usize::MAX).filter(|f| matches!(f.kind(), Ok(FrameKind::Marker(_)))) {
             number += 1;
-            let frame = Frame { stamp: Stamp::new(Generation(1), number), ..frame };
+            let frame = Frame { stamp: stamp(1, number, known), ..frame };
             coordinator.handle_frame(Duration::ZERO, liar, frame, &mut capture);
         }
         assert!(begun < 1000, "they have no bound");
@@ -177,7 +180,7 @@ fn a_generation_that_the_journal_does_not_have_is_a_violation_and_the_node_runs_
     let [hello, _] = first_words(&mut node, LIAR);
     let message = Body::Message(Transfer { amount: 0, number: 1 });
     let tell = |node: &mut Coordinator, generation, number, body: &Body<Transfer>| {
-        let frame = Frame { stamp: Stamp::new(Generation(generation), number), body: body.clone() };
+        let frame = Frame { stamp: stamp(generation, number, hello.stamp), body: body.clone() };
         node.handle_frame(Duration::ZERO, liar, frame, &mut || unreachable!());
         node.is_running()
     };

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::group::{Coordinator, Group, Transfer, greets, windows};
+use crate::group::{Coordinator, Group, Transfer, greets, stamp, windows};
 use snapshot_core::{
-    Body, Bound, Capture, Created, Failure, Frame, FrameKind, Frames, Generation, Graph, NodeId, Output,
-    SendError, Settings, SnapshotPhase, Stamp, StoreAnswer, StoreRequest,
+    Body, Bound, Capture, Created, Failure, Frame, FrameKind, Frames, Graph, NodeId, Output, SendError,
+    Settings, SnapshotPhase, StoreAnswer, StoreRequest,
 };
 
 const A: NodeId = NodeId(1);
@@ -52,7 +52,8 @@ fn new_work_waits_at_the_low_mark_and_messages_at_the_high_mark() {
     let mut coordinator = lone(settings);
     let b = coordinator.topology().peer(B).unwrap();
     let transfer = Transfer { amount: 1, number: 1 };
-    let frame = Frame { stamp: Stamp::new(Generation(1), 3), body: Body::Message(transfer.clone()) };
+    let [hello, _] = greets(&Graph::mesh([A, B]), B, A);
+    let frame = Frame { stamp: stamp(1, 3, hello.stamp), body: Body::Message(transfer.clone()) };
     coordinator.handle_frame(Duration::ZERO, b, frame, &mut || unreachable!());
     for sent in 1..=5 {
         coordinator.send(b, transfer.clone()).unwrap();
@@ -222,7 +223,7 @@ fn control_takes_up_no_room_and_the_answer_to_a_frame_of_an_older_generation_goe
     assert!(!a.has_room());
     let mut frames = Frames::new();
     assert!(a.take_outgoing(b, &mut frames));
-    let said: Vec<_> = frames.iter().map(|frame| (frame.stamp.number(), frame.kind().unwrap())).collect();
+    let said: Vec<_> = frames.iter().map(|frame| (frame.stamp.count(), frame.kind().unwrap())).collect();
     assert_eq!(said[..3], [(0, FrameKind::Hello), (1, FrameKind::Hello), (2, FrameKind::Flow)]);
     assert!(matches!(said[3..], [(3, FrameKind::Marker(_))]), "{said:?}");
 }

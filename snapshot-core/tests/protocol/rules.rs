@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::group::{Coordinator, Group, Transfer, greets};
+use crate::group::{Coordinator, Group, Transfer, greets, stamp};
 use snapshot_core::{
     AbortReason, Body, Bound, Capture, Event, Failure, Frame, FrameKind, Frames, Graph, InitiateError, Key,
     LinkUse, NodeId, Output, Retention, SendError, Settings, SnapshotId, SnapshotPhase, Stamp, StoreAnswer,
@@ -384,7 +384,7 @@ fn a_frame_of_an_older_generation_is_dropped_and_answered_once() {
     group.pay_to(B, A);
     while group.deliver((B, A)) {}
     assert_eq!(kinds(&group, A, B), [FrameKind::Hello], "one answer, however many frames");
-    assert_eq!(group.channels[&(A, B)][0].stamp.number(), 0);
+    assert_eq!(group.channels[&(A, B)][0].stamp.count(), 0);
     group.settle();
     assert_eq!(group.processes[&B].coordinator.generation().0, 2);
     assert_eq!(group.balance(), group.total);
@@ -559,13 +559,14 @@ fn lies(graph: &Graph, rounds: usize) -> Vec<Frame<Transfer>> {
 
 /// The same frames behind the first words of B in the group of A and B.
 fn believable(frames: Vec<Frame<Transfer>>) -> Vec<Frame<Transfer>> {
-    let first = greets(&Graph::mesh([A, B]), B, A).into_iter();
-    let numbered = frames.into_iter().zip(3..).map(|(frame, number)| numbered(&frame, number));
-    first.chain(numbered).collect()
+    let first = greets(&Graph::mesh([A, B]), B, A);
+    let known = first[0].stamp;
+    let numbered = frames.into_iter().zip(3..).map(|(frame, count)| numbered(&frame, count, known));
+    first.into_iter().chain(numbered).collect()
 }
 
-fn numbered(frame: &Frame<Transfer>, number: u64) -> Frame<Transfer> {
-    Frame { stamp: Stamp::new(frame.stamp.generation(), number), body: frame.body.clone() }
+fn numbered(frame: &Frame<Transfer>, count: u64, known: Stamp) -> Frame<Transfer> {
+    Frame { stamp: stamp(1, count, known), body: frame.body.clone() }
 }
 
 fn tell(coordinator: &mut Coordinator, frame: Frame<Transfer>) {
@@ -603,10 +604,10 @@ fn the_same_marker_twice_on_a_channel_is_a_violation() {
     let mut coordinator = Coordinator::new(mesh.at(A).unwrap(), Settings::default(), 1);
     coordinator.start(Duration::ZERO);
     let [_, _, marker] = &lies(&mesh, 1)[..] else { panic!("it begins one") };
-    let frames: Vec<_> = greets(&mesh, B, A).into_iter().chain([marker.clone()]).collect();
-    let again = numbered(marker, 4);
+    let words = greets(&mesh, B, A);
+    let [once, twice] = [3, 4].map(|count| numbered(marker, count, words[0].stamp));
     let Ok(FrameKind::Marker(snapshot)) = marker.kind() else { panic!("{marker:?}") };
-    frames.into_iter().chain([again]).for_each(|frame| tell(&mut coordinator, frame));
+    words.into_iter().chain([once, twice]).for_each(|frame| tell(&mut coordinator, frame));
     assert_eq!(accused(&mut coordinator), Some(Violation::MarkerTwice { snapshot }));
 }
 
@@ -618,8 +619,8 @@ fn the_same_marker_after_all_others_have_come_is_a_violation() {
     group.initiate(B).unwrap();
     let marker = group.channels[&(B, A)].front().cloned().unwrap();
     assert!(group.deliver((B, A)), "A has all markers, and writes its part");
-    let stamp = Stamp::new(marker.stamp.generation(), marker.stamp.number() + 1);
-    group.channels.get_mut(&(B, A)).unwrap().push_front(Frame { stamp, ..marker });
+    let again = numbered(&marker, marker.stamp.count() + 1, marker.stamp);
+    group.channels.get_mut(&(B, A)).unwrap().push_front(again);
     group.deliver((B, A)); // the group panics at an accusation
 }
 
@@ -627,10 +628,10 @@ fn the_same_marker_after_all_others_have_come_is_a_violation() {
 fn only_a_greeting_may_come_outside_the_count() {
     let mut coordinator = lone(Settings::default());
     let [greeting, grant, marker] = &lies(&Graph::mesh([A, B]), 1)[..] else { panic!("it begins one") };
-    tell(&mut coordinator, numbered(greeting, 0));
+    tell(&mut coordinator, numbered(greeting, 0, greeting.stamp));
     assert_eq!(accused(&mut coordinator), None, "the answer to a frame of an older generation");
     for said in [grant, marker] {
-        tell(&mut coordinator, numbered(said, 0));
+        tell(&mut coordinator, numbered(said, 0, greeting.stamp));
         assert_eq!(accused(&mut coordinator), Some(Violation::Unnumbered));
     }
     assert!(coordinator.running().is_empty());
@@ -640,14 +641,14 @@ fn only_a_greeting_may_come_outside_the_count() {
 fn garbage_in_a_control_frame_is_a_violation_and_the_channel_goes_on() {
     let mut coordinator = lone(Settings::default());
     let mut frames = lies(&Graph::mesh([A, B]), 0);
-    let stamp = Stamp::new(frames[0].stamp.generation(), 3);
-    frames.push(Frame { stamp, body: Body::Control(bytes::Bytes::from_static(b"\xff\x00nonsense")) });
+    let known = frames[0].stamp;
+    frames.push(Frame {
+        stamp: stamp(1, 3, known),
+        body: Body::Control(bytes::Bytes::from_static(b"\xff\x00nonsense")),
+    });
     frames.into_iter().for_each(|frame| tell(&mut coordinator, frame));
     assert!(matches!(accused(&mut coordinator), Some(Violation::Unreadable { .. })));
-    let message = Frame {
-        stamp: Stamp::new(snapshot_core::Generation(1), 4),
-        body: Body::Message(Transfer { amount: 1, number: 1 }),
-    };
+    let message = Frame { stamp: stamp(1, 4, known), body: Body::Message(Transfer { amount: 1, number: 1 }) };
     tell(&mut coordinator, message);
     assert!(coordinator.take_message().is_some());
 }

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use snapshot_core::{
-    Body, Bound, Capture, Created, Event, Failure, Frame, Frames, Graph, Key, LocalSnapshot, NodeId, Output,
-    PartError, PartRef, Settings, SnapshotCoordinator, SnapshotId, StoreAnswer, StoreRequest, StoredPart,
-    Ticket, Turn,
+    Body, Bound, Capture, Created, Event, Failure, Frame, Frames, Generation, Graph, Key, LocalSnapshot,
+    NodeId, Output, PartError, PartRef, Settings, SnapshotCoordinator, SnapshotId, Stamp, StoreAnswer,
+    StoreRequest, StoredPart, Ticket, Turn,
 };
 
 pub type Coordinator = SnapshotCoordinator<Transfer, Branch>;
@@ -575,6 +575,11 @@ pub fn windows(messages: usize, bytes: usize) -> Settings {
     Settings { inbox: Bound::new(messages, bytes), window_floor: Bound::new(1, 1), ..Settings::default() }
 }
 
+/// The stamp of the `count`-th frame of its channel in this generation, in the history of which `known` is.
+pub fn stamp(generation: u64, count: u64, known: Stamp) -> Stamp {
+    Stamp::new(Generation(generation), count << 16 | known.number() & 0xffff)
+}
+
 /// A greeting of the generation that has this nonce, as version 2 writes it.
 pub fn greeting(mut nonce: u64) -> Body<Transfer> {
     let mut bytes = vec![2, 0];
@@ -623,8 +628,7 @@ impl Store {
                 if self.parts.contains_key(&key) {
                     return StoreAnswer::Created(Created::Exists);
                 }
-                let snapshot =
-                    SnapshotId { generation: snapshot_core::Generation(1), sequence: 0, initiator: node };
+                let snapshot = SnapshotId { generation: Generation(1), sequence: 0, initiator: node };
                 let local = LocalSnapshot {
                     snapshot,
                     node,
