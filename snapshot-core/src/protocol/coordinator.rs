@@ -73,7 +73,7 @@ pub type CaptureFn<'a, C> = dyn FnMut() -> Capture<C> + 'a;
 /// Time is a parameter: any origin, never backwards. [`SnapshotNode`](crate::SnapshotNode) is such a driver.
 ///
 /// ```
-/// use snapshot_core::{Capture, Event, Frames, Graph, NodeId, Output, Settings, SnapshotCoordinator};
+/// use snapshot_core::{Capture, Event, Frames, GlobalSnapshot, Graph, NodeId, Output, Settings, SnapshotCoordinator};
 /// use std::time::Duration;
 ///
 /// let graph = Graph::mesh([NodeId(1), NodeId(2)]);
@@ -90,7 +90,7 @@ pub type CaptureFn<'a, C> = dyn FnMut() -> Capture<C> + 'a;
 /// one.send(to_two, "in flight")?;
 /// one.end_turn()?;
 /// two.initiate(now, &mut || Capture::new(20))?;                  // cuts at two, before the message arrives
-/// let (mut frames, mut recorded) = (Frames::new(), None);
+/// let (mut frames, mut parts) = (Frames::new(), Vec::new());
 /// for _ in 0..2 {
 ///     two.take_outgoing(to_one, &mut frames);
 ///     two.handle_sent(now, to_one);
@@ -99,10 +99,14 @@ pub type CaptureFn<'a, C> = dyn FnMut() -> Capture<C> + 'a;
 ///     one.handle_sent(now, to_two);
 ///     frames.drain(9).for_each(|frame| two.handle_frame(now, to_one, frame, &mut || unreachable!()));
 /// }
-/// while let Some(output) = two.poll_output() {
-///     if let Output::Event(Event::LocalSnapshot(local)) = output { recorded = Some(local); }
+/// for node in [one, two] {
+///     while let Some(output) = node.poll_output() {
+///         if let Output::Event(Event::LocalSnapshot(part)) = output { parts.push(*part); }
+///     }
 /// }
-/// assert_eq!(recorded.unwrap().channels[&NodeId(1)], ["in flight"]);
+/// // It had not departed when the marker of `one` did, so `one` has recorded it.
+/// assert_eq!(parts[0].outgoing[&NodeId(2)], ["in flight"]);
+/// assert_eq!(GlobalSnapshot::assemble(parts)?.channel(NodeId(1), NodeId(2)), ["in flight"]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]

@@ -61,11 +61,11 @@ impl<M> Links<M> {
     /// let mut one = SnapshotNode::builder(one).start(&mut ()).await?;
     /// let mut two = SnapshotNode::builder(two).start(&mut ()).await?;
     /// one.send(NodeId(2), "hello".to_owned())?;
-    /// one.flush().await?;
+    /// one.flush(&mut ()).await?;
     /// let Event::Message { message, .. } = two.next(&mut ()).await? else { panic!("a message") };
     /// assert_eq!(message, "hello");
     ///
-    /// one.close().await?;
+    /// one.close(std::time::Duration::from_secs(10)).await?;
     /// assert!(matches!(two.next(&mut ()).await?, Event::PeerLeft { .. }));
     /// // The task above has ended, and with it the last `Links` of `two`: no other connection can come.
     /// assert!(matches!(two.next(&mut ()).await?, Event::Closed));
