@@ -86,11 +86,13 @@ use crate::vocabulary::topology::Topology;
 /// let ((to_two, from_one), (to_one, from_two)) = (mpsc::channel(64), mpsc::channel(64));
 /// let one = Pipe { topology: graph.at(NodeId(1))?, to: to_two, from: from_two.into() };
 /// let two = Pipe { topology: graph.at(NodeId(2))?, to: to_one, from: from_one.into() };
-/// let mut one = SnapshotNode::builder(one).start(&mut Nothing).await?;
-/// let mut two = SnapshotNode::builder(two).start(&mut Nothing).await?;
+/// let (mut here, mut there) = (Nothing, Nothing);
+/// let mut one = SnapshotNode::builder(one).start(&mut here).await?;
+/// let mut two = SnapshotNode::builder(two).start(&mut there).await?;
 /// one.send(NodeId(2), "hello".to_owned())?;
-/// one.flush(&mut Nothing).await?;
-/// let Event::Message { message, .. } = two.next(&mut Nothing).await? else { panic!() };
+/// // Each says how much it takes, and sends what it has.
+/// tokio::try_join!(two.flush(&mut there), one.flush(&mut here))?;
+/// let Event::Message { message, .. } = two.next(&mut there).await? else { panic!() };
 /// assert_eq!(message, "hello");
 /// # Ok(()) }
 /// ```

@@ -65,11 +65,13 @@ use crate::vocabulary::topology::Topology;
 ///     }
 /// });
 ///
-/// let mut one = SnapshotNode::builder(one).start(&mut ()).await?;
-/// let mut two = SnapshotNode::builder(two).start(&mut ()).await?;
+/// let (mut here, mut there) = ((), ());
+/// let mut one = SnapshotNode::builder(one).start(&mut here).await?;
+/// let mut two = SnapshotNode::builder(two).start(&mut there).await?;
 /// one.send(NodeId(2), "hello".to_owned())?;
-/// one.flush(&mut ()).await?;
-/// let Event::Message { message, .. } = two.next(&mut ()).await? else { panic!() };
+/// // Each says how much it takes, and sends what it has.
+/// tokio::try_join!(two.flush(&mut there), one.flush(&mut here))?;
+/// let Event::Message { message, .. } = two.next(&mut there).await? else { panic!() };
 /// assert_eq!(message, "hello");
 /// # Ok(()) }
 /// ```

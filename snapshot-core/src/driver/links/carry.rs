@@ -58,17 +58,19 @@ impl<M> Links<M> {
     /// tokio::spawn(async move { links_of_one.carry(NodeId(2), from_two.map(Ok::<_, String>), to_two).await });
     /// tokio::spawn(async move { links_of_two.carry(NodeId(1), from_one.map(Ok::<_, String>), to_one).await });
     ///
-    /// let mut one = SnapshotNode::builder(one).start(&mut ()).await?;
-    /// let mut two = SnapshotNode::builder(two).start(&mut ()).await?;
+    /// let (mut here, mut there) = ((), ());
+    /// let mut one = SnapshotNode::builder(one).start(&mut here).await?;
+    /// let mut two = SnapshotNode::builder(two).start(&mut there).await?;
     /// one.send(NodeId(2), "hello".to_owned())?;
-    /// one.flush(&mut ()).await?;
-    /// let Event::Message { message, .. } = two.next(&mut ()).await? else { panic!("a message") };
+    /// // Each says how much it takes, and sends what it has.
+    /// tokio::try_join!(two.flush(&mut there), one.flush(&mut here))?;
+    /// let Event::Message { message, .. } = two.next(&mut there).await? else { panic!("a message") };
     /// assert_eq!(message, "hello");
     ///
     /// one.close(std::time::Duration::from_secs(10)).await?;
-    /// assert!(matches!(two.next(&mut ()).await?, Event::PeerLeft { .. }));
+    /// assert!(matches!(two.next(&mut there).await?, Event::PeerLeft { .. }));
     /// // The task above has ended, and with it the last `Links` of `two`: no other connection can come.
-    /// assert!(matches!(two.next(&mut ()).await?, Event::Closed));
+    /// assert!(matches!(two.next(&mut there).await?, Event::Closed));
     /// # Ok(()) }
     /// ```
     ///

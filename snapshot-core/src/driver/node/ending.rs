@@ -82,7 +82,9 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
     /// part in snapshots, as [`next`](Self::next) does; what is received is handed out by `next`.
     ///
     /// It does not wait for messages that their receivers have not let go while something waits here to be handed out. So two
-    /// nodes that flush to each other never wait for ever; one that flushes to a slow node waits for that.
+    /// nodes that flush to each other never wait for ever. One that flushes to a slow node waits for that; and so it does for a
+    /// node that runs nothing at all, neither `next` nor `flush`, since nobody sends before the receiver has said how much it
+    /// takes: where two nodes are driven by one task, as in a test, join their flushes.
     ///
     /// # Errors
     ///

@@ -185,6 +185,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         match Control::decode(bytes) {
             Ok(Control::Hello { .. }) if is_heard => {
                 self.violated(from, Violation::OtherHistory { generation: self.generation });
+                self.cut(from, "it runs in another history of the store".to_owned());
             }
             Err(error) if !is_heard => self.violated(from, unreadable(error)),
             _ => {}
