@@ -107,7 +107,7 @@ pub use contract::store::{Collected, Content, Sink, SnapshotStore, StoreError};
 pub use contract::transport::{Inbox, Incoming, Transport, TransportError};
 pub use driver::builder::NodeBuilder;
 pub use driver::error::{NodeError, SnapshotError};
-pub use driver::handle::SnapshotHandle;
+pub use driver::handle::{BegunSnapshot, SnapshotHandle};
 pub use driver::links::{
     Arrivals, ConnectError, Departures, Disconnected, LinkTransport, Links, Packet, Push,
 };
@@ -126,7 +126,7 @@ pub use protocol::coordinator::{
     StoreRequest, Ticket,
 };
 pub use protocol::journal::ForeignStore;
-pub use protocol::settings::{Bound, Settings};
+pub use protocol::settings::{Bound, Settings, UncommittedBound};
 pub use vocabulary::event::{Event, Violation};
 pub use vocabulary::frame::{Body, Frame, FrameKind, Frames, Stamp};
 pub use vocabulary::id::{Generation, NodeId, Peer, SnapshotId, Turn};

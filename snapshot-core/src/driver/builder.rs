@@ -20,7 +20,7 @@ use crate::driver::node::SnapshotNode;
 use crate::driver::persist::Persistence;
 use crate::inspect::global_snapshot::GlobalSnapshot;
 use crate::protocol::coordinator::SnapshotCoordinator;
-use crate::protocol::settings::{Bound, Settings};
+use crate::protocol::settings::{Bound, Settings, UncommittedBound};
 use crate::vocabulary::retention::Retention;
 
 /// Puts a [`SnapshotNode`] together. Only the transport is needed; all else has defaults, see [`Settings`].
@@ -159,6 +159,16 @@ impl<S: StateProvider, M: Clone + Send + 'static> NodeBuilder<S, M> {
     #[must_use]
     pub fn window_floor(mut self, floor: Bound) -> Self {
         self.settings.window_floor = floor;
+        self
+    }
+
+    /// Stops new work when the oldest turn that no commit covers is this old, or when there are more than so many: `has_room` is
+    /// `false` then, and [`Event::Uncommitted`](crate::Event::Uncommitted) says who is missing. What is done while a member is dead or
+    /// no snapshot commits will be undone; this bounds it. Choose it well over the [interval](Self::interval) of snapshots.
+    /// Default: no bound.
+    #[must_use]
+    pub fn max_uncommitted(mut self, age: Duration, turns: u64) -> Self {
+        self.settings.max_uncommitted = Some(UncommittedBound { age, turns });
         self
     }
 
@@ -301,6 +311,45 @@ impl<S: StateProvider, M: Clone + Send + 'static> NodeBuilder<S, M> {
     ///
     /// Dropping the future drops the node. Nothing is lost; the next start opens another generation.
     pub async fn start(self, state: &mut S) -> Result<SnapshotNode<S, M>, NodeError> {
+        let mut node = self.build()?;
+        node.run_start(state).await?;
+        Ok(node)
+    }
+
+    /// Starts the node as [`start`](Self::start) does, and gives the state with it: made of what the store has, and built by
+    /// `initial` only where it has none. So no placeholder can become the group's beginning by mistake, and what is costly
+    /// to build is not built to be thrown away.
+    ///
+    /// ```
+    /// use snapshot_core::{NodeId, Postcard, PostcardState, SnapshotNode};
+    /// # #[derive(Clone, serde::Serialize, serde::Deserialize)] struct Stock { nails: u64 }
+    /// # impl PostcardState for Stock {}
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (_network, [transport]) = snapshot_transport_mem::MemNetwork::<u64>::mesh::<1>();
+    /// # let store = snapshot_store::MemoryStore::new();
+    /// let builder = SnapshotNode::builder(transport).store(store).codec(Postcard);
+    /// let (node, stock) = builder.start_with(|| Stock { nails: 1000 }).await?;
+    /// assert_eq!(stock.nails, 1000);
+    /// # drop(node); Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`start`](Self::start).
+    pub async fn start_with(self, initial: impl FnOnce() -> S) -> Result<(SnapshotNode<S, M>, S), NodeError>
+    where
+        S: From<S::Captured>,
+    {
+        let mut node = self.build()?;
+        let state = node.run_start_with(initial).await?;
+        Ok((node, state))
+    }
+
+    fn build(self) -> Result<SnapshotNode<S, M>, NodeError> {
         self.validate()?;
         let seed = self.seed.unwrap_or_else(random);
         let topology = self.transport.topology().clone();
@@ -315,10 +364,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> NodeBuilder<S, M> {
         if let Some(copy) = self.copy {
             coordinator = coordinator.with_copy(copy);
         }
-        let mut node =
-            SnapshotNode::new(coordinator, self.transport, persistence, Checks::new(self.checks), self.clock);
-        node.run_start(state).await?;
-        Ok(node)
+        Ok(SnapshotNode::new(coordinator, self.transport, persistence, Checks::new(self.checks), self.clock))
     }
 
     fn validate(&self) -> Result<(), NodeError> {
@@ -345,6 +391,11 @@ impl<S: StateProvider, M: Clone + Send + 'static> NodeBuilder<S, M> {
         } else if recorded < &inbox.bytes.saturating_add(hard.bytes) {
             "`max_recorded_bytes` must be as much as the inbox and the hard bound of the outbox together, at least: else a \
              snapshot could be refused because much waits, and not because it is slow"
+        } else if self.store.is_none() && self.settings.max_uncommitted.is_some() {
+            "there is a bound on uncommitted work, and no store, without which nothing is ever committed: name one with \
+             `store(…)`"
+        } else if self.settings.max_uncommitted.is_some_and(|most| most.age.is_zero() || most.turns == 0) {
+            "`max_uncommitted` must allow for some time and some turns"
         } else if self.settings.stall.is_zero() {
             "`stall` must be longer than nothing"
         } else if self.settings.max_running == 0 {
@@ -420,6 +471,11 @@ mod tests {
             Settings { window_floor: bound, ..default() }
         );
         assert_eq!(set(|new| new.retention(Retention::last(9))).0, Settings { retention: keep, ..default() });
+        let most = UncommittedBound { age: second, turns: 9 };
+        assert_eq!(
+            set(|new| new.max_uncommitted(Duration::from_secs(1), 9)).0,
+            Settings { max_uncommitted: Some(most), ..default() }
+        );
         assert_eq!(set(|new| new.fall_back(true)).0, Settings { fall_back: true, ..default() });
         assert_eq!(set(|new| new.seed(9)), (default(), Some(9)));
     }

@@ -59,7 +59,45 @@ impl SnapshotHandle {
     ///
     /// Dropping the future forgets the wait; the snapshot goes on if it has begun.
     pub async fn snapshot(&self) -> Result<SnapshotReport, SnapshotError> {
-        let (sender, receiver) = oneshot::channel();
+        let (sender, report) = oneshot::channel();
+        self.ask(Waiting { begun: None, report: sender })?;
+        report.await.unwrap_or(Err(SnapshotError::NodeGone))
+    }
+
+    /// Asks for a snapshot and waits until it has begun at this node: then its name is known.
+    ///
+    /// ```
+    /// use snapshot_core::{SnapshotError, SnapshotHandle};
+    /// async fn announced(handle: &SnapshotHandle) -> Result<(), SnapshotError> {
+    ///     let begun = handle.begin().await?;
+    ///     println!("{} is under way", begun.id());
+    ///     let report = begun.finished().await?;
+    ///     println!("{} is done after {:?}", report.snapshot, report.took);
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If it could not begin, or the node has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`snapshot`](Self::snapshot).
+    pub async fn begin(&self) -> Result<BegunSnapshot, SnapshotError> {
+        let ((begun, id), (sender, report)) = (oneshot::channel(), oneshot::channel());
+        self.ask(Waiting { begun: Some(begun), report: sender })?;
+        match id.await {
+            Ok(id) => Ok(BegunSnapshot { id, report }),
+            // It is said why.
+            Err(_) => match report.await {
+                Ok(Err(error)) => Err(error),
+                _ => Err(SnapshotError::NodeGone),
+            },
+        }
+    }
+
+    fn ask(&self, waiting: Waiting) -> Result<(), SnapshotError> {
         {
             let mut wishes = self.desk.wishes();
             if wishes.gone {
@@ -69,10 +107,10 @@ impl SnapshotHandle {
             if wishes.waiting.len() >= MAX_WAITING {
                 return Err(SnapshotError::TooManyRequests);
             }
-            wishes.waiting.push(sender);
+            wishes.waiting.push(waiting);
         }
         self.desk.ring();
-        receiver.await.unwrap_or(Err(SnapshotError::NodeGone))
+        Ok(())
     }
 
     /// Gives a snapshot up, everywhere. One that has ended, or is being committed, is left alone.
@@ -106,7 +144,66 @@ impl fmt::Debug for SnapshotHandle {
     }
 }
 
-pub(crate) type Waiting = oneshot::Sender<Result<SnapshotReport, SnapshotError>>;
+/// A snapshot that was asked for by [`SnapshotHandle::begin`], and has begun.
+///
+/// ```
+/// use snapshot_core::{BegunSnapshot, SnapshotHandle};
+/// /// Gives it up, unless it is done by now.
+/// fn too_late(handle: &SnapshotHandle, begun: &BegunSnapshot) {
+///     handle.abort(begun.id());
+/// }
+/// ```
+#[derive(Debug)]
+pub struct BegunSnapshot {
+    id: SnapshotId,
+    report: oneshot::Receiver<Result<SnapshotReport, SnapshotError>>,
+}
+
+impl BegunSnapshot {
+    /// Its name.
+    pub fn id(&self) -> SnapshotId {
+        self.id
+    }
+
+    /// Waits until it is committed; without a store, until every node has taken its part.
+    ///
+    /// # Errors
+    ///
+    /// If it was given up, or the node has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future forgets the wait; the snapshot goes on.
+    pub async fn finished(self) -> Result<SnapshotReport, SnapshotError> {
+        self.report.await.unwrap_or(Err(SnapshotError::NodeGone))
+    }
+}
+
+/// Somebody who waits for a snapshot.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    /// Wants to know when it has begun.
+    begun: Option<oneshot::Sender<SnapshotId>>,
+    report: oneshot::Sender<Result<SnapshotReport, SnapshotError>>,
+}
+
+impl Waiting {
+    /// Whether nobody waits any more.
+    pub(crate) fn is_canceled(&self) -> bool {
+        self.report.is_canceled()
+    }
+
+    pub(crate) fn begun(&mut self, id: SnapshotId) {
+        if let Some(begun) = self.begun.take() {
+            // Whoever asked may have gone.
+            let _ = begun.send(id);
+        }
+    }
+
+    pub(crate) fn end(self, outcome: Result<SnapshotReport, SnapshotError>) {
+        let _ = self.report.send(outcome);
+    }
+}
 
 /// Where handles leave their wishes and the node its news.
 #[derive(Default)]

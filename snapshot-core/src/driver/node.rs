@@ -24,7 +24,7 @@ use futures::stream::FuturesUnordered;
 pub use destination::Destination;
 pub use ending::{Farewell, Flushed};
 pub(crate) use home::Home;
-use home::Lent;
+use home::{Lent, Unborn};
 use pace::Pace;
 use room::Missed;
 
@@ -146,10 +146,23 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
     }
 
     pub(crate) async fn run_start(&mut self, state: &mut S) -> Result<(), NodeError> {
+        self.run_start_at(&mut Lent(state)).await
+    }
+
+    /// Starts, and gives the state: that of the store, or else the one that `initial` builds.
+    pub(crate) async fn run_start_with(&mut self, initial: impl FnOnce() -> S) -> Result<S, NodeError>
+    where
+        S: From<S::Captured>,
+    {
+        let mut home = Unborn::new(initial);
+        self.run_start_at(&mut home).await?;
+        Ok(home.born().expect("it is built where nothing was installed"))
+    }
+
+    async fn run_start_at(&mut self, home: &mut impl Home<S>) -> Result<(), NodeError> {
         let now = self.clock.now();
         self.coordinator.start(now);
         self.drain();
-        let home = &mut Lent(state);
         poll_fn(|cx| {
             while self.poll_store(cx, home) || self.install(home) {}
             match self.failed.take() {

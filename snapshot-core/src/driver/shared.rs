@@ -27,7 +27,7 @@ use crate::contract::state::StateProvider;
 use crate::driver::builder::NodeBuilder;
 use crate::driver::error::NodeError;
 use crate::driver::handle::SnapshotHandle;
-use crate::driver::node::Farewell;
+use crate::driver::node::{Farewell, SnapshotNode};
 use crate::vocabulary::id::{Generation, NodeId, Turn};
 use crate::vocabulary::topology::Topology;
 
@@ -114,9 +114,36 @@ impl<S: StateProvider + Send, M: Clone + Send + 'static> NodeBuilder<S, M> {
     /// Dropping the future drops the node and the state. Nothing is lost; the next start opens another generation.
     pub async fn share(self, mut state: S) -> Result<(SharedNode<S, M>, SharedDriver<S, M>), NodeError> {
         let node = self.start(&mut state).await?;
-        let shared = Arc::new(Shared::new(node, state));
-        Ok((SharedNode { shared: Arc::clone(&shared) }, SharedDriver::new(shared)))
+        Ok(together(node, state))
     }
+
+    /// Starts the node as [`start_with`](Self::start_with) does, gives it the state, and so serves an application of many tasks.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`share`](Self::share).
+    pub async fn share_with(
+        self,
+        initial: impl FnOnce() -> S,
+    ) -> Result<(SharedNode<S, M>, SharedDriver<S, M>), NodeError>
+    where
+        S: From<S::Captured>,
+    {
+        let (node, state) = self.start_with(initial).await?;
+        Ok(together(node, state))
+    }
+}
+
+fn together<S: StateProvider + Send, M: Clone + Send + 'static>(
+    node: SnapshotNode<S, M>,
+    state: S,
+) -> (SharedNode<S, M>, SharedDriver<S, M>) {
+    let shared = Arc::new(Shared::new(node, state));
+    (SharedNode { shared: Arc::clone(&shared) }, SharedDriver::new(shared))
 }
 
 impl<S: StateProvider, M: Clone + Send + 'static> SharedNode<S, M> {

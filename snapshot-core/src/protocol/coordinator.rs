@@ -20,6 +20,7 @@ mod schedule;
 mod search;
 mod sets;
 mod snapshotting;
+mod uncommitted;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -48,6 +49,7 @@ use random::SplitMix;
 use recording::Recordings;
 use recovery::Recovery;
 use schedule::Schedule;
+use uncommitted::Uncommitted;
 
 /// Takes the state at the moment of the cut. The coordinator calls it, at most once a snapshot, from within the input that
 /// makes the capture due; so no message can slip between the rule and the state.
@@ -139,6 +141,7 @@ pub struct SnapshotCoordinator<M, C> {
     commits: Commits,
     /// The largest sequence seen in this generation, from anyone.
     largest: u64,
+    uncommitted: Uncommitted,
     /// The largest sequence of each initiator that was begun or given up here: a marker up to it is a late one.
     begun: BTreeMap<NodeId, u64>,
     /// Snapshots that were given up before their first marker came. Bounded by `MAX_FORESTALLED`.
@@ -251,6 +254,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
             recordings: Recordings::new(),
             commits: Commits::default(),
             largest: 0,
+            uncommitted: Uncommitted::default(),
             begun: BTreeMap::new(),
             forestalled: BTreeSet::new(),
             schedule: Schedule::default(),
@@ -350,6 +354,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
             return Err(Failure::OutboxOverflow);
         }
         self.ended = turn;
+        self.count_turn();
         Ok(())
     }
 

@@ -39,6 +39,22 @@ impl Bound {
     }
 }
 
+/// How much work may be uncommitted: whichever of the two is reached first.
+///
+/// ```
+/// use snapshot_core::{Settings, UncommittedBound};
+/// use std::time::Duration;
+/// let most = UncommittedBound { age: Duration::from_secs(60), turns: 1_000_000 };
+/// let settings = Settings { durable: true, max_uncommitted: Some(most), ..Settings::default() };
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct UncommittedBound {
+    /// How old the oldest turn may be that no commit covers.
+    pub age: Duration,
+    /// How many turns there may be that no commit covers. Every call of `next` ends a turn, also one in which nothing happened.
+    pub turns: u64,
+}
+
 /// How a coordinator goes about snapshots. The builder of a node sets these one by one.
 ///
 /// ```
@@ -78,6 +94,10 @@ pub struct Settings {
     pub window_floor: Bound,
     /// An outbox over its high mark of which nothing has departed for this long is reported. Default 10 s.
     pub stall: Duration,
+    /// Beyond so much work of this node that no commit covers, new work is not welcome: while a member is dead, or no snapshot
+    /// commits, what is done meanwhile will be undone. Messages are handed out all the same. Only where there is a store.
+    /// Default: none.
+    pub max_uncommitted: Option<UncommittedBound>,
     /// Which committed snapshots are kept. Written into the journal by the node that opens the group's first generation;
     /// from then on the journal's word counts. Default: the last 3.
     pub retention: Retention,
@@ -100,6 +120,7 @@ impl Default for Settings {
             inbox: Bound::new(4096, 4 * MIB),
             window_floor: Bound::new(64, 64 << 10),
             stall: Duration::from_secs(10),
+            max_uncommitted: None,
             retention: Retention::default(),
             fall_back: false,
         }
@@ -124,6 +145,7 @@ mod tests {
             inbox: Bound::new(4096, 4_194_304),
             window_floor: Bound::new(64, 65_536),
             stall: Duration::from_secs(10),
+            max_uncommitted: None,
             retention: Retention::last(3),
             fall_back: false,
         };

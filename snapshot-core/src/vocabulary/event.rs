@@ -1,8 +1,10 @@
 //! What a node hands to its application.
 
+use std::time::Duration;
+
 use crate::vocabulary::id::{Generation, NodeId, Peer, SnapshotId, Turn};
 use crate::vocabulary::malformed::Malformed;
-use crate::vocabulary::outcome::{AbortReason, PartReport, SnapshotReport};
+use crate::vocabulary::outcome::{AbortReason, Awaiting, PartReport, SnapshotReport};
 use crate::vocabulary::part::LocalSnapshot;
 
 /// What [`SnapshotNode::next`](crate::SnapshotNode::next) hands out, one at a time.
@@ -158,6 +160,18 @@ pub enum Event<M, C> {
         snapshot: SnapshotId,
         /// What this node has added to it.
         part: PartReport,
+    },
+    /// More work of this node is uncommitted than [`max_uncommitted`](crate::NodeBuilder::max_uncommitted) allows, so there is no
+    /// room for new work until a snapshot commits. Told once, until then.
+    Uncommitted {
+        /// How many turns no commit covers.
+        turns: u64,
+        /// How long ago the oldest of them was, about.
+        age: Duration,
+        /// The neighbours that cannot be reached: while there are any, no snapshot begins.
+        lost: Vec<NodeId>,
+        /// What the oldest snapshot waits for that is under way here, if there is one.
+        awaiting: Option<Awaiting>,
     },
     /// There is room for new work again, after [`has_room`](crate::SnapshotNode::has_room) or
     /// [`has_room_for`](crate::SnapshotNode::has_room_for) was asked and there was none: told once, so that a loop whose arms

@@ -19,3 +19,4 @@ mod rules;
 mod schedule;
 mod schedules;
 mod slow;
+mod uncommitted;

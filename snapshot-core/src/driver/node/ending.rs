@@ -166,12 +166,9 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
                 return Poll::Ready(Err(self.end(error)));
             }
             let idle = |peer: Peer| gone.contains(&peer) || !self.coordinator.is_busy(peer);
-            let is_done = self.coordinator.is_left_behind() || self.coordinator.topology().outgoing().all(idle);
-            if is_done || late.poll(cx).is_ready() {
-                Poll::Ready(Ok(()))
-            } else {
-                Poll::Pending
-            }
+            let is_done =
+                self.coordinator.is_left_behind() || self.coordinator.topology().outgoing().all(idle);
+            if is_done || late.poll(cx).is_ready() { Poll::Ready(Ok(())) } else { Poll::Pending }
         })
         .await?;
         let farewell = Farewell { unsent: self.coordinator.unsent().collect() };

@@ -10,8 +10,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
         if let Event::SnapshotAborted { snapshot, by, reason } = &event {
             for waiting in self.waiting.remove(snapshot).unwrap_or_default() {
                 let aborted = SnapshotError::Aborted { snapshot: *snapshot, by: *by, reason: reason.clone() };
-                // Whoever asked may have gone.
-                let _ = waiting.send(Err(aborted));
+                waiting.end(Err(aborted));
             }
         }
         let committed = match &event {

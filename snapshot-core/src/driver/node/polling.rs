@@ -162,7 +162,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
     pub(super) fn install(&mut self, home: &mut impl Home<S>) -> bool {
         let Some(restored) = self.restored.take() else { return false };
         if let Some(restored) = restored {
-            home.visit(|state| state.install(restored));
+            home.install(restored);
         }
         self.feed(home, |coordinator, now, capture| coordinator.handle_restored(now, capture));
         true
@@ -174,8 +174,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
                 Output::Event(event) => self.take_event(event),
                 Output::Report(report) => {
                     for waiting in self.waiting.remove(&report.snapshot).unwrap_or_default() {
-                        // Whoever asked may have gone.
-                        let _ = waiting.send(Ok(report.clone()));
+                        waiting.end(Ok(report.clone()));
                     }
                 }
                 Output::Store { ticket, request } => {
@@ -212,11 +211,12 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
             .input(self.clock.now(), home, |coordinator, now, capture| coordinator.initiate(now, capture))
         {
             Ok(id) => {
+                requests.iter_mut().for_each(|request| request.begun(id));
                 self.waiting.entry(id).or_default().extend(requests);
             }
             Err(InitiateError::Refused(reason)) => {
                 for request in requests {
-                    let _ = request.send(Err(SnapshotError::Refused { reason: reason.clone() }));
+                    request.end(Err(SnapshotError::Refused { reason: reason.clone() }));
                 }
             }
             // It was seen to run a moment ago, and an abort does not change that.

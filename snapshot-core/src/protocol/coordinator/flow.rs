@@ -287,10 +287,12 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         matches!(self.phase, Phase::Running | Phase::Leaving)
     }
 
-    /// Whether new work is welcome: the node runs, and the outbox is under its low mark.
+    /// Whether new work is welcome: the node runs, the outbox is under its low mark, and not too much is uncommitted.
     pub fn has_room(&self) -> bool {
         let (messages, bytes) = self.load;
-        self.phase == Phase::Running && !self.settings.outbox_low.is_reached(messages, bytes)
+        self.phase == Phase::Running
+            && !self.uncommitted.too_much
+            && !self.settings.outbox_low.is_reached(messages, bytes)
     }
 
     /// Whether new work that sends to this neighbour is welcome: what waits for it is under its share of the low mark. So one
@@ -298,7 +300,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     /// and 64 KiB at least where the low mark is not below that.
     pub fn has_room_for(&self, to: Peer) -> bool {
         let (messages, bytes) = self.channels[to.index()].outbox.load();
-        self.phase == Phase::Running && !self.share.is_reached(messages, bytes)
+        self.phase == Phase::Running && !self.uncommitted.too_much && !self.share.is_reached(messages, bytes)
     }
 
     /// Whether the outbox is over its high mark, so that messages are not handed out but one by one (W8).

@@ -297,6 +297,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         self.nonce = last.opened.unwrap_or_default();
         self.phase = Phase::Running;
         self.ended = loaded.turn;
+        self.uncommitted.begin(loaded.turn);
         self.overflowed = false;
         self.largest = last.start_sequence();
         self.recovery.damaged = None;

@@ -70,12 +70,16 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         match self.phase {
             Phase::Idle | Phase::Leaving | Phase::Over => None,
             Phase::Recovering(_) => self.recovery.retry_at,
-            Phase::Running => {
-                [self.next_deadline(), self.next_interval(), self.next_look(), self.next_relief()]
-                    .into_iter()
-                    .flatten()
-                    .min()
-            }
+            Phase::Running => [
+                self.next_deadline(),
+                self.next_interval(),
+                self.next_look(),
+                self.next_relief(),
+                self.next_uncommitted(),
+            ]
+            .into_iter()
+            .flatten()
+            .min(),
         }
     }
 
@@ -99,6 +103,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
                     self.lane.look = true;
                 }
                 self.relieve(now);
+                self.bound_uncommitted(now);
             }
         }
         self.advance(now, capture);

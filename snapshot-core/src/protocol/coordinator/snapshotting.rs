@@ -210,6 +210,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         self.schedule.news(now);
         if let Some(turn) = self.commits.committed(id) {
             self.changed();
+            self.covered(now, turn);
             let report = self.commits.tallies.get(&id).map(|tally| Box::new(tally.report(id, now, true)));
             self.emit(Event::Committed { snapshot: id, turn, report });
         }
