@@ -125,6 +125,9 @@ pub struct SnapshotCoordinator<M, C> {
     overflowed: bool,
     /// Of the record that opened the generation: tells it from any other of the same number (F5).
     nonce: u64,
+    /// The generation in which this node speaks, and its nonce: as a rule the one in which it lives. A node that goes over to the
+    /// next one says so before it has read its state, so that the others can begin with theirs.
+    speaks: (Generation, u64),
     channels: Vec<Channel<M>>,
     /// The window of each channel to this node (W12).
     window: Bound,
@@ -243,6 +246,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
             overflowed: false,
             channels,
             nonce: topology.fingerprint(),
+            speaks: (Generation::FIRST, topology.fingerprint()),
             window: settings.inbox.share(senders, settings.window_floor),
             share: settings
                 .outbox_low
@@ -423,7 +427,8 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     /// marker overtakes them (W5). One batch a neighbour is under way at a time: nothing is given until
     /// [`handle_sent`](Self::handle_sent). Not to be called within a turn.
     pub fn take_outgoing(&mut self, to: Peer, into: &mut Frames<M>) -> bool {
-        let taken = self.channels[to.index()].take(self.generation, self.nonce, into);
+        let (generation, nonce) = self.speaks;
+        let taken = self.channels[to.index()].take(generation, nonce, into);
         if taken {
             self.departing.remove(&to.index());
         }
@@ -466,8 +471,12 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
 
     fn post_hello(&mut self) {
         for peer in self.topology.clone().outgoing() {
-            self.post(peer, &Control::Hello { nonce: self.nonce });
+            self.greet(peer);
         }
+    }
+
+    fn greet(&mut self, to: Peer) {
+        self.post(to, &Control::Hello { nonce: self.speaks.1 });
     }
 
     /// Passes something on to the members that hear of what `origin` says from this node.

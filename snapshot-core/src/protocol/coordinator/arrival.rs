@@ -55,13 +55,15 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         if matches!(was, Link::Lost | Link::Left) {
             self.emit(Event::PeerBack { peer });
         }
-        if self.phase == Phase::Running
-            && self.settings.durable
+        if self.settings.durable
+            && (self.phase == Phase::Running || self.has_announced())
             && self.channels[peer.index()].outgoing.is_some()
         {
             // Its number shows at once, and not only when the application next sends, whether frames were lost with an
             // older connection, or with an older process of the peer (F4).
-            self.post(peer, &Control::Hello { nonce: self.nonce });
+            self.greet(peer);
+        }
+        if self.settings.durable && self.phase == Phase::Running {
             self.post_grant(peer);
         }
     }
@@ -238,7 +240,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         let channel = &self.channels[from.index()];
         let is_first = channel.is_first();
         if is_first && channel.link == Link::Untold && self.settings.durable && channel.outgoing.is_some() {
-            self.post(from, &Control::Hello { nonce: self.nonce });
+            self.greet(from);
         }
     }
 

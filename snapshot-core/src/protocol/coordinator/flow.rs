@@ -195,7 +195,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         let channel = &mut self.channels[to.index()];
         if channel.outbox.control() >= Self::MAX_CONTROL {
             channel.forsake();
-            channel.outbox.post(Control::Hello { nonce: self.nonce }.encode(), Kind::Other);
+            channel.outbox.post(Control::Hello { nonce: self.speaks.1 }.encode(), Kind::Other);
             self.weigh_outbox();
             self.cut(to, format!("it has read none of {} control frames", Self::MAX_CONTROL));
             return;

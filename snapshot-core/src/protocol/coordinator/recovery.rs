@@ -170,7 +170,11 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         match self.recovery.damaged.clone().filter(|(generation, _)| *generation == newest) {
             Some((_, error)) if self.settings.fall_back => self.fall_back(&last, error),
             Some((_, error)) => self.fail(Failure::Damaged(error)),
-            None => self.load(&last),
+            None => {
+                // The others have as much to read: they hear of it before it is read here.
+                self.announce_generation(&last);
+                self.load(&last);
+            }
         }
     }
 
@@ -304,16 +308,32 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         self.recovery.taken = None;
         self.schedule.heard(now);
         self.extra = false;
-        self.channels.iter_mut().for_each(super::Channel::reset);
+        self.announce_generation(&last);
         self.replay(loaded.channels, loaded.outgoing);
         self.weigh_outbox();
-        self.post_hello();
         self.post_grants();
         self.tell_restored(&last, loaded.turn, loaded.resumed);
         for (from, frame) in std::mem::take(&mut self.recovery.held) {
             self.handle_frame(now, from, frame, capture);
         }
         self.advance(now, capture);
+    }
+
+    /// Whether this node speaks in a generation in which it does not live yet.
+    pub(super) fn has_announced(&self) -> bool {
+        self.speaks.0 > self.generation
+    }
+
+    /// From here on this node speaks in the newest generation: nothing of an older one departs any more, and `Hello` goes out, the
+    /// first frame on each channel. Only where it has its seat in it. Once for each.
+    fn announce_generation(&mut self, last: &Record) {
+        let speaks = (last.generation, last.opened.unwrap_or_default());
+        if self.speaks != speaks {
+            self.speaks = speaks;
+            self.channels.iter_mut().for_each(super::Channel::reset);
+            self.weigh_outbox();
+            self.post_hello();
+        }
     }
 
     fn replay(&mut self, channels: BTreeMap<NodeId, Vec<M>>, outgoing: BTreeMap<NodeId, Vec<M>>) {
