@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::bank::{A, App, B, Group, Ledger};
+use crate::bank::{A, App, B, Group, Ledger, still};
 use futures::FutureExt;
 use futures::executor::block_on;
 use snapshot_core::{
@@ -42,7 +42,7 @@ fn whatever_is_called_behind_the_end_of_a_node_says_so_and_sends_nothing() {
     let sends = Arc::new(AtomicUsize::new(0));
     let topology = Graph::mesh([NodeId(1), NodeId(2), NodeId(3)]).at(NodeId(1)).unwrap();
     let transport = Failing { topology, sends: Arc::clone(&sends) };
-    let mut node = block_on(SnapshotNode::builder(transport).start(&mut ())).unwrap();
+    let mut node = block_on(SnapshotNode::builder(transport).clock(still()).start(&mut ())).unwrap();
     assert!(matches!(block_on(node.flush(&mut ())), Err(NodeError::Transport(_))));
     let before = sends.load(Ordering::Relaxed);
     assert!(matches!(block_on(node.flush(&mut ())), Err(NodeError::Ended)));
@@ -121,7 +121,7 @@ fn a_transport_that_has_closed_is_told_of_once_and_not_asked_again_and_takes_wha
     let frames = Arc::new(AtomicUsize::new(0));
     let topology = Graph::mesh([A, B]).at(A).unwrap();
     let transport = Closed { topology, has_said: AtomicBool::new(false), frames: Arc::clone(&frames) };
-    let mut node = block_on(SnapshotNode::builder(transport).start(&mut ())).unwrap();
+    let mut node = block_on(SnapshotNode::builder(transport).clock(still()).start(&mut ())).unwrap();
     assert!(matches!(node.next(&mut ()).now_or_never(), Some(Ok(Event::Closed))));
     assert!(node.next(&mut ()).now_or_never().is_none(), "it is not the end of the node");
     node.send(B, 1).unwrap();
@@ -191,7 +191,7 @@ impl Transport for BringsTen {
 fn behind_the_end_no_message_is_handed_out() {
     let topology = Graph::mesh([A, B]).at(A).unwrap();
     let transport = BringsTen { topology, sends: AtomicUsize::new(0), has_brought: AtomicBool::new(false) };
-    let mut node = block_on(SnapshotNode::builder(transport).start(&mut ())).unwrap();
+    let mut node = block_on(SnapshotNode::builder(transport).clock(still()).start(&mut ())).unwrap();
     let first = node.next(&mut ()).now_or_never();
     assert!(matches!(first, Some(Ok(Event::Message { message: 1, .. }))), "{first:?}");
     node.snapshot(); // which sends a marker

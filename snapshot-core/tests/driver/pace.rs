@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::bank::{A, App, B, Group, Ledger};
+use crate::bank::{A, App, B, Group, Ledger, still};
 use futures::FutureExt;
 use snapshot_core::{
     Event, Frames, Generation, Graph, Inbox, NodeId, Peer, SnapshotId, SnapshotNode, Topology, Transport,
@@ -186,7 +186,8 @@ fn a_neighbour_that_stands_still_is_not_looked_at_for_the_sake_of_the_others() {
     let (looks, sent) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let transport = OneIsStuck { topology, looks: Arc::clone(&looks), sent: Arc::clone(&sent) };
     let mut node =
-        futures::executor::block_on(SnapshotNode::builder(transport).start(&mut ())).expect("it starts");
+        futures::executor::block_on(SnapshotNode::builder(transport).clock(still()).start(&mut ()))
+            .expect("it starts");
     for number in 1..=60 {
         node.snapshot();
         let begun = node.next(&mut ()).now_or_never();

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use snapshot_core::{
-    Event, Flushed, Graph, LocalSnapshot, NodeBuilder, NodeError, NodeId, Postcard, PostcardState,
+    Clock, Event, Flushed, Graph, LocalSnapshot, NodeBuilder, NodeError, NodeId, Postcard, PostcardState,
     SnapshotNode, SnapshotStore, Turn,
 };
 use snapshot_store::MemoryStore;
@@ -102,6 +102,12 @@ pub struct Group {
 /// A store of this test's own.
 pub fn durable() -> Option<Arc<dyn SnapshotStore>> {
     on(&MemoryStore::new())
+}
+
+/// Time that stands still, for nodes over transports of the tests' own: however slow the machine is, what is polled once is not
+/// found to have been busy for too long.
+pub fn still() -> Arc<dyn Clock> {
+    MemNetwork::<u64>::mesh::<1>().0.clock()
 }
 
 /// A store that others see too.
