@@ -47,7 +47,8 @@ fn without_a_store_a_handle_hears_when_all_have_taken_their_part() {
     let report = group.snapshot(B).expect("it ends well");
     assert!(!report.durable);
     assert_eq!(report.parts.len(), 3);
-    assert!(group.apps.iter().all(|app| app.locals.len() == 1 && app.committed.is_empty()));
+    group.until(|apps| apps.iter().all(|app| app.locals.len() == 1));
+    assert!(group.apps.iter().all(|app| app.committed.is_empty()));
 }
 
 #[test]

@@ -22,12 +22,16 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
         }
     }
 
-    /// Moves the checks; whether a snapshot is done with.
-    pub(super) fn poll_checks(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Before anything new: where no event waits, those of earlier checks were handed out.
+    pub(super) fn settle_checks(&mut self) {
         // Whoever waits for checks to be done shall have handled what they found.
         if self.events.is_empty() && self.checks.told() {
             self.show_unchecked();
         }
+    }
+
+    /// Moves the checks; whether a snapshot is done with.
+    pub(super) fn poll_checks(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(persistence) = &self.persistence else { return false };
         let Poll::Ready((snapshot, outcome)) = self.checks.poll::<S>(cx, persistence) else { return false };
         self.tell(snapshot, outcome);

@@ -16,6 +16,9 @@ use crate::driver::handle::Wishes;
 use crate::protocol::coordinator::{Capture, InitiateError, Output, SnapshotCoordinator};
 use crate::vocabulary::event::Event;
 
+/// However much there is to read, the rest of the work has its turn after this time.
+const MAX_TIME_OF_READING: Duration = Duration::from_millis(1);
+
 type Rules<S, M> = SnapshotCoordinator<M, <S as StateProvider>::Captured>;
 type Capturing<'a, S> = crate::protocol::coordinator::CaptureFn<'a, <S as StateProvider>::Captured>;
 
@@ -116,12 +119,18 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
 
     /// Looks at everything once; whether anything moved.
     pub(super) fn poll_all(&mut self, cx: &mut Context<'_>, home: &mut impl Home<S>, ahead: bool) -> bool {
+        self.settle_checks();
         let mut moved = self.serve_handles(cx, home);
         moved |= self.poll_store(cx, home);
         moved |= self.poll_flights(cx);
-        moved |= self.poll_receive(cx, home, ahead);
-        moved |= self.poll_timer(cx, home);
-        moved |= self.poll_checks(cx);
+        let has_come = self.poll_receive(cx, home, ahead) | self.poll_timer(cx, home);
+        if has_come {
+            // What came of it, a marker or the write of a part, is on its way before a message is handed out: that may take the
+            // application a long time.
+            self.poll_store(cx, home);
+            self.poll_flights(cx);
+        }
+        moved |= has_come | self.poll_checks(cx);
         self.show_running();
         moved
     }
@@ -283,11 +292,24 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
             return false;
         }
         self.pace.reads(now);
-        if !self.poll_inbox(cx) {
-            return false;
+        let mut moved = false;
+        // All that there is, and not a part at each turn of a slow application: a control frame may stand behind it. It is a
+        // window of each neighbour at most.
+        while self.poll_inbox(cx) {
+            moved = true;
+            // One look at the clock for all that has come at once.
+            let at = self.clock.now();
+            self.take_in(at, home);
+            let may_go_on = self.failed.is_none() && self.coordinator.wants_frames();
+            if !may_go_on || at.saturating_sub(now) >= MAX_TIME_OF_READING {
+                break;
+            }
         }
-        // One look at the clock for all that has come at once.
-        let now = self.clock.now();
+        moved
+    }
+
+    /// Gives the coordinator all that the transport has brought.
+    fn take_in(&mut self, now: Duration, home: &mut impl Home<S>) {
         if self.inbox.len() > 1 {
             for (from, frame) in self.inbox.frames() {
                 self.coordinator.foresee(from, frame);
@@ -302,7 +324,6 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
             });
             self.drain();
         }
-        true
     }
 
     /// Moves the transport's `recv`; whether it has brought something, be it its end.
