@@ -4,6 +4,7 @@ mod bank;
 mod checks;
 mod ended;
 mod endless_journal;
+mod flow;
 mod golden_store;
 mod links;
 mod misuse;
