@@ -174,6 +174,13 @@ pub trait PostcardState: Clone + Serialize + DeserializeOwned + Send + 'static {
         let _ = bytes;
         Err(UnknownVersion::of::<Self>(version).into())
     }
+
+    /// Another handle on a captured state: a clone, where that costs next to nothing. See [`StateProvider::keep`]. By default
+    /// there is none.
+    fn keep(captured: &Self) -> Option<Self> {
+        let _ = captured;
+        None
+    }
 }
 
 impl<T: PostcardState> StateProvider for T {
@@ -186,6 +193,10 @@ impl<T: PostcardState> StateProvider for T {
 
     fn install(&mut self, captured: T) {
         *self = captured;
+    }
+
+    fn keep(captured: &T) -> Option<T> {
+        T::keep(captured)
     }
 
     fn encode(captured: &T, out: &mut dyn io::Write) -> io::Result<()> {

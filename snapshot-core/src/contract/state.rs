@@ -113,6 +113,32 @@ pub trait StateProvider: 'static {
     /// Goes back to a captured state.
     fn install(&mut self, captured: Self::Captured);
 
+    /// Another handle on a captured state, where that costs next to nothing: a clone of a persistent map or an `Arc`. Then a node
+    /// whose group goes back to a snapshot that it has just taken installs what it holds, and reads nothing. By default there is
+    /// none, and it reads. See [`NodeBuilder::keep_captures`](crate::NodeBuilder::keep_captures).
+    ///
+    /// ```
+    /// use snapshot_core::StateProvider;
+    /// use std::{io, sync::Arc};
+    /// struct Catalogue { entries: Arc<Vec<u8>> }
+    /// impl StateProvider for Catalogue {
+    ///     type Captured = Arc<Vec<u8>>;
+    ///     fn capture(&mut self) -> Arc<Vec<u8>> { Arc::clone(&self.entries) }
+    ///     fn install(&mut self, captured: Arc<Vec<u8>>) { self.entries = captured; }
+    ///     fn keep(captured: &Arc<Vec<u8>>) -> Option<Arc<Vec<u8>>> { Some(Arc::clone(captured)) }
+    ///     fn encode(captured: &Arc<Vec<u8>>, out: &mut dyn io::Write) -> io::Result<()> { out.write_all(captured) }
+    ///     fn decode(_: u32, input: &mut dyn io::Read) -> io::Result<Arc<Vec<u8>>> {
+    ///         let mut entries = Vec::new();
+    ///         input.read_to_end(&mut entries)?;
+    ///         Ok(Arc::new(entries))
+    ///     }
+    /// }
+    /// ```
+    fn keep(captured: &Self::Captured) -> Option<Self::Captured> {
+        let _ = captured;
+        None
+    }
+
     /// Writes a captured state. Runs off the message loop.
     ///
     /// # Errors

@@ -51,6 +51,7 @@ pub struct NodeBuilder<S: StateProvider, M> {
     settings: Settings,
     weight: Option<fn(&M) -> usize>,
     copy: Option<fn(&M) -> M>,
+    keeps_captures: bool,
     seed: Option<u64>,
     state: PhantomData<fn(S)>,
 }
@@ -74,6 +75,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> NodeBuilder<S, M> {
             settings: Settings::default(),
             weight: None,
             copy: None,
+            keeps_captures: true,
             seed: None,
             state: PhantomData,
         }
@@ -169,6 +171,15 @@ impl<S: StateProvider, M: Clone + Send + 'static> NodeBuilder<S, M> {
     #[must_use]
     pub fn max_uncommitted(mut self, age: Duration, turns: u64) -> Self {
         self.settings.max_uncommitted = Some(UncommittedBound { age, turns });
+        self
+    }
+
+    /// Whether the node holds on to what it has captured for the last commit and for snapshots under way, as far as
+    /// [`StateProvider::keep`] gives a handle on it: when the group goes back it installs that, and reads nothing. Costs what the
+    /// handles keep alive. Default `true`, which does nothing for states that give none.
+    #[must_use]
+    pub fn keep_captures(mut self, keep: bool) -> Self {
+        self.keeps_captures = keep;
         self
     }
 
@@ -364,7 +375,14 @@ impl<S: StateProvider, M: Clone + Send + 'static> NodeBuilder<S, M> {
         if let Some(copy) = self.copy {
             coordinator = coordinator.with_copy(copy);
         }
-        Ok(SnapshotNode::new(coordinator, self.transport, persistence, Checks::new(self.checks), self.clock))
+        Ok(SnapshotNode::new(
+            coordinator,
+            self.transport,
+            persistence,
+            self.keeps_captures,
+            Checks::new(self.checks),
+            self.clock,
+        ))
     }
 
     fn validate(&self) -> Result<(), NodeError> {

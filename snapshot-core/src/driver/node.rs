@@ -6,6 +6,7 @@ mod destination;
 mod ending;
 mod events;
 mod home;
+mod keeping;
 mod pace;
 mod polling;
 mod room;
@@ -25,6 +26,7 @@ pub use destination::Destination;
 pub use ending::{Farewell, Flushed};
 pub(crate) use home::Home;
 use home::{Lent, Unborn};
+use keeping::Keeping;
 use pace::Pace;
 use room::Missed;
 
@@ -80,6 +82,7 @@ pub struct SnapshotNode<S: StateProvider, M> {
     coordinator: SnapshotCoordinator<M, S::Captured>,
     transport: Arc<dyn Transport<Message = M>>,
     persistence: Option<Persistence<M>>,
+    keeping: Keeping<M, S::Captured>,
     checks: Checks<M, S::Captured>,
     clock: Arc<dyn Clock>,
     /// The batches under way, at most one to a neighbour. Only those that can go on are polled.
@@ -115,6 +118,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
         coordinator: SnapshotCoordinator<M, S::Captured>,
         transport: Arc<dyn Transport<Message = M>>,
         persistence: Option<Persistence<M>>,
+        keeps_captures: bool,
         checks: Checks<M, S::Captured>,
         clock: Arc<dyn Clock>,
     ) -> Self {
@@ -122,6 +126,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
             flights: FuturesUnordered::new(),
             spares: Vec::new(),
             persistence,
+            keeping: Keeping::new(keeps_captures),
             checks,
             coordinator,
             transport,

@@ -6,6 +6,7 @@ mod ended;
 mod endless_journal;
 mod flow;
 mod golden_store;
+mod keeping;
 mod links;
 mod misuse;
 mod node;

@@ -15,8 +15,13 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
         }
         let committed = match &event {
             Event::Committed { snapshot, .. } => Some(*snapshot),
+            Event::SnapshotAborted { snapshot, .. } => {
+                self.keeping.aborted(*snapshot);
+                None
+            }
             _ => None,
         };
+        committed.into_iter().for_each(|snapshot| self.keeping.committed(snapshot));
         self.push_event(event);
         if let Some(snapshot) = committed {
             self.note_commit(snapshot);

@@ -13,7 +13,9 @@ use crate::contract::state::StateProvider;
 use crate::contract::transport::{Inbox, Incoming};
 use crate::driver::error::{NodeError, SnapshotError};
 use crate::driver::handle::Wishes;
-use crate::protocol::coordinator::{Capture, InitiateError, Output, SnapshotCoordinator};
+use crate::protocol::coordinator::{
+    Capture, InitiateError, Output, SnapshotCoordinator, StoreAnswer, StoreRequest,
+};
 use crate::vocabulary::event::Event;
 
 /// However much there is to read, the rest of the work has its turn after this time.
@@ -187,7 +189,13 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
                     }
                 }
                 Output::Store { ticket, request } => {
-                    if let Some(persistence) = self.persistence.clone() {
+                    if let StoreRequest::WritePart(local) = &request {
+                        self.keeping.write::<S>(ticket, local);
+                    }
+                    if let Some(part) = self.keeping.read::<S>(self.id(), &request) {
+                        let held = std::future::ready((ticket, StoreAnswer::Part(Ok(part))));
+                        self.storing.push(held.boxed());
+                    } else if let Some(persistence) = self.persistence.clone() {
                         let perform = persistence.perform::<S>(request).map(move |answer| (ticket, answer));
                         self.storing.push(perform.boxed());
                     }
@@ -239,6 +247,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
         let mut moved = false;
         while let Poll::Ready(Some((ticket, answer))) = self.storing.poll_next_unpin(cx) {
             moved = true;
+            self.keeping.answered(ticket, &answer);
             self.feed(home, |coordinator, now, capture| {
                 coordinator.handle_store(now, ticket, answer, capture);
             });
