@@ -16,11 +16,14 @@
 //! chunk that is changed, swapped, left out or of another object is found before its bytes are used. `end` holds the size
 //! of the object; its checksum is that of the whole.
 
+mod ahead;
 mod chunk;
 mod error;
 mod header;
+mod reader;
 #[cfg(test)]
 pub(crate) mod tests;
+mod writer;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -35,9 +38,11 @@ use crate::vocabulary::key::Key;
 use crate::vocabulary::malformed::Malformed;
 use crate::vocabulary::part::PartRef;
 use crate::vocabulary::part::StoredPart;
-use chunk::{ChunkReader, ChunkWriter, Kind};
+use chunk::Kind;
 pub use error::PartError;
 use header::Header;
+use reader::ChunkReader;
+use writer::ChunkWriter;
 
 /// What a part says of itself.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -157,7 +162,7 @@ fn write_message(bytes: &[u8], out: &mut ChunkWriter<'_>) -> io::Result<()> {
 /// Reads a part. Every byte that the state's `decode` or the codec see has been checked; the rest is checked even where
 /// they fail, so that damage is never taken for a state that is not understood.
 ///
-/// Memory: 64 KiB, one encoded message, and what `decode` takes.
+/// Memory: 256 KiB, one encoded message, and what `decode` takes.
 ///
 /// # Errors
 ///
@@ -175,7 +180,7 @@ pub(crate) fn read_part<S: StateProvider, M: 'static>(
     contents
 }
 
-/// Reads a part to its end and checks all of it, without decoding state or messages. Memory: 64 KiB.
+/// Reads a part to its end and checks all of it, without decoding state or messages. Memory: 256 KiB.
 ///
 /// # Errors
 ///

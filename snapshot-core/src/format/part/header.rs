@@ -4,7 +4,8 @@ use std::io;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::chunk::{ChunkReader, Kind};
+use super::chunk::Kind;
+use super::reader::ChunkReader;
 use super::{Expected, PartError, PartLabel};
 use crate::format::envelope::LIMIT;
 use crate::format::wire::{Reader, put_bytes, put_node, put_snapshot, put_uint};
