@@ -1,11 +1,13 @@
 //! A store in a folder.
 
+mod folders;
 mod layout;
 mod objects;
 mod sync;
 #[cfg(test)]
 mod tests;
 mod unfinished;
+mod writing;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +20,7 @@ pub use self::layout::OpenError;
 use self::objects::Objects;
 
 /// How many states are written or read at the same time by one store. A disk gains nothing from more streams, each one
-/// holds a buffer of 256 KiB, and the threads come from a pool that the whole process shares. The others wait their turn.
+/// holds a buffer of 64 KiB, and the threads come from a pool that the whole process shares. The others wait their turn.
 const STATES_AT_ONCE: usize = 4;
 
 /// How many small operations (records of the journal, seats, listings, deletions) run at the same time. They are counted
@@ -30,10 +32,12 @@ const RECORDS_AT_ONCE: usize = 4;
 /// Every object is one file, whose path below the folder is the text form of its key. It is written under another name in
 /// `tmp/`, synced, and then given its name if that is free; then the folders that lead to it are synced. So it is there
 /// whole or not at all, it has one author, and it outlives a crash of the machine once `create` has returned. `read` syncs
-/// these folders too: what it has shown is not lost either, though its author may have crashed before its own sync.
+/// these folders too: what it has shown is not lost either, though its author may have crashed before its own sync. Folders whose names
+/// this process has synced before are remembered, the last 64, and told by number and birth from others that were made in their place;
+/// where the file system has no times of birth, they are synced each time.
 ///
 /// The work is done on threads of the `blocking` pool, at most 4 large and 4 small operations at a time for one store and
-/// its clones; each large one holds a buffer of 256 KiB, whatever the size of the state.
+/// its clones; each large one holds a buffer of 64 KiB, whatever the size of the state.
 ///
 /// # What it asks of the file system
 ///

@@ -1,18 +1,20 @@
 //! The objects of a store in a folder. All calls block.
 
 use std::fs::{self, DirEntry, File};
-use std::io::{self, BufReader, BufWriter, ErrorKind, Write};
+use std::io::{self, BufReader, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use snapshot_core::{Content, Created, Generation, Key, NodeId, Sink, SnapshotId, StoreError};
 use tempfile::NamedTempFile;
 
+use super::folders::SyncedFolders;
+use super::writing::Writing;
 use super::{layout, sync, unfinished};
 use crate::closure;
 
-/// Closures write and read in small pieces; the system shall see large ones.
-const BUFFER: usize = 256 * 1024;
+/// Closures read in small pieces; the system shall see large ones.
+const BUFFER: usize = 64 << 10;
 
 /// How often a `create` begins again because a `delete` elsewhere removed the folder, empty at that moment, that it was about
 /// to use. One attempt takes microseconds and two in a row seldom fail; the bound is there for a folder that never stays.
@@ -22,11 +24,12 @@ const ATTEMPTS: usize = 1000;
 #[derive(Clone, Debug)]
 pub(super) struct Objects {
     root: Arc<Path>,
+    folders: SyncedFolders,
 }
 
 impl Objects {
     pub(super) fn below(root: PathBuf) -> Self {
-        Self { root: root.into() }
+        Self { root: root.into(), folders: SyncedFolders::default() }
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -57,7 +60,7 @@ impl Objects {
         let mut file = self.write(content)?;
         for _ in 0..ATTEMPTS {
             match place.make_folders().and_then(|()| place.name(file)) {
-                Ok(Named::Free) => return place.sync().map(|()| Created::New),
+                Ok(Named::Free) => return self.sync(&place).map(|()| Created::New),
                 Ok(Named::Taken(_)) if self.settled(&place)? => return Ok(Created::Exists),
                 // Deleted again, or the folder went away under it.
                 Ok(Named::Taken(unnamed) | Named::NoFolder(unnamed)) => file = unnamed,
@@ -70,24 +73,28 @@ impl Objects {
     /// Writes what the object shall be to a file without a name of its own, durable and complete.
     fn write(&self, content: Content) -> io::Result<NamedTempFile> {
         let file = unfinished::create(&self.root)?;
-        let mut out = BufWriter::with_capacity(BUFFER, file);
+        let mut out = Writing::to(file.as_file());
         closure::write(content, &mut out)?;
         out.flush()?;
-        let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
         sync::file(file.as_file(), file.path())?;
         Ok(file)
     }
 
     /// Whether the object is there. Then it is durable, although whoever named it may not have come so far (D4).
     fn settled(&self, place: &Place) -> io::Result<bool> {
-        unless_missing(fs::symlink_metadata(&place.path).and_then(|_| place.sync()))
+        unless_missing(fs::symlink_metadata(&place.path).and_then(|_| self.sync(place)))
             .map(|found| found.is_some())
+    }
+
+    fn sync(&self, place: &Place) -> io::Result<()> {
+        self.folders.sync(&place.top, &place.path)
     }
 
     fn try_read(&self, key: Key, sink: Sink) -> io::Result<bool> {
         let place = Place::of(&self.root, key);
         // Synced before it is shown: who has seen a record builds on it, and its author may have crashed before its own sync.
-        let found = unless_missing(File::open(&place.path).and_then(|file| place.sync().map(|()| file)))?;
+        let found =
+            unless_missing(File::open(&place.path).and_then(|file| self.sync(&place).map(|()| file)))?;
         let Some(file) = found else { return self.present().map(|()| false) };
         closure::read(sink, &mut BufReader::with_capacity(BUFFER, file))?;
         Ok(true)
@@ -223,10 +230,6 @@ impl Place {
                 _ => Err(refused.error),
             },
         }
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        sync::folders_between(&self.top, &self.path)
     }
 
     /// Folders that another process fills at this moment stay: the system refuses to remove them.

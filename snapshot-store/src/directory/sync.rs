@@ -27,14 +27,6 @@ pub(super) fn folder(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Syncs the folders that lead from `top`, which is included, to `file`.
-///
-/// All of them, each time: that a folder was there does not say that it is durable, since another process may have made it
-/// a moment ago and not synced it yet. Syncing a folder without changes costs little.
-pub(super) fn folders_between(top: &Path, file: &Path) -> io::Result<()> {
-    file.ancestors().skip(1).take_while(|folder| folder.starts_with(top)).try_for_each(folder)
-}
-
 #[cfg(not(test))]
 fn seen(_: &Path) {}
 

@@ -1,11 +1,13 @@
 //! What is synced, and when: it shows only when the power fails.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use snapshot_core::{Created, Generation, Key, NodeId, Sink, SnapshotId};
 use tempfile::{TempDir, tempdir};
 
+use super::folders::MOST;
 use super::layout;
 use super::objects::Objects;
 use super::sync::tests::synced;
@@ -43,15 +45,68 @@ fn an_object_is_durable_before_it_has_its_name_and_its_name_before_it_is_said_to
 #[test]
 fn what_others_have_named_is_made_durable_by_whoever_sees_it() {
     // D4: its author may have crashed before its own sync, and who has seen it builds on it.
-    let (place, objects) = fresh();
-    create(&objects);
+    let (place, author) = fresh();
+    create(&author);
+    let of_another_process = || Objects::below(author.root().to_owned());
     synced();
-    assert_eq!(create(&objects), Created::Exists);
+    assert_eq!(create(&of_another_process()), Created::Exists);
     assert_eq!(synced(), way_to(place.path()));
     let (sink, found) = Sink::collect();
-    assert!(objects.read(PART, sink).unwrap());
+    assert!(of_another_process().read(PART, sink).unwrap());
     assert_eq!(synced(), way_to(place.path()));
     assert_eq!(found.take().as_deref(), Some(&b"object"[..]));
+}
+
+/// Where the system does not tell when a folder was made, they are synced each time.
+fn times_are_told(folder: &Path) -> bool {
+    cfg!(unix) && fs::metadata(folder).unwrap().created().is_ok()
+}
+
+#[test]
+fn folders_whose_names_this_process_made_durable_are_not_synced_again_until_they_are_others() {
+    let (place, objects) = fresh();
+    if !times_are_told(place.path()) {
+        return;
+    }
+    create(&objects);
+    synced();
+    let way = way_to(place.path());
+    let beside = |node| {
+        let key = Key::Part { snapshot: SNAPSHOT, node: NodeId(node) };
+        objects.create(key, Bytes::new().into()).unwrap();
+        synced()[1..].to_vec()
+    };
+    assert_eq!(beside(5), way[..1]);
+    let (sink, _) = Sink::collect();
+    assert!(objects.clone().read(PART, sink).unwrap());
+    assert_eq!(synced(), way[..1]);
+
+    // Removed and made again by another process, the inner one, then both.
+    fs::rename(&way[0], place.path().join("away")).unwrap();
+    assert_eq!(beside(6), way[..2]);
+    assert_eq!(beside(7), way[..1]);
+    fs::rename(&way[1], place.path().join("away too")).unwrap();
+    assert_eq!(beside(8), way);
+    assert_eq!(beside(9), way[..1]);
+}
+
+#[test]
+fn so_many_folders_are_remembered_that_old_ones_are_synced_once_more() {
+    let (place, objects) = fresh();
+    if !times_are_told(place.path()) {
+        return;
+    }
+    let create = |sequence, node| {
+        let key = Key::Part { snapshot: SnapshotId { sequence, ..SNAPSHOT }, node: NodeId(node) };
+        objects.create(key, Bytes::new().into()).unwrap();
+        synced()[1..].len()
+    };
+    assert_eq!(create(0, 1), 3);
+    // The folder of all of them is one of those that are remembered.
+    (1..MOST as u64 - 1).for_each(|sequence| assert_eq!(create(sequence, 1), 2));
+    assert_eq!(create(0, 2), 1);
+    (MOST as u64..MOST as u64 + 2).for_each(|sequence| assert!(create(sequence, 1) >= 2));
+    assert!(create(0, 3) >= 2);
 }
 
 #[test]
