@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod properties;
+mod streamed;
 
 use std::io;
 
@@ -100,7 +101,8 @@ impl<M: Serialize + DeserializeOwned> MessageCodec<M> for Postcard {
 
 /// Makes a state with serde's traits and `Clone` a [`StateProvider`], by one line.
 ///
-/// A capture is a clone; [`encode`](StateProvider::encode) streams; `decode` reads the encoded bytes into memory first.
+/// A capture is a clone; [`encode`](StateProvider::encode) and `decode` stream, but for a state of an older version, which
+/// [`migrate`](Self::migrate) is given as bytes. Beside the state they take 16 KiB, and the longest text or byte string in it.
 /// States that are large or slow to clone implement [`StateProvider`] themselves. Some of serde's attributes do not go with
 /// the format: see [`Postcard`](Postcard#what-cannot-be-read-back).
 ///
@@ -200,7 +202,10 @@ impl<T: PostcardState> StateProvider for T {
     }
 
     fn encode(captured: &T, out: &mut dyn io::Write) -> io::Result<()> {
-        write(captured, out)
+        // Each number is a write of its own.
+        let mut gathered = io::BufWriter::with_capacity(GATHERED, out);
+        write(captured, &mut gathered)?;
+        io::Write::flush(&mut gathered)
     }
 
     fn decode(version: u32, input: &mut dyn io::Read) -> io::Result<T> {
@@ -208,13 +213,19 @@ impl<T: PostcardState> StateProvider for T {
         if unknown.is_newer() {
             return Err(unknown.into());
         }
+        if version == unknown.known {
+            return streamed::read(input);
+        }
         let mut bytes = Vec::new();
         input.read_to_end(&mut bytes)?;
-        if version == unknown.known { read(&bytes) } else { T::migrate(version, &bytes) }
+        T::migrate(version, &bytes)
     }
 }
 
-fn write<T: Serialize>(value: &T, out: &mut dyn io::Write) -> io::Result<()> {
+/// So many bytes of a state are gathered before they are given on.
+const GATHERED: usize = 16 << 10;
+
+fn write<T: Serialize>(value: &T, out: impl io::Write) -> io::Result<()> {
     // postcard swallows the writer's error; keep it, for it says whether the disk is full.
     let mut keep = Keeping { out, failed: None };
     match postcard::to_io(value, &mut keep) {
@@ -233,12 +244,12 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
     }
 }
 
-struct Keeping<'a> {
-    out: &'a mut dyn io::Write,
+struct Keeping<W> {
+    out: W,
     failed: Option<io::Error>,
 }
 
-impl io::Write for Keeping<'_> {
+impl<W: io::Write> io::Write for Keeping<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.out.write(bytes).map_err(|error| {
             let shown = io::Error::from(error.kind());
