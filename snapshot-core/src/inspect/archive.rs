@@ -10,6 +10,7 @@ use std::io::Read;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use futures::stream::{self, StreamExt, TryStreamExt};
 use thiserror::Error;
 
 pub use history::{Commit, CommittedPart, OpenedGeneration};
@@ -27,6 +28,9 @@ use crate::vocabulary::id::{NodeId, SnapshotId};
 use crate::vocabulary::key::Key;
 use crate::vocabulary::part::PartRef;
 use crate::vocabulary::retention::Retention;
+
+/// So many parts are read at the same time, each through 256 KiB of memory.
+const PARTS_AT_ONCE: usize = 4;
 
 /// A group's store, read from outside, without taking part in the group: for reports, tests, analysis, and to see whether
 /// a restart would find what it needs. It may be used while the group runs, and changes nothing, but for
@@ -220,20 +224,17 @@ impl<S, M: Send + 'static> Archive<S, M> {
     where
         S: StateProvider,
     {
-        let mut locals = Vec::with_capacity(self.members.len());
-        for (node, part) in self.parts(snapshot)? {
-            let codec = Arc::clone(&self.codec);
-            let read = move |expected: &Expected<'_>, input: &mut dyn Read| {
-                read_part::<S, M>(expected, Some(&*codec), input)
-            };
-            let stored = self.open_part(snapshot, *node, *part, true, read).await?;
-            locals.push(stored.into_local(snapshot, *node, &self.members));
-        }
+        let codec = Arc::clone(&self.codec);
+        let read = move |expected: &Expected<'_>, input: &mut dyn Read| {
+            read_part::<S, M>(expected, Some(&*codec), input)
+        };
+        let stored = self.open_parts(snapshot, true, read).await?;
+        let locals = stored.into_iter().map(|(node, part)| part.into_local(snapshot, node, &self.members));
         Ok(GlobalSnapshot::assemble(locals)?)
     }
 
     /// Reads all parts of a committed snapshot and checks them, without decoding any; those of one that retention has let go
-    /// of, where they are held as [evidence](Self::evidence). Memory: 64 KiB.
+    /// of, where they are held as [evidence](Self::evidence). Memory: 1 MiB.
     ///
     /// # Errors
     ///
@@ -244,24 +245,29 @@ impl<S, M: Send + 'static> Archive<S, M> {
     ///
     /// Dropping the future has no effect; the store may finish a read of its own.
     pub async fn verify(&self, snapshot: SnapshotId) -> Result<(), ArchiveError> {
-        let parts = self.parts(snapshot)?;
         // A restart knows nothing of copies: what it may begin from must be there itself.
         let is_kept = self.commits.iter().any(|commit| commit.snapshot == snapshot && commit.kept);
-        for (node, part) in parts {
-            self.open_part(
-                snapshot,
-                *node,
-                *part,
-                !is_kept,
-                |expected: &Expected<'_>, input: &mut dyn Read| verify_part(expected, input),
-            )
-            .await?;
-        }
-        Ok(())
+        let verify = |expected: &Expected<'_>, input: &mut dyn Read| verify_part(expected, input);
+        self.open_parts(snapshot, !is_kept, verify).await.map(drop)
     }
 
     fn parts(&self, snapshot: SnapshotId) -> Result<&BTreeMap<NodeId, PartRef>, ArchiveError> {
         self.parts.get(&snapshot).ok_or(ArchiveError::Unknown { snapshot })
+    }
+
+    /// Opens all parts, several at a time. Of several that cannot be used, the error is of the first one.
+    async fn open_parts<T: Send + 'static>(
+        &self,
+        snapshot: SnapshotId,
+        or_its_copy: bool,
+        read: impl Fn(&Expected<'_>, &mut dyn Read) -> Result<T, PartError> + Clone + Send + 'static,
+    ) -> Result<Vec<(NodeId, T)>, ArchiveError> {
+        let open = |(node, part): (&NodeId, &PartRef)| {
+            let (node, opened) = (*node, self.open_part(snapshot, *node, *part, or_its_copy, read.clone()));
+            async move { Ok((node, opened.await?)) }
+        };
+        let parts: Vec<_> = self.parts(snapshot)?.iter().map(open).collect();
+        stream::iter(parts).buffered(PARTS_AT_ONCE).try_collect().await
     }
 
     async fn open_part<T: Send + 'static>(

@@ -1,5 +1,6 @@
 use std::io;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -79,7 +80,11 @@ struct Group {
 
 impl Group {
     fn new(retention: Retention) -> Self {
-        let topology = Graph::mesh([A, B]).named("ledger").at(A).unwrap();
+        Self::of([A, B], retention)
+    }
+
+    fn of(members: impl IntoIterator<Item = NodeId>, retention: Retention) -> Self {
+        let topology = Graph::mesh(members).named("ledger").at(A).unwrap();
         let mut group = Self { store: Arc::default(), topology, last: None };
         group.append(Record::first(&group.topology, retention, 1));
         group
@@ -104,7 +109,7 @@ impl Group {
         let last = self.last();
         let snapshot = SnapshotId { generation: last.generation, sequence: turn, initiator: A };
         let mut parts = BTreeMap::new();
-        for node in [A, B] {
+        for node in self.topology.members().iter().copied() {
             let key = Key::Part { snapshot, node };
             let members = self.topology.members().to_vec();
             let label = PartLabel { group: "ledger".to_owned(), members, key, turn: Turn(turn) };
@@ -127,6 +132,76 @@ impl Group {
     async fn archive(&self) -> Result<Archive<Balance, Bytes>, ArchiveError> {
         Archive::open(Arc::clone(&self.store), RawBytes).await
     }
+}
+
+/// A store whose reads of parts take a while.
+struct Slow {
+    shelf: Arc<Shelf>,
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+#[async_trait]
+impl SnapshotStore for Slow {
+    async fn create(&self, key: Key, content: Content) -> Result<Created, StoreError> {
+        self.shelf.create(key, content).await
+    }
+
+    async fn read(&self, key: Key, sink: Sink) -> Result<bool, StoreError> {
+        if let Key::Part { node, .. } = key {
+            self.most.fetch_max(self.now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            // The first ones take longest.
+            for _ in node.0..20 {
+                tokio::task::yield_now().await;
+            }
+            self.now.fetch_sub(1, Ordering::SeqCst);
+        }
+        self.shelf.read(key, sink).await
+    }
+
+    async fn list_parts(&self, generation: Option<Generation>) -> Result<Vec<Key>, StoreError> {
+        self.shelf.list_parts(generation).await
+    }
+
+    async fn delete(&self, key: Key) -> Result<(), StoreError> {
+        self.shelf.delete(key).await
+    }
+}
+
+#[tokio::test]
+async fn four_parts_are_read_at_a_time_and_the_first_that_is_wrong_is_named() {
+    let mut group = Group::of((1..=10).map(NodeId), Retention::All);
+    let snapshot = group.commit(3);
+    let slow = Arc::new(Slow {
+        shelf: Arc::clone(&group.store),
+        now: AtomicUsize::new(0),
+        most: AtomicUsize::new(0),
+    });
+    let archive = Archive::<Balance, Bytes>::open(Arc::clone(&slow), RawBytes).await.unwrap();
+    let cut = archive.read(snapshot).await.unwrap();
+    assert_eq!(cut.states().map(|(node, _)| node.0).collect::<Vec<_>>(), (1..=10).collect::<Vec<_>>());
+    assert_eq!(slow.most.swap(0, Ordering::SeqCst), 4);
+    archive.verify(snapshot).await.unwrap();
+    assert_eq!(slow.most.load(Ordering::SeqCst), 4);
+
+    for node in [7, 3, 4] {
+        let key = Key::Part { snapshot, node: NodeId(node) };
+        group.store.delete(key).await.unwrap();
+    }
+    let key = Key::Part { snapshot, node: NodeId(3) };
+    let missing = |error| matches!(error, ArchiveError::Part(PartError::Missing { key: of }) if of == key);
+    assert!(missing(archive.read(snapshot).await.unwrap_err()));
+    assert!(missing(archive.verify(snapshot).await.unwrap_err()));
+}
+
+#[test]
+fn what_an_archive_does_may_be_spawned() {
+    fn may_be_sent<T: Send>(_: T) {}
+    fn look(archive: &Archive<Balance, Bytes>, snapshot: SnapshotId) {
+        may_be_sent(archive.read(snapshot));
+        may_be_sent(archive.verify(snapshot));
+    }
+    let _ = look;
 }
 
 fn flags(archive: &Archive<Balance, Bytes>) -> Vec<(SnapshotId, bool, bool)> {
