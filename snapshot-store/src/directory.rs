@@ -1,5 +1,6 @@
 //! A store in a folder.
 
+mod early;
 mod folders;
 mod layout;
 mod objects;

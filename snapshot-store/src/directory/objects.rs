@@ -1,7 +1,7 @@
 //! The objects of a store in a folder. All calls block.
 
 use std::fs::{self, DirEntry, File};
-use std::io::{self, BufReader, ErrorKind, Write};
+use std::io::{self, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,8 +9,7 @@ use snapshot_core::{Content, Created, Generation, Key, NodeId, Sink, SnapshotId,
 use tempfile::NamedTempFile;
 
 use super::folders::SyncedFolders;
-use super::writing::Writing;
-use super::{layout, sync, unfinished};
+use super::{layout, sync, unfinished, writing};
 use crate::closure;
 
 /// Closures read in small pieces; the system shall see large ones.
@@ -73,9 +72,7 @@ impl Objects {
     /// Writes what the object shall be to a file without a name of its own, durable and complete.
     fn write(&self, content: Content) -> io::Result<NamedTempFile> {
         let file = unfinished::create(&self.root)?;
-        let mut out = Writing::to(file.as_file());
-        closure::write(content, &mut out)?;
-        out.flush()?;
+        writing::write(file.as_file(), |out| closure::write(content, out))?;
         sync::file(file.as_file(), file.path())?;
         Ok(file)
     }
