@@ -4,6 +4,7 @@ mod early;
 mod folders;
 mod layout;
 mod objects;
+mod reading;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -21,7 +22,7 @@ pub use self::layout::OpenError;
 use self::objects::Objects;
 
 /// How many states are written or read at the same time by one store. A disk gains nothing from more streams, each one
-/// holds a buffer of 64 KiB, and the threads come from a pool that the whole process shares. The others wait their turn.
+/// holds up to 3 MiB, and the threads come from a pool that the whole process shares. The others wait their turn.
 const STATES_AT_ONCE: usize = 4;
 
 /// How many small operations (records of the journal, seats, listings, deletions) run at the same time. They are counted
@@ -38,7 +39,8 @@ const RECORDS_AT_ONCE: usize = 4;
 /// where the file system has no times of birth, they are synced each time.
 ///
 /// The work is done on threads of the `blocking` pool, at most 4 large and 4 small operations at a time for one store and
-/// its clones; each large one holds a buffer of 64 KiB, whatever the size of the state.
+/// its clones; each large one has up to three threads beside it, and
+/// holds up to 3 MiB, whatever the size of the state: the disk works while a state is encoded or decoded.
 ///
 /// # What it asks of the file system
 ///

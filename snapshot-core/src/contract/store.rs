@@ -94,7 +94,8 @@ impl Content {
         Self(Box::new(write))
     }
 
-    /// Produces it. Writes come in pieces of any size, many of them small: give a buffered writer.
+    /// Produces it. Writes come in pieces of any size, many of them small: give a buffered writer. What a state writes at one time is
+    /// given on by [`write_vectored`](io::Write::write_vectored), up to 1 MiB in a call: a writer that has it copies nothing.
     ///
     /// # Errors
     ///
@@ -158,7 +159,8 @@ impl Sink {
         (sink, place)
     }
 
-    /// Takes the object in. Reads come in pieces of any size, many of them small: give a buffered reader.
+    /// Takes the object in. Reads come in pieces of any size, many of them small: give a buffered reader. Those of a large part are of
+    /// 256 KiB.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 //! The objects of a store in a folder. All calls block.
 
 use std::fs::{self, DirEntry, File};
-use std::io::{self, BufReader, ErrorKind};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,11 +9,8 @@ use snapshot_core::{Content, Created, Generation, Key, NodeId, Sink, SnapshotId,
 use tempfile::NamedTempFile;
 
 use super::folders::SyncedFolders;
-use super::{layout, sync, unfinished, writing};
+use super::{layout, reading, sync, unfinished, writing};
 use crate::closure;
-
-/// Closures read in small pieces; the system shall see large ones.
-const BUFFER: usize = 64 << 10;
 
 /// How often a `create` begins again because a `delete` elsewhere removed the folder, empty at that moment, that it was about
 /// to use. One attempt takes microseconds and two in a row seldom fail; the bound is there for a folder that never stays.
@@ -93,7 +90,7 @@ impl Objects {
         let found =
             unless_missing(File::open(&place.path).and_then(|file| self.sync(&place).map(|()| file)))?;
         let Some(file) = found else { return self.present().map(|()| false) };
-        closure::read(sink, &mut BufReader::with_capacity(BUFFER, file))?;
+        reading::read(&file, |input| closure::read(sink, input))?;
         Ok(true)
     }
 

@@ -209,6 +209,28 @@ fn writers_that_win_lose_fail_or_panic_leave_nothing_in_tmp() {
 }
 
 #[test]
+fn large_object_comes_back_as_it_was_written() {
+    const PIECE: usize = 1_000_003;
+    let piece: Arc<Vec<u8>> = Arc::new((0..PIECE).map(|at| (at >> 4) as u8).collect());
+    let (_place, store) = fresh();
+    let written = Arc::clone(&piece);
+    let content = Content::new(move |out| (0..40).try_for_each(|_| out.write_all(&written)));
+    assert_eq!(block_on(store.create(part(1, 1), content)).unwrap(), Created::New);
+    let (sink, count) = Sink::collecting(move |input| {
+        let (mut found, mut count) = (vec![0; PIECE], 0);
+        while count < 40 {
+            input.read_exact(&mut found)?;
+            assert!(found == *piece, "piece {count}");
+            count += 1;
+        }
+        assert_eq!(input.read(&mut found)?, 0);
+        Ok(count)
+    });
+    assert!(block_on(store.read(part(1, 1), sink)).unwrap());
+    assert_eq!(count.take(), Some(40));
+}
+
+#[test]
 fn foreign_names_are_not_listed() {
     let (place, store) = fresh();
     create(&store, part(1, 1)).unwrap();
