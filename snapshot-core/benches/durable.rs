@@ -25,7 +25,7 @@ use snapshot_transport_mem::MemNetwork;
 const NODES: usize = 4;
 
 fn main() {
-    each_in_a_process(one_size);
+    each_in_a_process(&[(1, 100), (100, 10), (1024, 4)], one_size);
 }
 
 fn one_size(size: usize, rounds: usize) {

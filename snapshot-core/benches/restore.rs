@@ -14,14 +14,14 @@ use std::time::Instant;
 use bytes::Bytes;
 use futures::executor::block_on;
 use large::{Large, MIB, each_in_a_process, noise, peak, place, show};
-use snapshot_core::{Archive, Event, Graph, NodeId, RawBytes, SnapshotId, SnapshotNode};
+use snapshot_core::{Archive, Event, Graph, Key, NodeId, RawBytes, SnapshotId, SnapshotNode};
 use snapshot_store::DirectoryStore;
 use snapshot_transport_mem::MemNetwork;
 
 const ME: NodeId = NodeId(1);
 
 fn main() {
-    each_in_a_process(one_size);
+    each_in_a_process(&[(100, 11), (1024, 5)], one_size);
 }
 
 fn one_size(size: usize, rounds: usize) {
@@ -29,7 +29,7 @@ fn one_size(size: usize, rounds: usize) {
     let store = DirectoryStore::open(place.path().join("store")).expect("a store");
     let state = Arc::new(noise(size * MIB, 1));
     let snapshot = block_on(commit(&store, &state));
-    let part = snapshot_core::Key::Part { snapshot, node: ME }.to_string();
+    let part = Key::Part { snapshot, node: ME }.to_string();
     let file = store.path().join(part);
     let before = peak();
     let mut rows = [

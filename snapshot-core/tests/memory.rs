@@ -102,8 +102,8 @@ fn look(store: MemoryStore) -> (bool, usize) {
 }
 
 /// A record, from its contents.
-fn record(contents: &[u8]) -> Vec<u8> {
-    let mut bytes = [b"SNAPJ\x01", contents].concat();
+fn record(version: u8, contents: &[u8]) -> Vec<u8> {
+    let mut bytes = [b"SNAPJ", &[version][..], contents].concat();
     let checksum = crc32fast::hash(&bytes);
     bytes.extend(checksum.to_le_bytes());
     bytes
@@ -160,10 +160,10 @@ fn promises_in_a_store_take_no_memory(name: &str) {
     assert!(is_read && whole > 1000, "what is whole is read, and the counting works");
 
     for (key, bytes) in objects.iter().filter(|(key, _)| matches!(key, Key::Journal(_))) {
-        let contents = &bytes[6..bytes.len() - 4];
-        assert_eq!(record(contents), bytes[..], "records are understood here");
+        let (version, contents) = (bytes[5], &bytes[6..bytes.len() - 4]);
+        assert_eq!(record(version, contents), bytes[..], "records are understood here");
         for (claim, contents) in claims(contents) {
-            let (_, taken) = look(store_with(&objects, *key, &record(&contents)));
+            let (_, taken) = look(store_with(&objects, *key, &record(version, &contents)));
             assert!(taken <= whole + SLACK, "{key} with {claim}: {taken} bytes, where {whole} are usual");
         }
     }

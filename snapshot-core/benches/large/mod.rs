@@ -50,27 +50,20 @@ pub(crate) fn noise(size: usize, seed: u64) -> Vec<u8> {
     bytes
 }
 
-/// The sizes in MiB, with how many rounds each: those of the command line, or all.
-fn asked() -> Vec<(usize, usize)> {
-    let sizes: Vec<usize> = env::args().filter_map(|word| word.parse().ok()).collect();
-    let all = [(1, 100), (100, 10), (1024, 6)];
-    all.into_iter().filter(|(size, _)| sizes.is_empty() || sizes.contains(size)).collect()
-}
+/// Set in the process that measures one size.
+const CHILD: &str = "SNAPSHOT_BENCH_CHILD";
 
-const ONE: &str = "SNAPSHOT_BENCH_MIB";
-
-/// Runs `one` for each size, in MiB and rounds, in a process of its own, so that its peak of memory is that of this size.
-pub(crate) fn each_in_a_process(one: fn(usize, usize)) {
-    let mut child = env::var(ONE).ok().and_then(|size| size.parse().ok());
-    for (size, rounds) in asked() {
-        match child.take() {
-            Some(size) => return one(size, asked().iter().find(|(of, _)| *of == size).map_or(1, |of| of.1)),
-            None => {
-                let program = env::current_exe().expect("it is known");
-                let status = Command::new(program).arg(size.to_string()).env(ONE, size.to_string()).status();
-                assert!(status.expect("it can be started").success(), "{size} MiB, {rounds} rounds");
-            }
+/// Runs `one` for each size, in MiB and with so many rounds: those that the command line names, or all. Each in a process of its
+/// own, so that the peak of memory is that of this size.
+pub(crate) fn each_in_a_process(sizes: &[(usize, usize)], one: fn(usize, usize)) {
+    let named: Vec<usize> = env::args().filter_map(|word| word.parse().ok()).collect();
+    for (size, rounds) in sizes.iter().filter(|(size, _)| named.is_empty() || named.contains(size)) {
+        if env::var_os(CHILD).is_some() {
+            return one(*size, *rounds);
         }
+        let program = env::current_exe().expect("it is known");
+        let status = Command::new(program).arg(size.to_string()).env(CHILD, "").status();
+        assert!(status.expect("it can be started").success(), "{size} MiB");
     }
 }
 
