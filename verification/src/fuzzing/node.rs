@@ -79,7 +79,7 @@ pub fn run(input: Input) {
     }
     if input.close {
         // It waits for a transport that stands still.
-        if let Some(Err(error)) = drive(user.node.close()) {
+        if let Some(Err(error)) = drive(user.node.close(Duration::from_secs(1))) {
             user.script.judge(&error);
         }
     }
@@ -113,7 +113,7 @@ impl User {
                 running.get(usize::from(*which)).into_iter().for_each(|status| handle.abort(status.snapshot));
             }
             Step::Flush => {
-                if let Some(Err(error)) = drive(self.node.flush()) {
+                if let Some(Err(error)) = drive(self.node.flush(&mut self.state)) {
                     self.end(&error);
                 }
             }

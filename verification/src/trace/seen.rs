@@ -95,7 +95,7 @@ pub(super) fn told(event: Told<Message, App>) -> Option<Event> {
         }
         Told::SnapshotAborted { snapshot, by, reason } => {
             let reason = match reason {
-                AbortReason::Deadline => Reason::Deadline,
+                AbortReason::Deadline { .. } => Reason::Deadline,
                 AbortReason::PeerLost { peer } => Reason::PeerLost(peer),
                 AbortReason::StoreFailed { .. } => Reason::StoreFailed,
                 AbortReason::Requested => Reason::Requested,
