@@ -35,7 +35,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
-use snapshot_core::{LinkUse, NodeId, Settings, Topology};
+use snapshot_core::{Bound, LinkUse, NodeId, Settings, Topology};
 use stateright::{Model, Property};
 
 use action::Action;
@@ -44,7 +44,7 @@ use config::{Config, Seen};
 use oracle::{Fault, Oracle, Part, Rule};
 pub use search::{Found, Limits, search};
 use shared::Shared;
-use state::{Budget, State};
+use state::{Budget, Histories, State};
 use step::Step;
 
 /// A configuration made ready for a search: the model that the checker walks through.
@@ -98,6 +98,8 @@ impl Group {
             settings: Settings {
                 durable: config.durable,
                 retention: config.retention(),
+                inbox: Bound::new(config.window.0, config.window.1),
+                window_floor: Bound::new(1, 1),
                 ..Settings::default()
             },
             topologies,
@@ -129,7 +131,14 @@ impl Group {
 
     fn saw_cut(&self, cut: &[Part]) {
         self.saw(Seen::Cut);
-        self.note(Seen::InFlight, cut.iter().any(|part| part.channels.iter().any(|c| !c.is_empty())));
+        let is_in_flight = |messages: &Vec<_>| !messages.is_empty();
+        self.note(Seen::InFlight, cut.iter().any(|part| part.channels.iter().any(is_in_flight)));
+        self.note(Seen::Overtaken, cut.iter().any(|part| part.outgoing.iter().any(is_in_flight)));
+        let is_split = |&(from, to): &(u8, u8)| {
+            let (from, to) = (usize::from(from), usize::from(to));
+            is_in_flight(&cut[to].channels[from]) && is_in_flight(&cut[from].outgoing[to])
+        };
+        self.note(Seen::Split, self.links.iter().any(is_split));
     }
 
     /// Ends the search at this time as well.
@@ -168,14 +177,19 @@ impl Group {
         self.config.expects.iter().filter(unseen).copied().collect()
     }
 
-    fn empty(&self) -> State {
+    pub(crate) fn empty(&self) -> State {
         let (config, nodes) = (&self.config, self.nodes());
         State {
             processes: vec![None; nodes],
             channels: vec![Shared::default(); nodes * nodes],
             store: Shared::default(),
             orphans: Shared::default(),
-            oracle: Shared::new(Oracle::new(nodes as u8, self.links.clone(), COINS * nodes as u8)),
+            oracle: Shared::new(Oracle::new(
+                nodes as u8,
+                self.links.clone(),
+                COINS * nodes as u8,
+                config.window,
+            )),
             budget: Budget {
                 sends: config.sends.iter().map(|(.., count)| *count).collect(),
                 snapshots: config.snapshots.iter().map(|(_, count)| *count).collect(),
@@ -186,7 +200,9 @@ impl Group {
                 aborts: config.aborts,
                 deadlines: config.deadlines,
                 silences: config.silences,
+                rewinds: config.rewinds,
             },
+            histories: Shared::new(Histories { first: 1, ..Histories::default() }),
             lives: [0; MAX_NODES],
             eras: [0; MAX_NODES],
             fault: None,
@@ -202,7 +218,12 @@ impl Group {
             action::progress(&self.config, &state, &mut actions);
             match actions.iter().find(|action| !matches!(action, Action::Silence)) {
                 Some(action) if state.fault.is_none() => state = Step::from(self, state).after(*action),
-                _ => return state,
+                // What the store is now is what it may go back to.
+                _ => {
+                    let mut step = Step::from(self, state);
+                    step.keep_copy();
+                    return step.state;
+                }
             }
         }
         let what = format!("it has not come to rest after {PATIENCE} steps");
@@ -279,6 +300,7 @@ impl Model for Group {
             Consistent,
             Exact,
             Conserved,
+            Bounded,
             Chain,
             Readable,
             Kept,

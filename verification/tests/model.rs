@@ -33,9 +33,15 @@ searched_to_the_end! {
     three_overlapping_snapshots_of_two_nodes_are_right: "overlap",
     two_initiators_at_once_in_a_mesh_of_three_are_right: "mesh",
     three_snapshots_in_a_one_way_ring_are_right: "ring",
+    messages_of_which_one_at_a_time_may_be_outstanding_are_recorded_by_both_ends: "window",
+    who_is_held_up_asks_for_room: "window-ask",
+    messages_larger_than_a_window_go_one_by_one: "window-large",
+    grants_go_round_behind_the_markers: "window-ring",
     two_initiators_on_a_line_with_ways_back_are_right: "line",
     commits_of_snapshots_that_cross_form_a_chain: "commit",
     a_crash_is_rolled_back_and_replayed: "crash",
+    what_had_not_left_before_a_crash_is_sent_again: "window-crash",
+    crashes_that_no_transport_tells_of_are_found_out: "untold",
     processes_may_start_at_any_time: "cold",
     processes_that_race_to_open_a_generation_agree: "openers",
     a_successor_commits_what_its_predecessor_could_not: "successor",
@@ -46,6 +52,8 @@ searched_to_the_end! {
     retention_deletes_nothing_that_is_needed: "retention",
     an_ambiguous_answer_of_the_store_is_resolved: "ambiguous",
     a_snapshot_may_be_given_up_at_any_time: "given-up",
+    what_is_left_over_of_another_history_of_the_store_changes_nothing: "history",
+    nor_does_it_where_the_transport_tells_of_no_connections: "history-untold",
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What can happen.
 
+use std::collections::VecDeque;
+
 use snapshot_core::{Key, StoreRequest};
 
 use super::config::Config;
@@ -39,6 +41,8 @@ pub enum Action {
     Double { node: usize, kept: usize },
     /// An operation happens whose process has died.
     Land { orphan: usize },
+    /// All processes die, and the store becomes what it was: nothing, or one of the copies, counted from 1.
+    Rewind { copy: usize },
 }
 
 /// How a store operation goes.
@@ -177,6 +181,9 @@ fn failures(config: &Config, state: &State, budget: &Budget, actions: &mut Vec<A
             actions.extend(kept.map(|kept| Action::Double { node, kept }));
         }
     }
+    if budget.rewinds > 0 {
+        actions.extend((0..=state.histories.copies.len()).map(|copy| Action::Rewind { copy }));
+    }
     if budget.breaks > 0 {
         for a in (0..nodes).filter(alive) {
             for b in (a + 1..nodes).filter(alive) {
@@ -196,7 +203,10 @@ fn failures(config: &Config, state: &State, budget: &Budget, actions: &mut Vec<A
 fn starts(config: &Config, state: &State, node: usize, actions: &mut Vec<Action>) {
     let nodes = usize::from(config.shape.nodes());
     let first = state.lives[node] == 0;
-    let waiting = (0..nodes).map(|from| if first { 0 } else { state.channel(node, from, nodes).len() });
+    let waiting = (0..nodes).map(|from| {
+        let channel = state.channel(node, from, nodes);
+        if first { left_over(channel) } else { channel.len() }
+    });
     let most = waiting.max().unwrap_or(0);
     actions.extend(choices(config, most).map(|swallowed| Action::Start { node, swallowed }));
 }
@@ -207,10 +217,15 @@ fn choices(config: &Config, most: usize) -> impl Iterator<Item = usize> + use<> 
     (0..=most).step_by(step)
 }
 
+/// How many frames stand at the front that were on their way when the store went back.
+pub fn left_over(channel: &VecDeque<Item>) -> usize {
+    channel.iter().take_while(|item| matches!(item, Item::LeftOver(_))).count()
+}
+
 /// How many frames are on their way on the present connection.
 pub fn in_flight(state: &State, from: usize, to: usize, nodes: usize) -> usize {
     let channel = state.channel(to, from, nodes);
-    channel.iter().rev().take_while(|item| matches!(item, Item::Frame(_))).count()
+    channel.iter().rev().take_while(|item| matches!(item, Item::Frame(_) | Item::LeftOver(_))).count()
 }
 
 fn most_in_flight(state: &State, from: usize, nodes: usize) -> usize {

@@ -31,6 +31,22 @@ impl fmt::Debug for MessageId {
     }
 }
 
+/// A generation, as its processes name it, in one history of the store: where the store went back, numbers come again.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Line {
+    /// How often the store had gone back.
+    pub history: u8,
+    /// The generation.
+    pub generation: u64,
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "g{}", self.generation)?;
+        if self.history > 0 { write!(f, " of history {}", self.history) } else { Ok(()) }
+    }
+}
+
 /// A coin on its way.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Message {
@@ -38,10 +54,17 @@ pub struct Message {
     pub id: MessageId,
     /// How often it still goes on when it is taken.
     pub hops: u8,
-    /// The generation in which it was sent, as the sender's process named it.
-    pub line: u64,
+    /// Where it was sent.
+    pub line: Line,
     /// What the sender had seen when it sent it, the sending included.
     pub clock: Clock,
+}
+
+impl Message {
+    /// What it weighs, in bytes: every second one more than the others.
+    pub fn weight(&self) -> usize {
+        if self.id.number.is_multiple_of(2) { 3 } else { 1 }
+    }
 }
 
 /// One thing that an application did, in the turn that its node named.
@@ -93,7 +116,7 @@ impl App {
     }
 
     /// Sends a coin.
-    pub fn send(&mut self, to: u8, hops: u8, era: u8, turn: u64, line: u64) -> Message {
+    pub fn send(&mut self, to: u8, hops: u8, era: u8, turn: u64, line: Line) -> Message {
         let number = self.sent(to).count() as u8 + 1;
         let id = MessageId { from: self.node, to, number, era };
         self.coins -= 1;

@@ -19,6 +19,10 @@ pub struct Config {
     pub running: bool,
     /// Whether frames leave a node at once; else each batch is a step of its own.
     pub flushes: bool,
+    /// Whether the transport tells of no connections.
+    pub untold: bool,
+    /// How many messages, and how many bytes of them, may be outstanding on a channel.
+    pub window: (usize, usize),
     /// Whether frames that had been received reach a node that no longer asks for any, as one batch of a transport does.
     pub eager: bool,
     /// Whether an operation of the store and the news of it are two steps.
@@ -47,6 +51,9 @@ pub struct Config {
     pub aborts: u8,
     /// Deadlines that pass at a moment of no use.
     pub deadlines: u8,
+    /// How often the store goes back to what it was when a record had just been written, or to nothing, while all processes are
+    /// down and frames stay where they are.
+    pub rewinds: u8,
     /// Long silences at rest, when no second process can start any more, after which every timer is due.
     pub silences: u8,
     /// What has to happen at least once, so that the search is of some use.
@@ -146,11 +153,23 @@ pub enum Seen {
     Aborted,
     /// A start that the store failed.
     FailedStart,
+    /// A message that did not leave when it was sent, since the window was closed.
+    HeldBack,
+    /// A sender that asked for more room.
+    Asked,
+    /// A whole snapshot with messages that markers had overtaken: their senders recorded them.
+    Overtaken,
+    /// One with a channel of which both ends recorded some.
+    Split,
+    /// A message that its sender had recorded and sent again.
+    Resent,
+    /// A frame that was on its way when the store went back.
+    LeftOver,
 }
 
 impl Seen {
     /// How many there are.
-    pub const COUNT: usize = Self::FailedStart as usize + 1;
+    pub const COUNT: usize = Self::LeftOver as usize + 1;
 }
 
 impl Config {
@@ -163,6 +182,8 @@ impl Config {
         keep: 0,
         running: true,
         flushes: true,
+        untold: false,
+        window: (usize::MAX, usize::MAX),
         eager: false,
         split: false,
         stale: false,
@@ -177,6 +198,7 @@ impl Config {
         store_faults: 0,
         aborts: 0,
         deadlines: 0,
+        rewinds: 0,
         silences: 0,
         expects: &[],
         effort: Effort::Moment,

@@ -42,6 +42,38 @@ pub const ALL: &[Config] = &[
         effort: Effort::Seconds,
         ..RING
     },
+    WINDOW,
+    Config {
+        name: "window-wide",
+        about: "the same with each batch of frames sent at any time, and a message back",
+        flushes: false,
+        sends: &[(0, 1, 2), (1, 0, 1)],
+        snapshots: &[(0, 1), (1, 1)],
+        expects: &[Seen::Cut, Seen::InFlight, Seen::Overtaken, Seen::Split],
+        effort: Effort::Minutes,
+        ..WINDOW
+    },
+    Config {
+        name: "window-ask",
+        about: "2 nodes, no store: a message that leaves no room for a larger one, so that more is asked for",
+        window: (8, 3),
+        expects: &[Seen::Cut, Seen::InFlight, Seen::HeldBack, Seen::Overtaken, Seen::Split, Seen::Asked],
+        ..WINDOW
+    },
+    Config {
+        name: "window-large",
+        about: "2 nodes, no store: messages that are larger than the window go one by one",
+        window: (8, 2),
+        ..WINDOW
+    },
+    Config {
+        name: "window-ring",
+        about: "3 nodes in a one-way ring, no store: grants go round behind the markers, a window of 1 message",
+        shape: Shape::Ring(3),
+        sends: &[(0, 1, 2)],
+        snapshots: &[(0, 1), (1, 1)],
+        ..WINDOW
+    },
     Config {
         name: "line",
         about: "3 nodes in a line with ways back, no store: 2 initiators at once",
@@ -98,6 +130,32 @@ pub const ALL: &[Config] = &[
         crashes: (1, &[1]),
         effort: Effort::Hours,
         ..CRASH
+    },
+    WINDOW_CRASH,
+    Config {
+        name: "window-crash-wide",
+        about: "the same with a snapshot of either and either node dying",
+        snapshots: &[(0, 1), (1, 1)],
+        crashes: (1, &[0, 1]),
+        effort: Effort::Minutes,
+        ..WINDOW_CRASH
+    },
+    Config {
+        name: "window-again",
+        about: "the same with a second snapshot and a second crash: what is sent again is recorded again",
+        snapshots: &[(1, 2)],
+        crashes: (2, &[1]),
+        effort: Effort::Hours,
+        ..WINDOW_CRASH
+    },
+    UNTOLD,
+    Config {
+        name: "untold-wide",
+        about: "the same with a snapshot",
+        snapshots: &[(0, 1)],
+        expects: &[Seen::Commit, Seen::Generation, Seen::ThirdGeneration, Seen::WentBack, Seen::Replayed],
+        effort: Effort::Seconds,
+        ..UNTOLD
     },
     Config {
         name: "cold",
@@ -234,6 +292,29 @@ pub const ALL: &[Config] = &[
         effort: Effort::Hours,
         ..GIVEN_UP
     },
+    HISTORY,
+    Config {
+        name: "history-untold",
+        about: "the same on a transport that tells of no connections",
+        untold: true,
+        ..HISTORY
+    },
+    Config {
+        name: "history-wide",
+        about: "the same with 2 snapshots of one name",
+        snapshots: &[(0, 2)],
+        untold: true,
+        effort: Effort::Minutes,
+        ..HISTORY
+    },
+    Config {
+        name: "history-crash",
+        about: "the same with a crash, before or after",
+        crashes: (1, &[1]),
+        expects: &[Seen::LeftOver, Seen::Commit, Seen::Generation, Seen::ThirdGeneration],
+        effort: Effort::Hours,
+        ..HISTORY
+    },
 ];
 
 const OVERLAP: Config = Config {
@@ -269,6 +350,17 @@ const RING: Config = Config {
     ..CALM
 };
 
+const WINDOW: Config = Config {
+    name: "window",
+    about: "2 nodes, no store: a window of 1 message, 3 messages, a snapshot of each",
+    durable: false,
+    window: (1, usize::MAX),
+    sends: &[(0, 1, 3)],
+    snapshots: &[(0, 1), (1, 1)],
+    expects: &[Seen::Cut, Seen::InFlight, Seen::HeldBack, Seen::Overtaken, Seen::Split],
+    ..CALM
+};
+
 const COMMIT: Config = Config {
     name: "commit",
     about: "2 nodes: 2 overlapping snapshots want to commit, and may cross",
@@ -286,6 +378,36 @@ const CRASH: Config = Config {
     snapshots: &[(0, 1)],
     crashes: (1, &[1]),
     expects: &[Seen::Commit, Seen::Generation, Seen::WentBack, Seen::Replayed, Seen::LostFrame],
+    ..CALM
+};
+
+const WINDOW_CRASH: Config = Config {
+    name: "window-crash",
+    about: "2 nodes, a window of 1 message: a snapshot, a crash, what had not left is sent again",
+    window: (1, usize::MAX),
+    any_loss: false,
+    sends: &[(0, 1, 2)],
+    snapshots: &[(1, 1)],
+    expects: &[
+        Seen::HeldBack,
+        Seen::Overtaken,
+        Seen::Split,
+        Seen::WentBack,
+        Seen::Replayed,
+        Seen::Resent,
+        Seen::Asked,
+    ],
+    ..CRASH
+};
+
+const UNTOLD: Config = Config {
+    name: "untold",
+    about: "2 nodes on a transport that tells of no connections: 2 crashes, three generations",
+    untold: true,
+    any_loss: false,
+    sends: &[(0, 1, 1)],
+    crashes: (2, &[0, 1]),
+    expects: &[Seen::Generation, Seen::ThirdGeneration, Seen::WentBack, Seen::LostFrame],
     ..CALM
 };
 
@@ -359,6 +481,16 @@ const AMBIGUOUS: Config = Config {
     snapshots: &[(0, 1)],
     store_faults: 1,
     expects: &[Seen::Aborted, Seen::Commit],
+    ..CALM
+};
+
+const HISTORY: Config = Config {
+    name: "history",
+    about: "2 nodes: the store goes back to what it was, or to nothing, and frames of before are still under way",
+    sends: &[(0, 1, 1)],
+    snapshots: &[(0, 1)],
+    rewinds: 1,
+    expects: &[Seen::LeftOver, Seen::Commit, Seen::Generation],
     ..CALM
 };
 

@@ -5,13 +5,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use snapshot_core::{AbortReason, Capture, CaptureFn, Event, Failure, Frames, NodeId, Output};
+use snapshot_core::{AbortReason, Capture, CaptureFn, Event, Failure, Frames, NodeId, Output, Violation};
 
-use super::app::{App, Captured, Message};
+use super::app::{App, Captured, Line, Message};
 use super::config::{Seen, Shape};
-use super::oracle::Rule;
+use super::oracle::{Replay, Rule};
 use super::shared::Shared;
-use super::state::{Coordinator, Item, Pending, Process, index, name, part};
+use super::state::{Coordinator, Item, Pending, Process, index, is_ask, name, part};
 use super::step::Step;
 
 impl Step<'_> {
@@ -98,7 +98,10 @@ impl Step<'_> {
         process.coordinator.handle_restored(process.now, &mut || Capture::new(Arc::clone(&app)));
         let generation = process.coordinator.generation().0;
         match self.state.oracle.restored(process.node, generation, &process.app) {
-            Ok(replay) => process.replay = replay.into_iter().map(VecDeque::from).collect(),
+            Ok(Replay { recorded, resent }) => {
+                process.replay = recorded.into_iter().map(VecDeque::from).collect();
+                process.resent = resent.into_iter().map(VecDeque::from).collect();
+            }
             Err(fault) => self.judge(Err(fault)),
         }
     }
@@ -136,6 +139,9 @@ impl Step<'_> {
                     Err(fault) => self.judge(Err(fault)),
                 }
             }
+            // It cannot be told from a lie. What comes of it is judged like all else.
+            Event::Violation { what: Violation::UnknownGeneration { generation }, .. }
+                if generation.0 <= self.state.histories.over => {}
             Event::Violation { peer, what } => {
                 self.broke(Rule::Sound, format!("n{} accuses {peer}: {what}", node + 1));
             }
@@ -150,16 +156,26 @@ impl Step<'_> {
         let turn = process.coordinator.turn().0;
         let Some((from, message)) = process.coordinator.take_message() else { return };
         let from = index(from.id());
-        let line = process.coordinator.generation().0;
-        let replayed = process.replay[from].pop_front();
+        let line = line(process);
+        let (replayed, behind) =
+            (process.replay[from].pop_front(), process.replay.iter().any(|left| !left.is_empty()));
         self.group.note(Seen::Replayed, replayed.is_some());
-        match replayed {
+        let expected = replayed.or_else(|| {
+            if behind {
+                let what = format!("n{} got {message:?} before what it had recorded", process.node + 1);
+                self.broke(Rule::Restored, what);
+            }
+            let resent = process.resent[from].pop_front();
+            self.group.note(Seen::Resent, resent.is_some());
+            resent
+        });
+        match expected {
             Some(expected) if expected != message => {
                 let what = format!("n{} got {message:?} before {expected:?}", process.node + 1);
                 self.broke(Rule::Restored, what);
             }
             None if message.line != line => {
-                let what = format!("n{} got {message:?} in generation {line}", process.node + 1);
+                let what = format!("n{} got {message:?} in {line:?}", process.node + 1);
                 self.broke(Rule::OwnGeneration, what);
             }
             _ => {}
@@ -174,18 +190,25 @@ impl Step<'_> {
             return self.send(place, process, onward, message.hops - 1);
         }
         self.end_turn(process);
+        self.drain(place, process);
     }
 
     pub(super) fn send(&mut self, place: usize, process: &mut Process, to: u8, hops: u8) {
-        let (turn, line) = (process.coordinator.turn().0, process.coordinator.generation().0);
+        let (turn, line) = (process.coordinator.turn().0, line(process));
         let app = Arc::make_mut(&mut process.app);
         let message = app.send(to, hops, process.era, turn, line);
         let peer = process.coordinator.topology().peer(NodeId(u64::from(to) + 1));
-        if let Some(Err(error)) = peer.map(|peer| process.coordinator.send(peer, message)) {
+        if let Some(Err(error)) = peer.map(|peer| process.coordinator.send(peer, message.clone())) {
             self.broke(Rule::Sound, format!("n{} could not send: {error}", process.node + 1));
         }
         self.end_turn(process);
         self.drain(place, process);
+        let nodes = self.group.nodes();
+        if self.group.config.flushes && place < nodes {
+            let last = self.state.channel(to.into(), place, nodes).back();
+            let left = last.is_some_and(|item| item.message() == Some(&message));
+            self.group.note(Seen::HeldBack, !left);
+        }
     }
 
     fn end_turn(&mut self, process: &mut Process) {
@@ -214,8 +237,9 @@ impl Step<'_> {
         self.with(place, |step, process| {
             let Some(peer) = process.coordinator.topology().peer(NodeId(from as u64 + 1)) else { return };
             step.group.note(Seen::Held, !process.coordinator.is_running());
+            step.group.note(Seen::LeftOver, matches!(item, Item::LeftOver(_)));
             step.input(place, process, |c, now, capture| match item {
-                Item::Frame(frame) => c.handle_frame(now, peer, frame, capture),
+                Item::Frame(frame) | Item::LeftOver(frame) => c.handle_frame(now, peer, frame, capture),
                 Item::Up => c.handle_up(now, peer),
                 Item::Lost => c.handle_lost(now, peer, "gone".to_owned(), capture),
             });
@@ -227,6 +251,7 @@ impl Step<'_> {
         let Some(peer) = process.coordinator.topology().peer(NodeId(to as u64 + 1)) else { return };
         let mut frames = Frames::new();
         if process.coordinator.take_outgoing(peer, &mut frames) {
+            self.group.note(Seen::Asked, frames.iter().any(is_ask));
             if place < self.group.nodes() {
                 let at = to * self.group.nodes() + usize::from(process.node);
                 let items = frames.drain(usize::MAX).map(Item::Frame);
@@ -235,6 +260,10 @@ impl Step<'_> {
             process.coordinator.handle_sent(process.now, peer);
         }
     }
+}
+
+fn line(process: &Process) -> Line {
+    Line { history: process.history, generation: process.coordinator.generation().0 }
 }
 
 /// The application of a node that starts.

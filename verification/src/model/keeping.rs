@@ -8,7 +8,7 @@ use super::action::{How, journal_index};
 use super::config::Seen;
 use super::oracle::{Part, Rule};
 use super::record::{self, Entry};
-use super::state::{Answer, Pending, Request, name, part, stored};
+use super::state::{Answer, Histories, Pending, Request, name, part, stored};
 use super::step::Step;
 
 /// Whose operation it is.
@@ -103,8 +103,8 @@ impl Step<'_> {
                 if self.state.store.has_part(key) {
                     return Some(Answer::Created(Created::Exists));
                 }
-                let channels = vec![Vec::new(); self.group.nodes()];
-                let part = Part { app: Arc::clone(app), channels };
+                let nothing = || vec![Vec::new(); self.group.nodes()];
+                let part = Part { app: Arc::clone(app), channels: nothing(), outgoing: nothing() };
                 self.state.store.update(|store| store.put(key, part, Turn(0)));
                 Answer::Created(Created::New)
             }
@@ -166,14 +166,20 @@ impl Step<'_> {
         let (store, nodes) = (self.state.store.clone(), self.group.config.shape.nodes());
         let verdict = self.state.oracle.update(|o| o.appended(index, record, |name| store.cut(name, nodes)));
         self.judge(verdict);
-        let (newest, causes) = (self.state.oracle.newest().unwrap_or(0), self.causes());
-        if newest > 1 + causes {
-            self.broke(Rule::Cause, format!("generation {newest} is opened after {causes} failures"));
+        let Histories { first, failures, .. } = *self.state.histories;
+        let (newest, causes) = (self.state.oracle.newest().unwrap_or(0), self.causes() - failures);
+        if newest > first + causes {
+            let what =
+                format!("generation {newest} is opened after {causes} failures, and {first} before them");
+            self.broke(Rule::Cause, what);
+        }
+        if record.is_some_and(|record| record.entry == Entry::Commit) {
+            self.keep_copy();
         }
     }
 
     /// How many generations the failures so far account for.
-    fn causes(&self) -> u64 {
+    pub(super) fn causes(&self) -> u64 {
         let (config, left) = (&self.group.config, &self.state.budget);
         let failures = [
             (config.crashes.0, left.crashes),

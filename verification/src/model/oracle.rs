@@ -23,11 +23,13 @@ pub struct Fault {
 pub enum Rule {
     /// No part of a snapshot has seen what another had not done yet, by their vector clocks.
     Consistent,
-    /// The messages recorded on a channel are those that were sent before the sender's capture and not taken before the
-    /// receiver's, in order.
+    /// The messages recorded on a channel, by the receiver and then by the sender, are those that were sent before the
+    /// sender's capture and not taken before the receiver's, in order.
     Exact,
     /// A snapshot holds all coins, those in flight included.
     Conserved,
+    /// Of one channel a receiver records a window at most, or one message that is larger.
+    Bounded,
     /// Each commit covers the one before; each generation follows the one before and begins at the last commit.
     Chain,
     /// What a commit record names, and what retention keeps, can be read.
@@ -50,10 +52,11 @@ pub enum Rule {
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Consistent,
         Self::Exact,
         Self::Conserved,
+        Self::Bounded,
         Self::Chain,
         Self::Readable,
         Self::Kept,
@@ -70,6 +73,7 @@ impl Rule {
             Self::Consistent => "every cut is consistent",
             Self::Exact => "every recorded channel is exact",
             Self::Conserved => "every cut conserves the coins",
+            Self::Bounded => "no receiver records more than a window",
             Self::Chain => "commits form a chain",
             Self::Readable => "what the journal names can be read",
             Self::Kept => "what was announced as covered is never undone",
@@ -89,6 +93,8 @@ pub struct Part {
     pub app: Captured,
     /// The messages in flight to it, by sender.
     pub channels: Vec<Vec<Message>>,
+    /// The messages that had not left it, by receiver.
+    pub outgoing: Vec<Vec<Message>>,
 }
 
 /// A whole snapshot, by node.
@@ -99,14 +105,35 @@ pub type Cut = Arc<Vec<Part>>;
 pub struct Oracle {
     links: Vec<(u8, u8)>,
     coins: u8,
+    /// How many messages, and how many bytes of them, may be outstanding on a channel.
+    window: (usize, usize),
     /// Commits in the order in which they reached the journal.
     commits: Vec<(Name, Cut)>,
-    /// Generations likewise: what they are called, and how many commits were before.
-    generations: Vec<(u64, usize)>,
+    /// Generations likewise.
+    generations: Vec<Generation>,
     /// By node: the deeds that were announced as covered.
     announced: Vec<Vec<Deed>>,
     /// Without a store: parts of snapshots that are not whole yet.
     pieces: Vec<(Name, Vec<Option<Part>>)>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Generation {
+    /// What it is called.
+    name: u64,
+    /// The nonce of its record.
+    nonce: u64,
+    /// How many commits were before.
+    commits: usize,
+}
+
+/// What a node has to hand out again: what its part has of each channel first, then what the sender's part has. By sender.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Replay {
+    /// Recorded by the node itself.
+    pub recorded: Vec<Vec<Message>>,
+    /// Recorded by the senders, which send it again.
+    pub resent: Vec<Vec<Message>>,
 }
 
 /// What was found to be so, or what broke.
@@ -118,10 +145,11 @@ fn broken(rule: Rule, what: impl Into<String>) -> Fault {
 
 impl Oracle {
     /// The account of a group that has not begun.
-    pub fn new(nodes: u8, links: Vec<(u8, u8)>, coins: u8) -> Self {
+    pub fn new(nodes: u8, links: Vec<(u8, u8)>, coins: u8, window: (usize, usize)) -> Self {
         Self {
             links,
             coins,
+            window,
             commits: Vec::new(),
             generations: Vec::new(),
             announced: vec![Vec::new(); usize::from(nodes)],
@@ -131,7 +159,7 @@ impl Oracle {
 
     /// The newest generation, by name.
     pub fn newest(&self) -> Option<u64> {
-        self.generations.last().map(|(generation, _)| *generation)
+        self.generations.last().map(|generation| generation.name)
     }
 
     /// All parts of a snapshot exist.
@@ -152,16 +180,28 @@ impl Oracle {
         }
         let mut coins = 0;
         for part in cut {
-            coins += u32::from(part.app.coins) + part.channels.iter().map(Vec::len).sum::<usize>() as u32;
+            let in_flight = part.channels.iter().chain(&part.outgoing);
+            coins += u32::from(part.app.coins) + in_flight.map(Vec::len).sum::<usize>() as u32;
         }
         for &(from, to) in &self.links {
             let (sender, receiver) = (&cut[usize::from(from)], &cut[usize::from(to)]);
             let sent: Vec<_> = sender.app.sent(to).collect();
-            let recorded = receiver.channels[usize::from(from)].iter().map(|message| message.id);
+            let recorded =
+                receiver.channels[usize::from(from)].iter().chain(&sender.outgoing[usize::from(to)]);
+            let recorded = recorded.map(|message| message.id);
             let accounted: Vec<_> = receiver.app.took(from).chain(recorded).collect();
             if sent != accounted {
                 let what = format!("n{} had sent {sent:?}; taken and recorded are {accounted:?}", from + 1);
                 return Err(broken(Rule::Exact, what));
+            }
+        }
+        for (node, part) in cut.iter().enumerate() {
+            let is_over = |recorded: &&Vec<Message>| {
+                let bytes = recorded.iter().map(Message::weight).sum::<usize>();
+                recorded.len() > 1 && (recorded.len() > self.window.0 || bytes > self.window.1)
+            };
+            if let Some(recorded) = part.channels.iter().find(is_over) {
+                return Err(broken(Rule::Bounded, format!("n{} recorded {recorded:?}", node + 1)));
             }
         }
         if coins != u32::from(self.coins) {
@@ -211,7 +251,12 @@ impl Oracle {
                         format!("a generation begins at {:?}, the last commit is {restart:?}", record.start);
                     return Err(broken(Rule::Chain, what));
                 }
-                self.generations.push((record.generation, self.commits.len()));
+                if record.opened != Some(record.nonce) {
+                    let what = format!("{:?} is named in place of {}", record.opened, record.nonce);
+                    return Err(broken(Rule::Chain, what));
+                }
+                let Summary { generation: name, nonce, .. } = record;
+                self.generations.push(Generation { name, nonce, commits: self.commits.len() });
             }
             Entry::Commit => {
                 let Some(name) = record.last else {
@@ -219,6 +264,11 @@ impl Oracle {
                 };
                 if Some(name[0]) != newest || Some(record.generation) != newest {
                     let what = format!("{name:?} is committed while generation {newest:?} is the newest");
+                    return Err(broken(Rule::Chain, what));
+                }
+                let opened = self.generations.last().map(|generation| generation.nonce);
+                if record.opened != opened {
+                    let what = format!("{name:?} names {:?} in place of {opened:?}", record.opened);
                     return Err(broken(Rule::Chain, what));
                 }
                 if self.commits.iter().any(|(known, _)| *known == name) {
@@ -293,15 +343,17 @@ impl Oracle {
         Ok(())
     }
 
-    /// A node has restored a state in a generation. Returns what was in flight to it, by sender.
-    pub fn restored(&self, node: u8, generation: u64, app: &App) -> Result<Vec<Vec<Message>>, Fault> {
-        let Some((_, commits)) = self.generations.iter().find(|(known, _)| *known == generation) else {
+    /// A node has restored a state in a generation. Returns what was in flight to it.
+    pub fn restored(&self, node: u8, generation: u64, app: &App) -> Result<Replay, Fault> {
+        let Some(Generation { commits, .. }) = self.generations.iter().find(|known| known.name == generation)
+        else {
             return Err(broken(
                 Rule::Restored,
                 format!("n{} runs in a generation that is not there", node + 1),
             ));
         };
-        let part = commits.checked_sub(1).map(|last| &self.commits[last].1[usize::from(node)]);
+        let cut = commits.checked_sub(1).map(|last| &self.commits[last].1);
+        let part = cut.map(|cut| &cut[usize::from(node)]);
         let right = part.map_or_else(|| App::new(node), |part| App::clone(&part.app));
         if *app != right {
             let what = format!("n{} restored {:?} in place of {:?}", node + 1, app.history, right.history);
@@ -315,7 +367,11 @@ impl Oracle {
             return Err(broken(Rule::Kept, what));
         }
         let nothing = || vec![Vec::new(); self.announced.len()];
-        Ok(part.map_or_else(nothing, |part| part.channels.clone()))
+        let resent = |cut: &Cut| cut.iter().map(|part| part.outgoing[usize::from(node)].clone()).collect();
+        Ok(Replay {
+            recorded: part.map_or_else(nothing, |part| part.channels.clone()),
+            resent: cut.map_or_else(nothing, resent),
+        })
     }
 }
 

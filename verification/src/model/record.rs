@@ -8,10 +8,14 @@ pub type Name = [u64; 3];
 pub struct Summary {
     /// Its index.
     pub index: u64,
+    /// Its nonce.
+    pub nonce: u64,
     /// What it adds.
     pub entry: Entry,
     /// The newest generation.
     pub generation: u64,
+    /// The nonce of the record that opened that generation; version 1 does not say.
+    pub opened: Option<u64>,
     /// The commit at which that generation begins.
     pub start: Option<Name>,
     /// The last commit of that generation.
@@ -29,9 +33,10 @@ pub enum Entry {
 
 /// Reads a record; `None` if these bytes are none.
 pub fn read(bytes: &[u8]) -> Option<Summary> {
-    let mut rest = Rest(bytes.strip_prefix(b"SNAPJ\x01")?);
+    let mut rest = Rest(bytes.strip_prefix(b"SNAPJ")?);
+    let [version @ (1 | 2)] = *rest.bytes(1)? else { return None };
     let index = rest.uint()?;
-    let (_nonce, _author) = (rest.uint()?, rest.uint()?);
+    let (nonce, _author) = (rest.uint()?, rest.uint()?);
     let entry = match rest.bytes(1)? {
         [0] => {
             for _ in 0..rest.uint()? {
@@ -50,7 +55,22 @@ pub fn read(bytes: &[u8]) -> Option<Summary> {
     let _retention = rest.uint()?;
     let generation = rest.uint()?;
     let (start, last) = (rest.commit()?, rest.commit()?);
-    Some(Summary { index, entry, generation, start, last })
+    for _ in 0..rest.uint()? {
+        let (_node, _sequence) = (rest.uint()?, rest.uint()?);
+    }
+    for _ in 0..rest.uint()? {
+        let (_index, _name) = (rest.uint()?, rest.name()?);
+    }
+    let opened = match version {
+        1 => None,
+        _ => match rest.bytes(1)? {
+            [0] => None,
+            [1] => Some(rest.uint()?),
+            _ => return None,
+        },
+    };
+    let _checksum = rest.bytes(4)?;
+    rest.0.is_empty().then_some(Summary { index, nonce, entry, generation, opened, start, last })
 }
 
 struct Rest<'a>(&'a [u8]);

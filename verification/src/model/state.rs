@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use snapshot_core::{
-    Failure, Frame, Key, LocalSnapshot, NodeId, PartError, PartRef, SnapshotCoordinator, SnapshotId,
+    Body, Failure, Frame, Key, LocalSnapshot, NodeId, PartError, PartRef, SnapshotCoordinator, SnapshotId,
     StoreAnswer, StoreRequest, StoredPart, Ticket,
 };
 
@@ -29,6 +29,8 @@ pub struct Process {
     pub node: u8,
     /// How often its node has begun anew, this process's start and rollbacks included.
     pub era: u8,
+    /// How often the store had gone back when it started.
+    pub history: u8,
     /// Its time.
     pub now: Duration,
     /// Whether it has ever run.
@@ -39,8 +41,10 @@ pub struct Process {
     pub app: Captured,
     /// What is asked of the store.
     pub pending: Vec<Pending>,
-    /// What the oracle expects to be handed out again, by sender.
+    /// What the oracle expects to be handed out again first, by sender.
     pub replay: Vec<VecDeque<Message>>,
+    /// What it expects behind that, as it is sent again.
+    pub resent: Vec<VecDeque<Message>>,
     /// The snapshots that it began and of whose end it has not heard.
     pub open: Vec<SnapshotId>,
     /// Why it has ended.
@@ -63,10 +67,34 @@ pub struct Pending {
 pub enum Item {
     /// A frame.
     Frame(Frame<Message>),
+    /// A frame of before the store went back.
+    LeftOver(Frame<Message>),
     /// A connection stands.
     Up,
     /// It is gone.
     Lost,
+}
+
+impl Item {
+    /// The message that it is.
+    pub fn message(&self) -> Option<&Message> {
+        match self {
+            Self::Frame(Frame { body: Body::Message(message), .. }) => Some(message),
+            _ => None,
+        }
+    }
+
+    /// It was on its way when the store went back.
+    pub fn leave_over(&mut self) {
+        if let Self::Frame(frame) = self {
+            *self = Self::LeftOver(frame.clone());
+        }
+    }
+}
+
+/// Whether a sender asks for more room by this frame: by its documented bytes.
+pub fn is_ask(frame: &Frame<Message>) -> bool {
+    matches!(&frame.body, Body::Control(bytes) if bytes[..] == [2, 6])
 }
 
 /// How much may still happen.
@@ -90,6 +118,23 @@ pub struct Budget {
     pub deadlines: u8,
     /// Silences.
     pub silences: u8,
+    /// How often the store may go back.
+    pub rewinds: u8,
+}
+
+/// What is known of the store's histories.
+#[derive(Clone, Default, PartialEq, Eq, Hash, Debug)]
+pub struct Histories {
+    /// How often it has gone back.
+    pub count: u8,
+    /// What it may go back to: the store as it was, and the oracle's account.
+    pub copies: Vec<(Shared<Store>, Shared<Oracle>)>,
+    /// The largest generation of the histories that are over.
+    pub over: u64,
+    /// The largest generation that may be open in this one without any failure.
+    pub first: u64,
+    /// The failures before this one.
+    pub failures: u64,
 }
 
 /// A state of the model.
@@ -107,7 +152,9 @@ pub struct State {
     pub oracle: Shared<Oracle>,
     /// What may still happen.
     pub budget: Budget,
-    /// How many processes each node has had.
+    /// The histories of the store.
+    pub histories: Shared<Histories>,
+    /// How many processes each node has had in the present history.
     pub lives: [u8; MAX_NODES],
     /// How often each node has begun anew.
     pub eras: [u8; MAX_NODES],
@@ -192,18 +239,24 @@ impl Store {
 
 /// A local snapshot as the oracle sees it.
 pub fn part(local: LocalSnapshot<Captured, Message>, nodes: u8) -> Part {
-    let mut channels = vec![Vec::new(); usize::from(nodes)];
-    for (sender, messages) in local.channels {
-        channels[index(sender)] = messages;
-    }
-    Part { app: local.state, channels }
+    let by_node = |recorded: BTreeMap<NodeId, Vec<Message>>| {
+        let mut all = vec![Vec::new(); usize::from(nodes)];
+        for (node, messages) in recorded {
+            all[index(node)] = messages;
+        }
+        all
+    };
+    Part { app: local.state, channels: by_node(local.channels), outgoing: by_node(local.outgoing) }
 }
 
 /// A part as the code under test reads it.
 pub fn stored(part: &Part, turn: snapshot_core::Turn) -> StoredPart<Captured, Message> {
-    let channels = part.channels.iter().enumerate().filter(|(_, messages)| !messages.is_empty());
-    let channels = channels.map(|(sender, messages)| (NodeId(sender as u64 + 1), messages.clone())).collect();
-    StoredPart { turn, state: Arc::clone(&part.app), channels, outgoing: BTreeMap::new() }
+    let by_id = |recorded: &[Vec<Message>]| {
+        let some = recorded.iter().enumerate().filter(|(_, messages)| !messages.is_empty());
+        some.map(|(node, messages)| (NodeId(node as u64 + 1), messages.clone())).collect()
+    };
+    let (channels, outgoing) = (by_id(&part.channels), by_id(&part.outgoing));
+    StoredPart { turn, state: Arc::clone(&part.app), channels, outgoing }
 }
 
 /// The model's number of a node.

@@ -87,6 +87,10 @@ impl<'a> Step<'a> {
                 self.double(node, kept);
             }
             Action::Land { orphan } => self.land(orphan),
+            Action::Rewind { copy } => {
+                budget.rewinds -= 1;
+                self.rewind(copy);
+            }
         }
     }
 

@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 
-use snapshot_core::{Body, FrameKind, StoreRequest};
+use snapshot_core::{Body, Frame, FrameKind, StoreRequest};
 use stateright::Model as _;
 
 use super::Group;
 use super::action::{Action, How};
-use super::state::{Item, Request, State};
+use super::app::Message;
+use super::state::{Item, Request, State, is_ask};
 use super::step::Step;
 
 /// A way from the first state of a configuration.
@@ -122,6 +123,11 @@ fn describe(group: &Group, state: &State, action: Action) -> String {
         Action::Double { node, kept } => {
             format!("a second process of n{} starts; {kept} frames of the first still arrive", node + 1)
         }
+        Action::Rewind { copy: 0 } => "all die, and nothing is left in the store".to_owned(),
+        Action::Rewind { copy } => {
+            let newest = state.histories.copies[copy - 1].1.newest().unwrap_or(0);
+            format!("all die, and the store becomes copy {copy}, in generation {newest}")
+        }
         Action::Land { orphan } => {
             let (node, request) = &state.orphans[orphan];
             format!("of the dead n{}: {}", node + 1, asked(request))
@@ -133,15 +139,23 @@ fn what(item: &Item) -> String {
     match item {
         Item::Up => "the connection stands".to_owned(),
         Item::Lost => "the connection is gone".to_owned(),
-        Item::Frame(frame) => match (&frame.body, frame.kind()) {
-            (Body::Message(message), _) => format!("message {:?} ({:?})", message.id, frame.stamp),
-            (_, Ok(FrameKind::Marker(id))) => format!("marker of {id} ({:?})", frame.stamp),
-            (_, Ok(FrameKind::Receipt(id))) => format!("receipt of {id} ({:?})", frame.stamp),
-            (_, Ok(FrameKind::Outcome(id))) => format!("outcome of {id} ({:?})", frame.stamp),
-            (_, Ok(FrameKind::Hello)) => format!("hello ({:?})", frame.stamp),
-            (_, other) => format!("{other:?}"),
-        },
+        Item::Frame(frame) => said(frame),
+        Item::LeftOver(frame) => format!("{}, left over", said(frame)),
     }
+}
+
+fn said(frame: &Frame<Message>) -> String {
+    let what = match (&frame.body, frame.kind()) {
+        (Body::Message(message), _) => format!("message {:?}", message.id),
+        (_, Ok(FrameKind::Marker(id))) => format!("marker of {id}"),
+        (_, Ok(FrameKind::Receipt(id))) => format!("receipt of {id}"),
+        (_, Ok(FrameKind::Outcome(id))) => format!("outcome of {id}"),
+        (_, Ok(FrameKind::Hello)) => "hello".to_owned(),
+        (_, Ok(FrameKind::Flow)) if is_ask(frame) => "ask".to_owned(),
+        (_, Ok(FrameKind::Flow)) => "grant".to_owned(),
+        (_, other) => format!("{other:?}"),
+    };
+    format!("{what} ({}#{})", frame.stamp.generation(), frame.stamp.count())
 }
 
 fn asked(request: &Request) -> String {

@@ -1,16 +1,21 @@
 //! The oracle refuses what is wrong: each rule is broken here once, by hand.
 
 use super::*;
+use crate::model::app::Line;
 
-/// Two nodes, a channel each way, four coins each.
+/// Two nodes, a channel each way, four coins each, windows of two messages and four bytes.
 fn oracle() -> Oracle {
-    Oracle::new(2, vec![(0, 1), (1, 0)], 8)
+    Oracle::new(2, vec![(0, 1), (1, 0)], 8, (2, 4))
 }
 
 const NO_CHANNELS: [Vec<Message>; 2] = [Vec::new(), Vec::new()];
 
 fn part(app: &App, channels: [Vec<Message>; 2]) -> Part {
-    Part { app: Arc::new(app.clone()), channels: channels.to_vec() }
+    parted(app, channels, NO_CHANNELS)
+}
+
+fn parted(app: &App, channels: [Vec<Message>; 2], outgoing: [Vec<Message>; 2]) -> Part {
+    Part { app: Arc::new(app.clone()), channels: channels.to_vec(), outgoing: outgoing.to_vec() }
 }
 
 /// The parts of two applications with nothing in flight.
@@ -25,16 +30,28 @@ fn rule(verdict: Verdict) -> Option<Rule> {
 /// n1 sends two messages to n2.
 fn sent() -> (App, [Message; 2]) {
     let mut app = App::new(0);
-    let messages = [1, 2].map(|turn| app.send(1, 0, 1, turn, 1));
+    let messages = [1, 2].map(|turn| app.send(1, 0, 1, turn, LINE));
     (app, messages)
 }
 
+const LINE: Line = Line { history: 0, generation: 1 };
+
 const fn generation(index: u64, generation: u64, start: Option<Name>) -> Option<Summary> {
-    Some(Summary { index, entry: Entry::Generation, generation, start, last: None })
+    Some(Summary {
+        index,
+        nonce: generation,
+        entry: Entry::Generation,
+        generation,
+        opened: Some(generation),
+        start,
+        last: None,
+    })
 }
 
 const fn commit(index: u64, name: Name) -> Option<Summary> {
-    Some(Summary { index, entry: Entry::Commit, generation: name[0], start: None, last: Some(name) })
+    let [generation, ..] = name;
+    let (nonce, opened) = (100 + index, Some(generation));
+    Some(Summary { index, nonce, entry: Entry::Commit, generation, opened, start: None, last: Some(name) })
 }
 
 const FIRST: Name = [1, 1, 1];
@@ -70,6 +87,45 @@ fn a_message_that_is_missing_is_there_twice_or_out_of_order_is_no_exact_channel(
 }
 
 #[test]
+fn what_a_marker_overtook_is_its_senders_and_stands_behind_what_the_receiver_recorded() {
+    let (one, [first, second]) = sent();
+    let two = App::new(1);
+    let mut oracle = oracle();
+    let cut = |there: &[&Message], here: &[&Message]| {
+        let owned = |messages: &[&Message]| messages.iter().copied().cloned().collect();
+        vec![parted(&one, NO_CHANNELS, [vec![], owned(here)]), part(&two, [owned(there), vec![]])]
+    };
+    let right = cut(&[&first], &[&second]);
+    assert_eq!(oracle.whole(&right), Ok(()));
+    assert_eq!(oracle.whole(&cut(&[], &[&first, &second])), Ok(()));
+    for (there, here) in [(&second, &first), (&first, &first), (&second, &second)] {
+        assert_eq!(rule(oracle.whole(&cut(&[there], &[here]))), Some(Rule::Exact));
+    }
+    oracle.appended(1, generation(1, 1, None), |_| None).unwrap();
+    oracle.appended(2, commit(2, FIRST), |_| Some(right.clone())).unwrap();
+    oracle.appended(3, generation(3, 2, Some(FIRST)), |_| None).unwrap();
+    let replay = Replay { recorded: vec![vec![first], vec![]], resent: vec![vec![second], vec![]] };
+    assert_eq!(oracle.restored(1, 2, &two), Ok(replay));
+}
+
+#[test]
+fn more_than_a_window_is_not_to_be_recorded() {
+    let mut one = App::new(0);
+    let sent: Vec<_> = (1..=3).map(|turn| one.send(1, 0, 1, turn, LINE)).collect();
+    let cut = |there: usize, oracle: &Oracle| {
+        let (there, here) = sent.split_at(there);
+        let sender = parted(&one, NO_CHANNELS, [vec![], here.to_vec()]);
+        rule(oracle.whole(&[sender, part(&App::new(1), [there.to_vec(), vec![]])]))
+    };
+    assert_eq!(cut(2, &oracle()), None);
+    assert_eq!(cut(3, &oracle()), Some(Rule::Bounded), "by number");
+    let narrow = Oracle::new(2, vec![(0, 1), (1, 0)], 8, (9, 3));
+    assert_eq!(cut(2, &narrow), Some(Rule::Bounded), "by weight");
+    let narrow = Oracle::new(2, vec![(0, 1), (1, 0)], 8, (1, 0));
+    assert_eq!(cut(1, &narrow), None, "one may be larger");
+}
+
+#[test]
 fn coins_out_of_nothing_are_seen() {
     let mut rich = App::new(0);
     rich.coins += 1;
@@ -101,6 +157,11 @@ fn a_record_that_the_journal_does_not_allow_breaks_the_chain() {
         ("a generation that begins behind the last commit", generation(3, 2, None)),
         ("the same commit again", commit(3, FIRST)),
         ("a commit of another generation", commit(3, [2, 1, 1])),
+        (
+            "a generation of another name",
+            generation(3, 2, Some(FIRST)).map(|r| Summary { opened: None, ..r }),
+        ),
+        ("a commit in another history", commit(3, SECOND).map(|r| Summary { opened: Some(7), ..r })),
     ] {
         assert_eq!(rule(before.clone().appended(3, record, stored)), Some(Rule::Chain), "{what}");
     }
@@ -135,7 +196,7 @@ fn what_was_let_out_must_be_covered_and_is_never_undone() {
     oracle.appended(1, generation(1, 1, None), |_| None).unwrap();
     oracle.appended(2, commit(2, FIRST), |_| Some(cut.clone())).unwrap();
     let mut further = one.clone();
-    further.send(1, 0, 1, 3, 1);
+    further.send(1, 0, 1, 3, LINE);
     assert_eq!(rule(oracle.announced(0, FIRST, 3, &further)), Some(Rule::Kept), "the cut has not all of it");
     assert_eq!(oracle.announced(0, FIRST, 2, &further), Ok(()));
     assert_eq!(oracle.rolled_back(0, 2, &further, &one), Ok(()));
@@ -153,8 +214,10 @@ fn another_state_than_the_captured_one_is_not_what_is_restored() {
     oracle.appended(1, generation(1, 1, None), |_| None).unwrap();
     oracle.appended(2, commit(2, FIRST), |_| Some(cut.clone())).unwrap();
     oracle.appended(3, generation(3, 2, Some(FIRST)), |_| None).unwrap();
-    assert_eq!(oracle.restored(1, 2, &two), Ok(vec![vec![first, second], vec![]]));
-    assert_eq!(oracle.restored(0, 2, &one).unwrap(), NO_CHANNELS);
+    let replay = |recorded, resent| Ok(Replay { recorded, resent });
+    let nothing = || NO_CHANNELS.to_vec();
+    assert_eq!(oracle.restored(1, 2, &two), replay(vec![vec![first, second], vec![]], nothing()));
+    assert_eq!(oracle.restored(0, 2, &one), replay(nothing(), nothing()));
     assert_eq!(rule(oracle.restored(0, 2, &App::new(0)).map(drop)), Some(Rule::Restored));
     assert_eq!(rule(oracle.restored(0, 7, &one).map(drop)), Some(Rule::Restored), "no such generation");
 }
