@@ -143,7 +143,8 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
 
     /// Ends the node in good order: sends what is in the outbox for at most the time `within`, lets the store finish in
     /// what is left of it, says goodbye to the neighbours behind all that has departed. They see
-    /// [`Event::PeerLeft`](crate::Event::PeerLeft) and not a loss. What is untaken and what arrives meanwhile is dropped; two nodes that close at once both send all they have.
+    /// [`Event::PeerLeft`](crate::Event::PeerLeft) and not a loss. What is untaken and what arrives meanwhile is dropped, so that
+    /// two nodes that close at once do not wait for each other; what is for one that has left stays unsent.
     /// Neighbours that are gone are not waited for.
     ///
     /// # Errors
