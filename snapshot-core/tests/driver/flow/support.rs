@@ -1,7 +1,7 @@
 //! Applications that keep every queue full and applications that take their time, side by side in virtual time.
 //!
-//! Messages are numbered, so that each application knows at once if one is lost, comes twice or out of its order. They weigh what a
-//! test says, and are not so large.
+//! Messages are numbered, so that each application knows at once if one is lost, comes twice or out of its order. They weigh what
+//! a test says, and are not so large.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use snapshot_core::{
     AbortReason, Archive, Bound, Clock, Deliveries, Event, GlobalSnapshot, Graph, NodeBuilder, NodeId,
-    Postcard, PostcardState, Retention, SharedNode, SnapshotHandle, SnapshotId, SnapshotNode, SnapshotStore,
-    Transport,
+    Postcard, PostcardState, Retention, SharedNode, SnapshotError, SnapshotHandle, SnapshotId, SnapshotNode,
+    SnapshotReport, SnapshotStore, Transport,
 };
 use snapshot_store::MemoryStore;
 use snapshot_transport_mem::MemNetwork;
@@ -83,8 +83,11 @@ pub(crate) fn network(graph: &Graph) -> MemNetwork<Parcel> {
 pub(crate) struct Log {
     pub(crate) committed: Vec<SnapshotId>,
     pub(crate) aborted: Vec<(SnapshotId, NodeId, AbortReason)>,
+    pub(crate) begun: Vec<NodeId>,
     pub(crate) rolled_back: Vec<NodeId>,
+    /// How many parcels were taken, in all lives together, and the newest one of each channel.
     pub(crate) taken: u64,
+    pub(crate) last: BTreeMap<(NodeId, NodeId), u64>,
     /// What nobody should be told in such a test.
     pub(crate) others: Vec<String>,
 }
@@ -121,6 +124,7 @@ pub(crate) async fn serve(
             Event::Message { from, message } => {
                 book.take(from.id(), message);
                 log.borrow_mut().taken += 1;
+                log.borrow_mut().last.insert((from.id(), me), message.number);
                 if !habits.busy.is_zero() {
                     clock.sleep_until(clock.now() + habits.busy).await;
                 }
@@ -135,9 +139,9 @@ impl Log {
         match event {
             Event::Committed { snapshot, report: Some(_), .. } => self.committed.push(snapshot),
             Event::SnapshotAborted { snapshot, by, reason } => self.aborted.push((snapshot, by, reason)),
+            Event::SnapshotBegun { .. } => self.begun.push(me),
             Event::RolledBack { .. } => self.rolled_back.push(me),
             Event::Committed { .. }
-            | Event::SnapshotBegun { .. }
             | Event::PartDurable { .. }
             | Event::Room
             | Event::PeerLost { .. }
@@ -146,6 +150,9 @@ impl Log {
         }
     }
 }
+
+/// What keeps a node of tasks going without ever taking anything.
+type Idle = (SharedNode<Book, Parcel>, Deliveries<Book, Parcel>);
 
 /// Applications over one network, and a store that keeps every snapshot.
 pub(crate) struct Flood {
@@ -156,7 +163,7 @@ pub(crate) struct Flood {
     pub(crate) handles: BTreeMap<NodeId, SnapshotHandle>,
     tasks: BTreeMap<NodeId, Task>,
     /// Those who have tasks around their node, and take nothing.
-    idle: BTreeMap<NodeId, (SharedNode<Book, Parcel>, Deliveries<Book, Parcel>)>,
+    idle: BTreeMap<NodeId, Idle>,
     /// What the test needs beside.
     pub(crate) others: Vec<Task>,
 }
@@ -199,6 +206,22 @@ impl Flood {
         self.tasks.insert(id, Box::pin(async move { drive.await.expect("it runs") }));
     }
 
+    /// The process is killed.
+    pub(crate) fn kill(&mut self, id: NodeId) {
+        self.network.crash(id);
+        self.tasks.remove(&id);
+        self.idle.remove(&id);
+    }
+
+    /// Stops a process, as a signal would: its connections stand, and it does nothing.
+    pub(crate) fn freeze(&mut self, id: NodeId) -> Task {
+        self.tasks.remove(&id).expect("it runs")
+    }
+
+    pub(crate) fn thaw(&mut self, id: NodeId, task: Task) {
+        self.tasks.insert(id, task);
+    }
+
     /// Runs all until the test is done.
     pub(crate) fn until<R>(&mut self, test: impl Future<Output = R>) -> R {
         let (tasks, others) = (&mut self.tasks, &mut self.others);
@@ -215,6 +238,12 @@ impl Flood {
             Poll::Pending
         });
         self.network.run(all).unwrap_or_else(|stuck| panic!("{stuck}"))
+    }
+
+    /// Takes a snapshot by one node's handle.
+    pub(crate) fn snapshot(&mut self, by: NodeId) -> Result<SnapshotReport, SnapshotError> {
+        let handle = self.handles[&by].clone();
+        self.until(async move { handle.snapshot().await })
     }
 
     pub(crate) fn sleep(&mut self, time: Duration) {
