@@ -1,1 +1,387 @@
-//! histories
+//! F5: a generation has a name, so that what is left of another history of the store is not taken for this one's, though its
+//! numbers are the same.
+
+use std::time::Duration;
+
+use crate::group::{Branch, Coordinator, Group, Store, Transfer, greeting, greets};
+use bytes::Bytes;
+use snapshot_core::{
+    AbortReason, Body, Capture, Event, Frame, FrameKind, Generation, Graph, InitiateError, Key, NodeId,
+    Output, Retention, Settings, Stamp, Violation,
+};
+
+const A: NodeId = NodeId(1);
+const B: NodeId = NodeId(2);
+const C: NodeId = NodeId(3);
+
+fn durable() -> Settings {
+    Settings {
+        durable: true,
+        deadline: Duration::from_millis(500),
+        retention: Retention::All,
+        ..Settings::default()
+    }
+}
+
+fn generations(group: &Group) -> Vec<u64> {
+    group.processes.values().map(|process| process.coordinator.generation().0).collect()
+}
+
+/// The store is what it was before, or empty, and all start again. What they had said stays on the channels, and nobody's
+/// promise holds.
+fn exchange_store(group: &mut Group, store: Store) {
+    group.stop_all();
+    group.store = store;
+    group.promised.clear();
+    group.rollbacks = 0;
+    // What is left speaks of generations that this store never had.
+    group.tolerant = true;
+}
+
+/// Two more snapshots commit, and they hold what was sent in this history.
+fn goes_on(group: &mut Group, generation: u64) {
+    let members = group.graph.members().to_vec();
+    assert_eq!(generations(group), vec![generation; members.len()], "nobody went anywhere");
+    for initiator in [A, B] {
+        group.pay_to(A, B);
+        group.pay_to(B, A);
+        let id = group.initiate(initiator).unwrap();
+        group.settle();
+        assert_eq!(group.processes[&initiator].reports, [id]);
+    }
+    assert!(group.check_cuts() >= 2);
+    assert_eq!(group.balance(), group.total);
+    assert_eq!(generations(group), vec![generation; members.len()]);
+}
+
+/// A node is gone and back, which makes a generation.
+fn replace(group: &mut Group, id: NodeId) {
+    group.crash(id);
+    group.boot(id);
+    group.settle();
+}
+
+/// All that a group says in a generation, and that nobody hears: messages, a marker, what it has become of, grants.
+fn leave_frames_behind(group: &mut Group) {
+    for (from, to) in [(A, B), (B, A)] {
+        (0..3).for_each(|_| group.pay_to(from, to));
+        let id = group.initiate(from).unwrap();
+        group.input(from, |c, _, _| assert!(c.abort(id)));
+    }
+    for pair in [(A, B), (B, A)] {
+        assert!(group.channels[&pair].len() > 4);
+    }
+}
+
+#[test]
+fn what_is_left_of_a_store_that_was_emptied_is_not_believed() {
+    for graph in [Graph::mesh([A, B]), Graph::mesh([A, B, C]), Graph::ring([A, B, C]).link(B, A)] {
+        let mut group = Group::new(graph, durable(), 1);
+        group.boot_all();
+        // The greetings and grants of the first generation are still there, and all that stands behind them.
+        group.boot_all();
+        let first: Vec<_> = group.channels.clone().into_iter().collect();
+        group.settle();
+        leave_frames_behind(&mut group);
+        for (pair, frames) in first {
+            frames
+                .into_iter()
+                .rev()
+                .for_each(|frame| group.channels.get_mut(&pair).unwrap().push_front(frame));
+        }
+        exchange_store(&mut group, Store::default());
+        group.boot_all();
+        group.settle();
+        assert_eq!(group.rollbacks, 0);
+        goes_on(&mut group, 1);
+    }
+}
+
+/// A group in its second generation, with a commit, and what it says there, in full: nothing of the second generation has been
+/// delivered when the frames that it leaves behind are counted.
+fn in_the_second_generation(graph: Graph) -> (Group, Store) {
+    let mut group = Group::new(graph, durable(), 1);
+    group.boot_all();
+    group.settle();
+    group.pay_to(A, B);
+    group.initiate(A).unwrap();
+    group.settle();
+    let store = group.store.clone();
+    replace(&mut group, B);
+    assert!(generations(&group).iter().all(|generation| *generation == 2));
+    (group, store)
+}
+
+#[test]
+fn what_is_left_of_a_store_that_went_back_is_not_believed_in_a_generation_of_the_same_number() {
+    for graph in [Graph::mesh([A, B]), Graph::mesh([A, B, C])] {
+        let (mut group, store) = in_the_second_generation(graph);
+        // From the greeting on, so that numbers begin with 1.
+        let mut kept = group.channels.clone();
+        for (from, to) in [(A, B), (B, A)] {
+            group.reconnect(from, to);
+        }
+        leave_frames_behind(&mut group);
+        for (pair, frames) in &mut kept {
+            frames.extend(group.channels[pair].iter().enumerate().map(|(at, frame)| Frame {
+                stamp: Stamp::new(frame.stamp.generation(), at as u64 + 1),
+                body: frame.body.clone(),
+            }));
+        }
+        exchange_store(&mut group, store);
+        group.channels = kept;
+        let first = group.channels[&(A, B)].front().unwrap();
+        assert_eq!((first.stamp.number(), first.kind()), (1, Ok(FrameKind::Hello)));
+        group.boot_all();
+        group.settle();
+        // Each has gone back once, to what the store has.
+        assert_eq!(group.rollbacks, group.processes.len() as u64);
+        goes_on(&mut group, 2);
+    }
+}
+
+#[test]
+fn what_is_left_of_higher_generations_is_no_news_of_this_history() {
+    for graph in [Graph::mesh([A, B]), Graph::mesh([A, B, C])] {
+        let (mut group, _) = in_the_second_generation(graph);
+        replace(&mut group, A);
+        group.reconnect(A, B);
+        leave_frames_behind(&mut group);
+        assert_eq!(group.channels[&(A, B)].front().unwrap().stamp.generation(), Generation(3));
+        exchange_store(&mut group, Store::default());
+        group.boot_all();
+        group.settle();
+        assert_eq!(group.rollbacks, 0);
+        assert!(group.processes[&B].events.iter().any(|event| event.contains("UnknownGeneration")));
+        goes_on(&mut group, 1);
+        // This history comes to that number too.
+        group.tolerant = false;
+        replace(&mut group, A);
+        replace(&mut group, B);
+        let initiator = group.initiate(A).unwrap();
+        group.settle();
+        assert_eq!(group.processes[&A].reports, [initiator]);
+        assert_eq!(generations(&group)[0], 3);
+    }
+}
+
+#[test]
+fn random_courses_end_well_though_the_store_went_back_between_them() {
+    let mut left = 0;
+    for seed in 0..200 {
+        for graph in [Graph::mesh([A, B]), Graph::mesh([A, B, C])] {
+            let mut group = Group::new(graph, durable(), seed);
+            group.boot_all();
+            let course = |group: &mut Group, steps| {
+                let members = group.graph.members().to_vec();
+                let pairs: Vec<_> = group.channels.keys().copied().collect();
+                for _ in 0..steps {
+                    let node = members[group.random.below(members.len())];
+                    let pair = pairs[group.random.below(pairs.len())];
+                    match group.random.below(100) {
+                        0..30 => drop(group.deliver(pair)),
+                        30..32 => drop(group.deliver_batch(pair)),
+                        32..55 => drop(group.serve(node)),
+                        55..70 => drop(group.take(node)),
+                        70..90 => group.pay(node),
+                        90..95 => drop(group.initiate(node)),
+                        95..98 => group.pass_time(Duration::from_millis(5)),
+                        98 if !group.processes.contains_key(&node) => group.boot(node),
+                        99 if group.random.chance(20) && group.processes.contains_key(&node) => {
+                            group.crash(node);
+                        }
+                        _ => {}
+                    }
+                }
+            };
+            let steps = 100 + group.random.below(100);
+            course(&mut group, steps);
+            let store = if seed.is_multiple_of(2) { group.store.clone() } else { Store::default() };
+            course(&mut group, steps);
+            left += group.channels.values().map(|frames| frames.len()).sum::<usize>();
+            exchange_store(&mut group, store);
+            group.boot_all();
+            course(&mut group, steps);
+            for _ in 0..10 {
+                for id in group.graph.members().to_vec() {
+                    if !group.processes.contains_key(&id) {
+                        group.boot(id);
+                    }
+                }
+                group.settle();
+                group.pass_time(Duration::from_millis(600));
+                group.settle();
+            }
+            let id = group.initiate(A).unwrap_or_else(|| panic!("seed {seed}: it is refused"));
+            group.settle();
+            assert!(
+                group.processes[&A].reports.contains(&id),
+                "seed {seed}: {:?}",
+                group.processes[&A].events
+            );
+            group.check_cuts();
+            assert_eq!(group.balance(), group.total, "seed {seed}");
+        }
+    }
+    assert!(left > 4000, "these seeds leave too little behind: {left}");
+}
+
+// ---- who looks ahead --------------------------------------------------------------------------------------------------
+
+#[test]
+fn an_end_that_is_foreseen_in_another_history_ends_nothing_in_this_one() {
+    let mut group = Group::at_rest(Graph::mesh([A, B]), durable());
+    let ended = group.initiate(A).unwrap();
+    group.input(A, |a, _, _| assert!(a.abort(ended)));
+    exchange_store(&mut group, Store::default());
+    group.boot_all();
+    while group.serve(A) || group.serve(B) {}
+    let id = group.initiate(A).unwrap();
+    assert_eq!(id, ended, "they have the same name");
+    while group.deliver_batch((A, B)) || group.deliver_batch((B, A)) || group.serve(A) || group.serve(B) {}
+    assert_eq!(group.processes[&A].reports, [id]);
+}
+
+#[test]
+fn an_end_that_is_foreseen_behind_the_greeting_of_this_history_counts() {
+    let mut group = Group::new(Graph::mesh([A, B]), durable(), 1);
+    group.boot_all();
+    while group.serve(A) || group.serve(B) {}
+    let ended = group.initiate(A).unwrap();
+    group.input(A, |a, _, _| assert!(a.abort(ended)));
+    assert!(group.deliver_batch((A, B)), "greeting, marker and end in one batch");
+    assert_eq!(group.captures(B), 0);
+}
+
+// ---- two histories at once ----------------------------------------------------------------------------------------------
+
+/// A group, and what B says to A in another history, numbered as if it came next.
+fn two_histories() -> (Group, Vec<Frame<Transfer>>) {
+    let mut group = Group::at_rest(Graph::mesh([A, B]), durable());
+    group.pay_to(B, A);
+    let next = group.channels.get_mut(&(B, A)).unwrap().pop_front().unwrap().stamp.number();
+    let mut other = Group::new(Graph::mesh([A, B]), durable(), 7);
+    other.boot_all();
+    while other.serve(A) || other.serve(B) {}
+    other.reconnect(A, B);
+    let hello = other.channels[&(B, A)].front().cloned().unwrap();
+    assert_eq!(hello.kind(), Ok(FrameKind::Hello));
+    let message = Body::Message(Transfer { amount: 50, number: 1 });
+    let frame = |number, body| Frame { stamp: Stamp::new(Generation(1), number), body };
+    let said = vec![frame(next, hello.body.clone()), frame(next, message.clone()), frame(next + 1, message)];
+    (group, said)
+}
+
+#[test]
+fn who_greets_in_another_history_is_not_believed_any_more_and_nothing_is_written_into_this_one() {
+    let (mut group, said) = two_histories();
+    group.tolerant = true;
+    let records = group.store.small.clone();
+    group.channels.get_mut(&(B, A)).unwrap().extend(said);
+    while group.deliver((B, A)) {}
+    let a = &group.processes[&A];
+    let tells = |what: &str| a.events.iter().filter(|event| event.contains(what)).count();
+    assert_eq!((tells("OtherHistory"), tells("PeerLost")), (1, 1), "{:?}", a.events);
+    assert!(a.coordinator.is_running() && !a.coordinator.has_message());
+    let refused = group.input(A, |c, now, capture| c.initiate(now, capture));
+    assert_eq!(refused, Some(Err(InitiateError::Refused(AbortReason::PeerLost { peer: B }))));
+    group.pass_time(Duration::from_secs(31));
+    while group.serve(A) {}
+    assert_eq!(group.store.small, records);
+
+    // When B is back in this history, both go on.
+    group.tolerant = false;
+    group.channels.get_mut(&(B, A)).unwrap().clear();
+    replace(&mut group, B);
+    let id = group.initiate(A).unwrap();
+    group.settle();
+    assert_eq!(group.processes[&A].reports, [id]);
+    assert_eq!(group.balance(), group.total);
+}
+
+#[test]
+fn a_snapshot_under_way_is_given_up_when_a_neighbour_turns_out_to_be_in_another_history() {
+    let (mut group, said) = two_histories();
+    group.tolerant = true;
+    let id = group.initiate(A).unwrap();
+    group.channels.get_mut(&(B, A)).unwrap().extend(said);
+    while group.deliver((B, A)) {}
+    assert_eq!(group.processes[&A].aborted, [id]);
+}
+
+// ---- what is not believed -----------------------------------------------------------------------------------------------
+
+/// B says this to A, which has just begun. What A is told of it.
+fn told(body: Body<Transfer>, number: u64) -> Vec<Event<Transfer, Branch>> {
+    let graph = Graph::mesh([A, B]);
+    let mut a = Coordinator::new(graph.at(A).unwrap(), Settings::default(), 1);
+    a.start(Duration::ZERO);
+    let b = a.topology().peer(B).unwrap();
+    let mut capture = || Capture::new(Branch::default());
+    a.handle_frame(Duration::ZERO, b, Frame { stamp: Stamp::new(Generation(1), number), body }, &mut capture);
+    let outputs: Vec<_> = std::iter::from_fn(|| a.poll_output()).collect();
+    // Nor does it stand in the way of those who greet.
+    for frame in greets(&graph, B, A) {
+        a.handle_frame(Duration::ZERO, b, frame, &mut capture);
+    }
+    assert_eq!(a.poll_output(), None);
+    let message = Body::Message(Transfer { amount: 1, number: 1 });
+    let frame = Frame { stamp: Stamp::new(Generation(1), 3), body: message };
+    a.handle_frame(Duration::ZERO, b, frame, &mut capture);
+    assert!(a.has_message());
+    outputs
+        .into_iter()
+        .filter_map(|output| if let Output::Event(event) = output { Some(event) } else { None })
+        .collect()
+}
+
+#[test]
+fn what_comes_before_any_greeting_is_dropped_and_is_no_gap() {
+    let message = Body::Message(Transfer { amount: 1, number: 1 });
+    // A marker of B, of version 2.
+    let marker = Body::Control(Bytes::from_static(&[2, 1, 1, 1, 2]));
+    for number in [1, 2, 57] {
+        for body in [message.clone(), marker.clone(), greeting(3)] {
+            assert_eq!(told(body, number), []);
+        }
+    }
+}
+
+#[test]
+fn a_greeting_of_an_older_release_is_told_of() {
+    for bytes in [&[1, 0][..], &[3, 0, 5]] {
+        let events = told(Body::Control(Bytes::from_static(bytes)), 1);
+        assert!(
+            matches!(events[..], [Event::Violation { what: Violation::Unreadable { .. }, .. }]),
+            "{events:?}"
+        );
+    }
+}
+
+#[test]
+fn without_a_store_the_graph_is_the_name() {
+    let wide = Graph::mesh([A, B, C]);
+    for body in greets(&wide, B, A).map(|frame| frame.body) {
+        assert_eq!(told(body, 1), []);
+    }
+}
+
+#[test]
+fn a_generation_without_a_name_is_not_joined() {
+    // An older release has opened it, and would not understand a word.
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/record-1/first.bin");
+    let graph = Graph::mesh([A, NodeId(300)]).named("ledger ö");
+    let mut group = Group::new(graph, durable(), 1);
+    group.store.small.insert(Key::Journal(1), std::fs::read(path).unwrap().into());
+    group.boot_all();
+    group.settle();
+    assert_eq!(generations(&group), [2, 2]);
+    let id = group.initiate(A).unwrap();
+    group.settle();
+    assert_eq!(group.processes[&A].reports, [id]);
+    // The next start, and what runs, goes on from there.
+    group.crash(A);
+    group.boot(A);
+    group.settle();
+    assert_eq!(generations(&group), [3, 3]);
+}

@@ -96,6 +96,8 @@ pub struct Group {
     /// The transport leaves what could depart where it is, with this chance in percent each time that it looks, and tells as
     /// late what it has sent.
     pub lazy: u64,
+    /// Channels on which the transport takes nothing, as before there is a connection.
+    pub closed: BTreeSet<(NodeId, NodeId)>,
     /// What a node finds a message to weigh.
     pub weigh: fn(NodeId, &Transfer) -> usize,
     /// Somebody may be accused of breaking the protocol: it is in its events.
@@ -131,6 +133,7 @@ impl Group {
             rollbacks: 0,
             commits: 0,
             lazy: 0,
+            closed: BTreeSet::new(),
             weigh: |_, _| size_of::<Transfer>(),
             tolerant: false,
             flying: BTreeSet::new(),
@@ -301,6 +304,9 @@ impl Group {
 
     /// The transport takes what may depart, and tells what has. Whether there was anything to do.
     pub fn depart(&mut self, (from, to): (NodeId, NodeId)) -> bool {
+        if self.closed.contains(&(from, to)) {
+            return false;
+        }
         let is_lazy = self.is_lazy();
         let Some(process) = self.processes.get_mut(&from) else { return false };
         let peer = process.coordinator.topology().peer(to).unwrap();
@@ -550,6 +556,17 @@ impl Group {
         whole.len()
     }
 
+    /// Everybody is gone, and what was on the channels stays there.
+    pub fn stop_all(&mut self) {
+        self.processes.clear();
+        self.flying.clear();
+    }
+
+    /// How often this process has captured its state.
+    pub fn captures(&self, id: NodeId) -> usize {
+        self.processes[&id].events.iter().filter(|event| event.starts_with("SnapshotBegun")).count()
+    }
+
     /// The parts of this node, of all snapshots, oldest first.
     pub fn parts_of(&self, node: NodeId) -> Vec<&LocalSnapshot<Branch, Transfer>> {
         let stored = self.store.parts.iter().filter(|(key, _)| matches!(key, Key::Part { .. }));
@@ -580,15 +597,32 @@ pub fn stamp(generation: u64, count: u64, known: Stamp) -> Stamp {
     Stamp::new(Generation(generation), count << 16 | known.number() & 0xffff)
 }
 
-/// A greeting of the generation that has this nonce, as version 2 writes it.
-pub fn greeting(mut nonce: u64) -> Body<Transfer> {
-    let mut bytes = vec![2, 0];
-    while nonce >= 0x80 {
-        bytes.push(nonce as u8 | 0x80);
-        nonce >>= 7;
+/// A control frame as version 2 writes it: its kind, and numbers.
+fn control(kind: u8, numbers: &[u64]) -> Body<Transfer> {
+    let mut bytes = vec![2, kind];
+    for mut number in numbers.iter().copied() {
+        while number >= 0x80 {
+            bytes.push(number as u8 | 0x80);
+            number >>= 7;
+        }
+        bytes.push(number as u8);
     }
-    bytes.push(nonce as u8);
     Body::Control(bytes.into())
+}
+
+/// A greeting of the generation that has this nonce.
+pub fn greeting(nonce: u64) -> Body<Transfer> {
+    control(0, &[nonce])
+}
+
+/// A receiver says that it has taken so many, and takes so many more.
+pub fn grant(sender: NodeId, receiver: NodeId, taken: u64, messages: u64) -> Body<Transfer> {
+    control(5, &[sender.0, receiver.0, taken, messages, 1 << 40, 1])
+}
+
+/// A sender wants a grant.
+pub fn ask() -> Body<Transfer> {
+    control(6, &[])
 }
 
 /// The first words of this node, which has just begun to run, to a neighbour: its greeting, and what it lets it send.
