@@ -560,12 +560,18 @@ impl Group {
         whole.len()
     }
 
-    /// Somebody says this on a channel on which all has arrived, as the next frame. What the node itself says is behind.
-    pub fn forge(&mut self, (from, to): (NodeId, NodeId), body: Body<Transfer>) {
-        let next = self.numbers.get(&(from, to)).copied().expect("something has arrived");
-        let stamp = Stamp::new(next.generation(), next.number() + 1);
-        self.closed.insert((from, to));
-        self.deliver_frame((from, to), Frame { stamp, body });
+    /// Somebody says this on a channel on which all has arrived, as the next frame; what the node itself has to say stays with it
+    /// from then on.
+    pub fn forge(&mut self, pair: (NodeId, NodeId), body: Body<Transfer>) {
+        let generation = self.numbers.get(&pair).expect("something has arrived").generation();
+        let stamp = Stamp::new(generation, self.number_on(pair) + 1);
+        self.closed.insert(pair);
+        self.deliver_frame(pair, Frame { stamp, body });
+    }
+
+    /// The number of the last frame that arrived on a channel.
+    pub fn number_on(&self, pair: (NodeId, NodeId)) -> u64 {
+        self.numbers.get(&pair).map_or(0, |stamp| stamp.number())
     }
 
     /// Everybody is gone, and what was on the channels stays there.
