@@ -301,6 +301,25 @@ fn w3_no_message_of_a_new_generation_comes_to_a_node_that_has_not_restored() {
 }
 
 #[test]
+fn w3_what_was_granted_in_the_last_generation_lets_nothing_go_in_the_next() {
+    let settings = Settings { durable: true, ..Settings::default() };
+    let mut group = Group::at_rest(Graph::mesh([A, B]), settings);
+    group.crash(A);
+    group.boot(A);
+    while group.serve(A) {}
+    assert!(group.deliver((A, B)), "the greeting, and not yet the grant");
+    while group.serve(B) {}
+    let b = &group.processes[&B].coordinator;
+    assert!(b.is_running() && b.generation() == Generation(2));
+    group.pay_to(B, A);
+    assert_eq!(on_wire(&group, B, A), []);
+    assert!(group.deliver((A, B)));
+    assert_eq!(on_wire(&group, B, A), [1]);
+    group.settle();
+    assert_eq!(group.balance(), group.total);
+}
+
+#[test]
 fn w3_a_new_connection_brings_the_grant_again_behind_its_greeting() {
     let settings = Settings { durable: true, ..windows(2, usize::MAX) };
     let mut group = Group::at_rest(Graph::mesh([A, B]), settings);

@@ -131,6 +131,37 @@ fn w6_what_its_markers_overtake_counts_against_what_a_node_may_record() {
     }
 }
 
+#[test]
+fn w6_a_backlog_can_refuse_a_second_snapshot_at_once_and_never_the_first() {
+    // `max_recorded_bytes` "must be at least `inbox` + `outbox_hard`".
+    const WEIGHT: usize = size_of::<Transfer>();
+    let (inbox, full) = (Bound::new(usize::MAX, WINDOW * WEIGHT), Bound::new(usize::MAX, 6 * WEIGHT));
+    let settings = Settings {
+        outbox_low: full,
+        outbox_high: full,
+        outbox_hard: full,
+        max_recorded_bytes: inbox.bytes + full.bytes,
+        ..windows(usize::MAX, inbox.bytes)
+    };
+    let mut group = Group::at_rest(Graph::mesh([A, B]), settings);
+    for (from, to) in [(A, B), (B, A)] {
+        group.flood(from, to);
+        group.exchange();
+        group.flood(from, to);
+    }
+    for round in 1..=5 {
+        let id = group.initiate(A).unwrap();
+        group.exchange();
+        assert_eq!(group.processes[&A].reports.len(), round);
+        assert_eq!([A, B].map(|node| group.parts_of(node).last().unwrap().messages()), [WINDOW + 6; 2]);
+        assert_eq!(group.processes[&A].reports.last(), Some(&id));
+    }
+    let both = [group.initiate(A).unwrap(), group.initiate(A).unwrap()];
+    group.exchange();
+    assert_eq!(group.processes[&A].aborted.len(), 1, "of {both:?}");
+    assert_eq!(group.processes[&A].reports.len(), 6);
+}
+
 // ---- W7 -----------------------------------------------------------------------------------------------------------------
 
 #[test]

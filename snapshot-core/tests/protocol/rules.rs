@@ -156,6 +156,33 @@ fn a_snapshot_that_does_not_end_in_time_is_given_up_everywhere_and_the_next_one_
 }
 
 #[test]
+fn each_node_is_told_that_it_has_captured_its_state_and_that_its_part_is_durable() {
+    for durable in [false, true] {
+        let mut group = Group::at_rest(Graph::mesh([A, B]), Settings { durable, ..Settings::default() });
+        group.pay_to(B, A);
+        let turn = group.processes[&A].coordinator.turn();
+        let id = group.initiate(A).unwrap();
+        group.pass_time(Duration::from_secs(3));
+        let told = |group: &Group, node, what: &str| -> Vec<String> {
+            group.processes[&node].events.iter().filter(|event| event.starts_with(what)).cloned().collect()
+        };
+        let begun = |turn| vec![format!("SnapshotBegun {{ snapshot: {id:?}, turn: {turn:?} }}")];
+        assert_eq!(told(&group, A, "SnapshotBegun"), begun(turn));
+        assert_eq!(told(&group, A, "PartDurable"), [""; 0]);
+        group.exchange();
+        let at_b = told(&group, B, "SnapshotBegun");
+        assert_eq!(at_b.len(), 1);
+        for (node, messages, after) in [(A, 1, 3), (B, 0, 0)] {
+            let durable = told(&group, node, "PartDurable");
+            assert_eq!(durable.len(), usize::from(group.settings.durable), "{durable:?}");
+            let part = format!("messages: {messages}, capture: 0ns, durable_after: {after}");
+            assert!(durable.iter().all(|event| event.contains(&part)), "{durable:?}");
+            assert!(durable.iter().all(|event| event.contains(&format!("node: {node:?}"))), "{durable:?}");
+        }
+    }
+}
+
+#[test]
 fn a_lost_peer_gives_its_snapshots_up_and_new_ones_are_refused() {
     let mut group = group(Graph::mesh([A, B, C]));
     let id = group.initiate(A).unwrap();

@@ -311,6 +311,7 @@ impl Group {
             return false;
         }
         let is_lazy = self.is_lazy();
+        self.count_move();
         let Some(process) = self.processes.get_mut(&from) else { return false };
         let peer = process.coordinator.topology().peer(to).unwrap();
         let has_landed = self.flying.remove(&(from, to));

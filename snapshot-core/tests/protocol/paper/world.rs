@@ -129,7 +129,9 @@ impl<P: Machine> World<P> {
         for peer in peers {
             let mut frames = Frames::new();
             while rules.take_outgoing(peer, &mut frames) {
-                self.channels.get_mut(&(id, peer.id())).unwrap().extend(frames.drain(usize::MAX));
+                let channel = self.channels.get_mut(&(id, peer.id())).unwrap();
+                channel.extend(frames.drain(usize::MAX));
+                assert!(channel.len() < 10_000, "{id} never comes to rest");
                 rules.handle_sent(Duration::ZERO, peer);
             }
         }
