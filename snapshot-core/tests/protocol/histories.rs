@@ -7,7 +7,7 @@ use crate::group::{Branch, Coordinator, Group, Store, Transfer, greeting, greets
 use bytes::Bytes;
 use snapshot_core::{
     AbortReason, Body, Capture, Event, Frame, FrameKind, Generation, Graph, InitiateError, Key, NodeId,
-    Output, Retention, Settings, Stamp, Violation,
+    Output, Retention, Settings, Stamp, StoreAnswer, StoreRequest, Violation,
 };
 
 const A: NodeId = NodeId(1);
@@ -163,6 +163,32 @@ fn what_is_left_of_higher_generations_is_no_news_of_this_history() {
         assert_eq!(group.processes[&A].reports, [initiator]);
         assert_eq!(generations(&group)[0], 3);
     }
+}
+
+#[test]
+fn a_read_for_what_is_left_is_no_evidence_against_news_that_came_while_it_was_under_way() {
+    // D4: only "a `read` that begins after a `create` has returned" finds the object.
+    let mut group = Group::at_rest(Graph::mesh([A, B]), durable());
+    group.tolerant = true;
+    let left = Frame { stamp: Stamp::new(Generation(9), 1), body: greeting(5) };
+    group.channels.get_mut(&(B, A)).unwrap().push_back(left);
+    assert!(group.deliver((B, A)));
+    let (ticket, request) = group.processes.get_mut(&A).unwrap().asked.remove(0);
+    assert_eq!(request, StoreRequest::Read(Key::Journal(2)), "A looks whether there is such a generation");
+    // Meanwhile B comes again, and opens one.
+    group.crash(B);
+    group.boot(B);
+    while group.serve(B) {}
+    while group.deliver((B, A)) {}
+    let nothing_yet = StoreAnswer::Read(None);
+    group.input(A, |a, now, capture| a.handle_store(now, ticket, nothing_yet, capture));
+    group.settle();
+    assert_eq!(generations(&group), [2, 2]);
+    let id = group.initiate(A).unwrap();
+    group.settle();
+    assert_eq!(group.processes[&A].reports, [id]);
+    let unknown = group.processes[&A].events.iter().filter(|event| event.contains("UnknownGeneration"));
+    assert_eq!(unknown.count(), 1, "of the other");
 }
 
 #[test]
