@@ -145,8 +145,9 @@ pub enum Event<M, C> {
         /// What the store said.
         error: String,
     },
-    /// A snapshot has begun here: the state was captured, as of this turn. It ends with [`Committed`](Self::Committed) or
-    /// [`SnapshotAborted`](Self::SnapshotAborted).
+    /// A snapshot has begun here: the state was captured, as of this turn. It ends with [`Committed`](Self::Committed), of it or
+    /// of another that covers this turn, with [`SnapshotAborted`](Self::SnapshotAborted), or, without a store, with
+    /// [`LocalSnapshot`](Self::LocalSnapshot).
     SnapshotBegun {
         /// Its name.
         snapshot: SnapshotId,
