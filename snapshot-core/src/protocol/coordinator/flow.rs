@@ -322,8 +322,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::protocol::coordinator::random::SplitMix;
+    use crate::protocol::coordinator::recording::Capture;
     use crate::protocol::settings::{Bound, Settings};
-    use crate::vocabulary::frame::Frames;
+    use crate::vocabulary::frame::{Body, Frames};
     use crate::vocabulary::id::NodeId;
     use crate::vocabulary::topology::Graph;
 
@@ -411,5 +413,62 @@ mod tests {
         assert!(node.end_turn().is_err(), "the turn is over the bound, and taken back");
         holds(&node, &[]);
         assert!(!node.is_busy(two) && !node.is_busy(three));
+    }
+
+    /// One random input of those that can change what may depart. Those that the rules leave to the driver keep to them.
+    fn disturb(node: &mut SnapshotCoordinator<u64, ()>, random: &mut SplitMix, departed: &mut [u64; 2]) {
+        let now = Duration::ZERO;
+        let index = (random.draw() % 2) as usize;
+        let peer = node.topology.peers().nth(index).unwrap();
+        let mut capture = || Capture::new(());
+        match random.draw() % 12 {
+            0..4 if !node.channels[index].is_cut() => {
+                node.send(peer, random.draw()).unwrap();
+                node.end_turn().unwrap();
+            }
+            4 | 5 => {
+                let mut frames = Frames::new();
+                node.take_outgoing(peer, &mut frames);
+                let messages = frames.iter().filter(|frame| matches!(frame.body, Body::Message(_)));
+                departed[index] += messages.count() as u64;
+            }
+            6 | 7 => node.handle_sent(now, peer),
+            8 | 9 => {
+                let (taken, messages) = (random.draw() % (departed[index] + 1), random.draw() % 4);
+                let grant = Grant { taken, messages, bytes: 20, whole: messages == 3 };
+                node.granted(peer, NodeId(1), peer.id(), grant);
+            }
+            10 => {
+                let begun = node.initiate(now, &mut capture);
+                let _ = begun.map(|id| random.draw().is_multiple_of(2) && node.abort(id));
+            }
+            _ if random.draw().is_multiple_of(40) => {
+                node.handle_lost(now, peer, String::new(), &mut capture);
+            }
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn whatever_happens_those_are_departing_for_whom_there_is_a_batch_and_the_load_is_what_waits() {
+        for seed in 0..200 {
+            let mut random = SplitMix(seed);
+            let topology = Graph::star([1, 2, 3].map(NodeId)).at(NodeId(1)).unwrap();
+            let mut node = SnapshotCoordinator::<u64, ()>::new(topology, Settings::default(), seed)
+                .with_weight(|message| (*message % 30) as usize);
+            node.start(Duration::ZERO);
+            let mut departed = [0; 2];
+            for step in 0..400 {
+                disturb(&mut node, &mut random, &mut departed);
+                while node.poll_output().is_some() {}
+                let (departing, load) = (node.departing.clone(), node.load);
+                node.weigh_outbox();
+                assert_eq!(
+                    (departing, load),
+                    (node.departing.clone(), node.load),
+                    "seed {seed}, step {step}"
+                );
+            }
+        }
     }
 }
