@@ -101,6 +101,22 @@ fn w1_a_message_that_is_larger_than_the_window_goes_alone() {
 }
 
 #[test]
+fn w1_through_a_window_for_nothing_messages_go_one_at_a_time() {
+    let nothing = Bound::new(0, 0);
+    let settings = Settings { inbox: nothing, window_floor: nothing, ..Settings::default() };
+    let mut group = Group::at_rest(Graph::mesh([A, B]), settings);
+    for taken in 0..3 {
+        (0..2).for_each(|_| group.pay_to(A, B));
+        assert_eq!(on_wire(&group, A, B), [1], "{taken} are taken");
+        deliver_all(&mut group, A, B);
+        assert!(group.take(B));
+        deliver_all(&mut group, B, A);
+    }
+    group.settle();
+    assert_eq!(taken(&group), 6);
+}
+
+#[test]
 fn w1_control_takes_up_no_part_of_a_window() {
     let mut group = pair(3, usize::MAX);
     for _ in 0..20 {
