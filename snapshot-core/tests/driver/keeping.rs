@@ -61,7 +61,8 @@ fn reads_of_a_rollback<const KEPT: bool>(
     let seed = AtomicUsize::new(1);
     let start = |id: NodeId, state: &mut Count<KEPT>| {
         let seed = seed.fetch_add(1, Ordering::Relaxed) as u64;
-        let builder = SnapshotNode::builder(network.transport(id)).store(store.clone()).codec(Postcard).seed(seed);
+        let builder =
+            SnapshotNode::builder(network.transport(id)).store(store.clone()).codec(Postcard).seed(seed);
         network.run(tune(builder).start(state)).expect("the store answers").expect("it starts")
     };
     let mut states = [7, 8].map(|value| Count::<KEPT> { value: Arc::new(value) });

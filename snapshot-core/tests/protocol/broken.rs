@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use crate::group::{Coordinator, Group, Transfer, ask, grant, windows};
+use crate::group::{Coordinator, Group, Transfer, ask, grant, stamp, windows};
 use snapshot_core::{
-    AbortReason, Body, Frame, FrameKind, Generation, Graph, InitiateError, NodeId, Settings, Stamp,
+    AbortReason, Body, Frame, FrameKind, Generation, Graph, InitiateError, NodeId, Settings,
 };
 
 const A: NodeId = NodeId(1);
@@ -196,12 +196,12 @@ fn who_reads_no_control_frames_is_given_up_at_a_bound_and_finds_a_gap_should_it_
         while group.deliver((C, A)) {}
         // What C has to say to A waits: grants of B, that C passes on.
         group.closed = [(C, A)].into();
-        let first = group.number_on((B, C)) + 1;
+        let last = group.last_on((B, C));
         let c = &mut group.processes.get_mut(&C).unwrap().coordinator;
         let (a, b) = (c.topology().peer(A).unwrap(), c.topology().peer(B).unwrap());
-        let mut number = first;
+        let mut number = last.count() + 1;
         let mut hears = |c: &mut Coordinator, body| {
-            let frame = Frame { stamp: Stamp::new(Generation(1), number), body };
+            let frame = Frame { stamp: stamp(1, number, last), body };
             number += 1;
             c.handle_frame(Duration::ZERO, b, frame, &mut || unreachable!());
             c.poll_output()
@@ -220,7 +220,7 @@ fn who_reads_no_control_frames_is_given_up_at_a_bound_and_finds_a_gap_should_it_
         group.closed.clear();
         assert!(group.depart((C, A)));
         let rest: Vec<_> =
-            group.channels[&(C, A)].iter().map(|f| (f.stamp.number(), f.kind().unwrap())).collect();
+            group.channels[&(C, A)].iter().map(|f| (f.stamp.count(), f.kind().unwrap())).collect();
         assert_eq!(rest, [(last + 2, FrameKind::Hello)]);
         assert!(group.deliver((C, A)));
         assert_eq!(group.processes[&A].coordinator.is_running(), !durable, "a gap");

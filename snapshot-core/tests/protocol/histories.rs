@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::group::{Branch, Coordinator, Group, Store, Transfer, greeting, greets};
+use crate::group::{Branch, Coordinator, Group, Store, Transfer, greeting, greets, stamp};
 use bytes::Bytes;
 use snapshot_core::{
     AbortReason, Body, Capture, Event, Frame, FrameKind, Generation, Graph, InitiateError, Key, NodeId,
@@ -124,14 +124,14 @@ fn what_is_left_of_a_store_that_went_back_is_not_believed_in_a_generation_of_the
         leave_frames_behind(&mut group);
         for (pair, frames) in &mut kept {
             frames.extend(group.channels[pair].iter().enumerate().map(|(at, frame)| Frame {
-                stamp: Stamp::new(frame.stamp.generation(), at as u64 + 1),
+                stamp: stamp(frame.stamp.generation().0, at as u64 + 1, frame.stamp),
                 body: frame.body.clone(),
             }));
         }
         exchange_store(&mut group, store);
         group.channels = kept;
         let first = group.channels[&(A, B)].front().unwrap();
-        assert_eq!((first.stamp.number(), first.kind()), (1, Ok(FrameKind::Hello)));
+        assert_eq!((first.stamp.count(), first.kind()), (1, Ok(FrameKind::Hello)));
         group.boot_all();
         group.settle();
         // Each has gone back once, to what the store has.
@@ -285,7 +285,7 @@ fn an_end_that_is_foreseen_behind_the_greeting_of_this_history_counts() {
 fn two_histories() -> (Group, Vec<Frame<Transfer>>) {
     let mut group = Group::at_rest(Graph::mesh([A, B]), durable());
     group.pay_to(B, A);
-    let next = group.channels.get_mut(&(B, A)).unwrap().pop_front().unwrap().stamp.number();
+    let next = group.channels.get_mut(&(B, A)).unwrap().pop_front().unwrap().stamp.count();
     let mut other = Group::new(Graph::mesh([A, B]), durable(), 7);
     other.boot_all();
     while other.serve(A) || other.serve(B) {}
@@ -293,7 +293,7 @@ fn two_histories() -> (Group, Vec<Frame<Transfer>>) {
     let hello = other.channels[&(B, A)].front().cloned().unwrap();
     assert_eq!(hello.kind(), Ok(FrameKind::Hello));
     let message = Body::Message(Transfer { amount: 50, number: 1 });
-    let frame = |number, body| Frame { stamp: Stamp::new(Generation(1), number), body };
+    let frame = |count, body| Frame { stamp: stamp(1, count, hello.stamp), body };
     let said = vec![frame(next, hello.body.clone()), frame(next, message.clone()), frame(next + 1, message)];
     (group, said)
 }
@@ -337,14 +337,15 @@ fn a_snapshot_under_way_is_given_up_when_a_neighbour_turns_out_to_be_in_another_
 
 // ---- what is not believed -----------------------------------------------------------------------------------------------
 
-/// B says this to A, which has just begun. What A is told of it.
-fn told(body: Body<Transfer>, number: u64) -> Vec<Event<Transfer, Branch>> {
+/// B says this to A, which has just begun, as a frame of a history that has this nonce. What A is told of it.
+fn told(body: Body<Transfer>, count: u64, nonce: u64) -> Vec<Event<Transfer, Branch>> {
     let graph = Graph::mesh([A, B]);
+    let of = |count: u64, nonce: u64| Stamp::new(Generation(1), count << 16 | nonce & 0xffff);
     let mut a = Coordinator::new(graph.at(A).unwrap(), Settings::default(), 1);
     a.start(Duration::ZERO);
     let b = a.topology().peer(B).unwrap();
     let mut capture = || Capture::new(Branch::default());
-    a.handle_frame(Duration::ZERO, b, Frame { stamp: Stamp::new(Generation(1), number), body }, &mut capture);
+    a.handle_frame(Duration::ZERO, b, Frame { stamp: of(count, nonce), body }, &mut capture);
     let outputs: Vec<_> = std::iter::from_fn(|| a.poll_output()).collect();
     // Nor does it stand in the way of those who greet.
     for frame in greets(&graph, B, A) {
@@ -352,7 +353,7 @@ fn told(body: Body<Transfer>, number: u64) -> Vec<Event<Transfer, Branch>> {
     }
     assert_eq!(a.poll_output(), None);
     let message = Body::Message(Transfer { amount: 1, number: 1 });
-    let frame = Frame { stamp: Stamp::new(Generation(1), 3), body: message };
+    let frame = Frame { stamp: of(3, a.topology().fingerprint()), body: message };
     a.handle_frame(Duration::ZERO, b, frame, &mut capture);
     assert!(a.has_message());
     outputs
@@ -362,13 +363,13 @@ fn told(body: Body<Transfer>, number: u64) -> Vec<Event<Transfer, Branch>> {
 }
 
 #[test]
-fn what_comes_before_any_greeting_is_dropped_and_is_no_gap() {
+fn what_is_of_another_history_is_dropped_and_is_no_gap() {
     let message = Body::Message(Transfer { amount: 1, number: 1 });
     // A marker of B, of version 2.
     let marker = Body::Control(Bytes::from_static(&[2, 1, 1, 1, 2]));
     for number in [1, 2, 57] {
         for body in [message.clone(), marker.clone(), greeting(3)] {
-            assert_eq!(told(body, number), []);
+            assert_eq!(told(body, number, 3), []);
         }
     }
 }
@@ -376,7 +377,8 @@ fn what_comes_before_any_greeting_is_dropped_and_is_no_gap() {
 #[test]
 fn a_greeting_of_an_older_release_is_told_of() {
     for bytes in [&[1, 0][..], &[3, 0, 5]] {
-        let events = told(Body::Control(Bytes::from_static(bytes)), 1);
+        // Its frames have nothing but a number in theirs.
+        let events = told(Body::Control(Bytes::from_static(bytes)), 0, 1);
         assert!(
             matches!(events[..], [Event::Violation { what: Violation::Unreadable { .. }, .. }]),
             "{events:?}"
@@ -388,7 +390,7 @@ fn a_greeting_of_an_older_release_is_told_of() {
 fn without_a_store_the_graph_is_the_name() {
     let wide = Graph::mesh([A, B, C]);
     for body in greets(&wide, B, A).map(|frame| frame.body) {
-        assert_eq!(told(body, 1), []);
+        assert_eq!(told(body, 1, wide.at(A).unwrap().fingerprint()), []);
     }
 }
 

@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::group::{Branch, Coordinator, Group, Transfer, greeting, windows};
-use snapshot_core::{
-    Body, Capture, Frame, FrameKind, Frames, Generation, Graph, InitiateError, NodeId, Settings, Stamp,
-};
+use crate::group::{Branch, Coordinator, Group, Transfer, greeting, stamp, windows};
+use snapshot_core::{Body, Capture, Frame, FrameKind, Frames, Graph, InitiateError, NodeId, Settings};
 
 const A: NodeId = NodeId(1);
 const B: NodeId = NodeId(2);
@@ -130,24 +128,30 @@ fn who_leaves_does_nothing_else() {
     group.exchange();
     assert_eq!(group.captures(A), captures);
     assert!(group.processes[&B].reports.is_empty());
+    let known = group.last_on((B, A));
     let a = &mut group.processes.get_mut(&A).unwrap().coordinator;
     let before = a.clone();
     let b = a.topology().peer(B).unwrap();
-    let frame = |generation, number, body| Frame { stamp: Stamp::new(Generation(generation), number), body };
+    let frame = |generation, count, body| Frame { stamp: stamp(generation, count, known), body };
     let message = Body::Message(Transfer { amount: 1, number: 1 });
-    for lost in [frame(1, 1000, message.clone()), frame(2, 1, greeting(5)), frame(2, 2, message)] {
+    for lost in [frame(1, 1000, message.clone()), frame(2, 2, message)] {
         a.handle_frame(Duration::ZERO, b, lost, &mut || unreachable!());
     }
     assert_eq!(*a, before);
+    // Where the group has gone on, nothing that is left would be taken: it is done.
+    a.handle_frame(Duration::ZERO, b, frame(2, 1, greeting(5)), &mut || unreachable!());
+    assert!(!a.wants_frames());
 }
 
 #[test]
-fn who_leaves_before_it_runs_begins_no_less_for_that() {
+fn who_leaves_before_it_runs_runs_no_more() {
     let mut group = Group::new(Graph::mesh([A, B]), Settings { durable: true, ..Settings::default() }, 1);
     group.boot_all();
     leave(&mut group, A);
     group.settle();
-    assert!(group.processes[&A].coordinator.is_running());
+    let a = &group.processes[&A].coordinator;
+    let b = a.topology().peer(B).unwrap();
+    assert!(!a.is_running() && !a.has_outgoing(b), "and it has nothing to say");
 }
 
 #[test]

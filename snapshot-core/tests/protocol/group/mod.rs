@@ -564,15 +564,20 @@ impl Group {
     /// Somebody says this on a channel on which all has arrived, as the next frame; what the node itself has to say stays with it
     /// from then on.
     pub fn forge(&mut self, pair: (NodeId, NodeId), body: Body<Transfer>) {
-        let generation = self.numbers.get(&pair).expect("something has arrived").generation();
-        let stamp = Stamp::new(generation, self.number_on(pair) + 1);
+        let known = *self.numbers.get(&pair).expect("something has arrived");
+        let stamp = stamp(known.generation().0, known.count() + 1, known);
         self.closed.insert(pair);
         self.deliver_frame(pair, Frame { stamp, body });
     }
 
-    /// The number of the last frame that arrived on a channel.
+    /// Which frame of its channel the last one is that arrived on it.
     pub fn number_on(&self, pair: (NodeId, NodeId)) -> u64 {
-        self.numbers.get(&pair).map_or(0, |stamp| stamp.number())
+        self.numbers.get(&pair).map_or(0, |stamp| stamp.count())
+    }
+
+    /// The stamp of the last frame that arrived on a channel.
+    pub fn last_on(&self, pair: (NodeId, NodeId)) -> Stamp {
+        self.numbers[&pair]
     }
 
     /// Everybody is gone, and what was on the channels stays there.
