@@ -321,7 +321,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
 
     /// Whether this node speaks in a generation in which it does not live yet.
     pub(super) fn has_announced(&self) -> bool {
-        self.speaks.0 > self.generation
+        self.speaks != (self.generation, self.nonce)
     }
 
     /// From here on this node speaks in the newest generation: nothing of an older one departs any more, and `Hello` goes out, the
