@@ -14,7 +14,7 @@ for cfg in ${*:-*.cfg mutants/*.cfg reach/*.cfg}; do
   case $cfg in mutants/* | reach/*) want=violated ;; *) want=passed ;; esac
   case $rc in 0) got=passed ;; 12 | 13) got=violated ;; 124) got=unfinished ;; *) got=error ;; esac
   case $got in "$want") verdict=ok ;; unfinished) verdict=unfinished ;; *) verdict=WRONG bad=1 ;; esac
-  states=$(grep -E 'distinct states found' "$work/log" | tail -1 | sed -E 's/.*[ ,]([0-9,]+) distinct states found.*/\1/')
+  states=$(grep -E 'distinct states found' "$work/log" | tail -1 | sed -E 's/.* ([0-9,]+) distinct states found.*/\1/')
   depth=$(sed -nE 's/.*depth of the complete state graph search is ([0-9]+).*/\1/p' "$work/log")
   what=$(sed -nE 's/^Error: (Invariant [A-Za-z]+ is violated|Temporal properties were violated).*/\1/p' "$work/log" | head -1)
   echo "$verdict $cfg: $states states, depth ${depth:--}${what:+, $what}"
