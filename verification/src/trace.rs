@@ -19,31 +19,35 @@
 //!
 //! # The format
 //!
-//! Text; one step a line, words between spaces; a line that begins with `#` is a remark. The first line is `snapshot-trace 1`. Names: `n3` a node,
-//! `g1` a generation, `g1/2@n3` a snapshot, `m5` a message, `o9` an operation of the store, `g1#4` the stamp of a frame,
-//! `n3:7` a number that belongs to a node. First the group, then the steps:
+//! Text; one step a line, words between spaces; a line that begins with `#` is a remark. The first line is `snapshot-trace 2`. Names: `n3` a node,
+//! `g1` a generation, `g1/2@n3` a snapshot, `m5` a message, `o9` an operation of the store, `n3:7` a number that belongs to a node,
+//! `g1#4~51` the stamp of a frame: generation, number, and the part of the generation's nonce that tells its history. First the group,
+//! then the steps:
 //!
 //! | line | what it says | action |
 //! | --- | --- | --- |
-//! | `member n1` · `link n1 n2 messages` or `control` · `retention 3` (0: all) | the group | |
+//! | `member n1` · `link n1 n2 messages` or `control` · `retention 3` (0: all) · `window 4 20` (messages, bytes; `m5` weighs 1 + 5 mod 7) | the group | |
+//! | `left n1 n2 FRAME` | under way from before, of another history of the store | `Left` |
 //! | `boot n1` · `crash n1` | a process begins; it dies | `Boot`, `Crash` |
 //! | `lose n1 n2 3` · `swallow n1 n2 3` | the last, the first three frames under way are gone | `Break`, `Crash`, `Boot` |
 //! | `up n1 n2` · `lost n1 n2` | n1 is told of its connection to n2 | `Up` |
 //! | `send n1 n2 m5` · `take n2 n1 m5` · `turn n1 4` | the application sends, takes, has ended its fourth turn | `Send`, `Take` |
 //! | `initiate n1 g1/1@n1` | it begins a snapshot | `Initiate` |
 //! | `timeout n1` | a moment that n1 had waited for | |
-//! | `arrive n2 n1 FRAME` | a frame of n1 reaches n2 | `Hello` `Arrived` `Marker` `Receipt` `Committed` `Aborted` `Old` `Outside` `Newer` `Gap` |
-//! | `do o9` · `answer o9 ANSWER` | the store does what was asked; the process learns of it | `Read` `Sit` `Land` `Look` … |
+//! | `arrive n2 n1 FRAME` | a frame of n1 reaches n2 | `Hello` `Arrived` `Marker` `Receipt` `Committed` `Aborted` `Old` `Outside` `Newer` `Gap` `OtherHistory` |
+//! | `do o9` · `answer o9 ANSWER` | the store does what was asked; the process learns of it | `Read` `Sit` `Land` `Look` `Resume` … |
 //! | `restored n1 sent n2:1 taken` | the driver has installed a state with these effects | `Restore` |
 //!
 //! What a process does of its own follows the step that made it do so, in lines of its own: `capture n1`, `ask n1 o9 REQUEST`
 //! (where `Open`, `Commit`, `CommitFound` and `Sweep` are judged), `told n1 EVENT`. All that an action demands must be there before the next step, and
-//! nothing else may. Frames are queued by a step and leave when the driver takes them: `out n1 n2 FRAME`, then or later, in their order. Frames, requests, answers and events are as in [`mod@line`].
+//! nothing else may. Frames wait, and depart when the driver takes them: `out n1 n2 FRAME`, then or later, control first, each kind in its order,
+//! messages as the window allows. Grants and asks are the exception: a process may post them when it likes, but they must be true. Frames, requests,
+//! answers and events are as in [`mod@line`].
 //!
 //! # What is not in a trace
 //!
-//! Time: a deadline may pass at any `timeout`. Bounds of memory, which the recorder sets out of reach. Falling back from a damaged
-//! snapshot, two processes of one node at a time, groups without a store.
+//! Time: a deadline may pass at any `timeout`. Bounds of memory, which the recorder sets out of reach; who breaks the window. Falling back from
+//! a damaged snapshot, a store that goes back while a group runs, two processes of one node at a time, nodes that leave, groups without a store.
 
 mod bytes;
 mod graph;
@@ -67,7 +71,7 @@ use state::State;
 pub use recorder::{Recording, record};
 
 /// The first line of a trace.
-const HEADER: &str = "snapshot-trace 1";
+const HEADER: &str = "snapshot-trace 2";
 
 /// What a trace that the specification allows has shown.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]

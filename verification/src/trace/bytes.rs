@@ -3,13 +3,13 @@
 
 use snapshot_core::{Generation, NodeId, SnapshotId};
 
-use super::line::{Body, Counts, Entry, Reason, Record};
+use super::line::{Body, Counts, Entry, Grant, Reason, Record};
 
 struct Rest<'a>(&'a [u8]);
 
 /// A record of the journal; `None` if these bytes are none.
 pub(super) fn record(bytes: &[u8]) -> Option<Record> {
-    let mut rest = Rest(bytes.strip_prefix(b"SNAPJ\x01")?);
+    let mut rest = Rest(bytes.strip_prefix(b"SNAPJ\x02")?);
     let (index, nonce, author) = (rest.uint()?, rest.uint()?, rest.node()?);
     let commits = match rest.byte()? {
         0 => {
@@ -52,15 +52,16 @@ pub(super) fn seat(bytes: &[u8]) -> Option<u64> {
 
 /// What a control frame says.
 pub(super) fn control(bytes: &[u8]) -> Option<Body> {
-    let mut rest = Rest(bytes.strip_prefix(&[1])?);
+    let mut rest = Rest(bytes.strip_prefix(&[2])?);
     Some(match rest.byte()? {
-        0 => Body::Hello,
+        0 => Body::Hello { nonce: rest.uint()? },
         1 => Body::Marker(rest.snapshot()?),
         2 => Body::Receipt { snapshot: rest.snapshot()?, member: rest.node()?, turn: rest.uint()? },
         3 => Body::Committed { snapshot: rest.snapshot()?, index: rest.uint()? },
         4 => {
             let (snapshot, by) = (rest.snapshot()?, rest.node()?);
             let reason = match rest.byte()? {
+                // What was awaited then is for people.
                 0 => Reason::Deadline,
                 1 | 2 => Reason::Bound,
                 3 => Reason::PeerLost(rest.node()?),
@@ -68,10 +69,20 @@ pub(super) fn control(bytes: &[u8]) -> Option<Body> {
                 5 => Reason::Requested,
                 6 => Reason::RolledBack,
                 7 => Reason::Superseded,
+                8 => Reason::StoreBehind,
                 _ => return None,
             };
             Body::Aborted { snapshot, by, reason }
         }
+        5 => Body::Grant(Grant {
+            sender: rest.node()?,
+            receiver: rest.node()?,
+            taken: rest.uint()?,
+            messages: rest.uint()?,
+            bytes: rest.uint()?,
+            whole: rest.byte()? == 1,
+        }),
+        6 => Body::Ask,
         _ => return None,
     })
 }

@@ -24,6 +24,10 @@ pub enum Line {
     Member { node: NodeId },
     /// The group: a channel, and whether it carries messages of the application.
     Link { from: NodeId, to: NodeId, messages: bool },
+    /// The group: what may be outstanding on each channel, in messages and in bytes.
+    Window { messages: u64, bytes: u64 },
+    /// Before any process begins: a frame is under way that somebody has sent in another history of the store.
+    Left { from: NodeId, to: NodeId, frame: Frame },
     /// The group: how many committed snapshots are kept; 0: all.
     Retention { kept: u64 },
     /// A process of this node begins.
@@ -66,12 +70,18 @@ pub enum Line {
     Told { node: NodeId, event: Event },
 }
 
-/// A frame: generation, number, and what it says.
+/// What a message weighs, in bytes: it is in its name.
+pub fn weight(message: Message) -> u64 {
+    1 + message % 7
+}
+
+/// A frame: generation, number in its channel, what tells its generation from another of the same number, and what it says.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[expect(missing_docs, reason = "the fields are the names of things")]
 pub struct Frame {
     pub generation: Generation,
     pub number: u64,
+    pub tag: u64,
     pub body: Body,
 }
 
@@ -79,12 +89,31 @@ pub struct Frame {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[expect(missing_docs, reason = "the fields are the names of things")]
 pub enum Body {
-    Hello,
+    Hello { nonce: u64 },
     Message(Message),
     Marker(SnapshotId),
     Receipt { snapshot: SnapshotId, member: NodeId, turn: u64 },
     Committed { snapshot: SnapshotId, index: u64 },
     Aborted { snapshot: SnapshotId, by: NodeId, reason: Reason },
+    Grant(Grant),
+    Ask,
+}
+
+/// What the receiver of a channel tells its sender.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Grant {
+    /// Who sends on the channel.
+    pub sender: NodeId,
+    /// Who receives on it, and says this.
+    pub receiver: NodeId,
+    /// How many messages of this generation were taken.
+    pub taken: u64,
+    /// How many may be outstanding.
+    pub messages: u64,
+    /// What they may weigh.
+    pub bytes: u64,
+    /// Whether that is the whole window.
+    pub whole: bool,
 }
 
 /// Why a snapshot was given up.
@@ -97,6 +126,7 @@ pub enum Reason {
     Requested,
     RolledBack,
     Superseded,
+    StoreBehind,
     /// A bound of memory; the recorder sets them out of reach.
     Bound,
 }
@@ -128,6 +158,8 @@ pub struct Part {
     pub taken: Counts,
     /// The recorded messages of each channel, by sender; a channel without messages is not named.
     pub channels: BTreeMap<NodeId, Vec<Message>>,
+    /// The messages that had not departed, by receiver; a channel without any is not named.
+    pub outgoing: BTreeMap<NodeId, Vec<Message>>,
 }
 
 /// A record of the journal.

@@ -3,14 +3,15 @@
 
 mod arrival;
 mod ask;
+mod flow;
 mod learn;
 mod process;
 mod store;
 
 use snapshot_core::{Generation, NodeId, SnapshotId};
 
-use super::line::{Body, Counts, Event, Frame, Line, Message, Reason};
-use super::state::{Input, Process, State};
+use super::line::{Body, Counts, Event, Line, Message, Reason};
+use super::state::{Input, Link, Process, State};
 
 /// Why a line is allowed by no action.
 type Refusal = String;
@@ -37,6 +38,16 @@ impl State {
             Line::Retention { kept } => {
                 self.retention = *kept;
                 sure(self.booted == 0, || "the group is running".into())
+            }
+            Line::Window { messages, bytes } => {
+                self.window = (*messages, *bytes);
+                sure(self.booted == 0, || "the group is running".into())
+            }
+            Line::Left { from, to, frame } => {
+                sure(self.booted == 0, || "the group is running".into())?;
+                let channel = self.network.get_mut(&(*from, *to)).ok_or("there is no such channel")?;
+                channel.push_back(frame.clone());
+                Ok(())
             }
             Line::Boot { node } => self.boot(*node),
             Line::Crash { node } => self.crash(*node),
@@ -74,8 +85,12 @@ impl State {
         self.settle()?;
         let outboxes =
             self.processes.iter().flat_map(|(node, p)| p.channels.values().map(move |c| (node, c)));
-        let unsent = outboxes.into_iter().find_map(|(node, channel)| Some((node, channel.outbox.front()?)));
-        unsent.map_or(Ok(()), |(node, frame)| Err(format!("{node} has not sent `{frame}`")))
+        let unsent = outboxes.into_iter().find_map(|(node, channel)| {
+            let control = channel.control.front().map(|queued| queued.body.clone());
+            let message = channel.messages.front().map(|message| Body::Message(*message));
+            Some((node, control.or(message)?))
+        });
+        unsent.map_or(Ok(()), |(node, body)| Err(format!("{node} has not sent `{body}`")))
     }
 
     /// All that the last input asked for has been seen.
@@ -146,21 +161,22 @@ impl State {
         Ok(())
     }
 
-    /// `Up`: a numbered `Hello` on every new connection.
+    /// `Up`: a numbered `Hello` on every new connection, from who speaks.
     fn up(&mut self, node: NodeId, peer: NodeId) -> Step {
         let link = self.graph.links.contains_key(&(node, peer));
         let process = self.input(node, Input::Other)?;
         let channel = process.channels.get_mut(&peer).ok_or("they are no neighbours")?;
-        (channel.lost, channel.answered) = (false, false);
-        if process.is_running() && link {
-            process.push(peer, Body::Hello);
+        (channel.link, channel.answered) = (Link::Up, false);
+        let speaks = process.is_running() || process.speaks > process.generation;
+        if speaks && link {
+            self.greet(node, peer)?;
         }
         Ok(())
     }
 
     fn lost(&mut self, node: NodeId, peer: NodeId) -> Step {
         let process = self.input(node, Input::Lost(peer))?;
-        process.channels.get_mut(&peer).ok_or("they are no neighbours")?.lost = true;
+        process.channels.get_mut(&peer).ok_or("they are no neighbours")?.link = Link::Lost;
         Ok(())
     }
 
@@ -180,7 +196,7 @@ impl State {
         sure(carries, || "no channel carries messages there".into())?;
         let process = self.running(node, Input::Turn)?;
         process.logs.sent.entry(to).or_default().push(message);
-        process.push(to, Body::Message(message));
+        process.channels.entry(to).or_default().messages.push_back(message);
         Ok(())
     }
 
@@ -193,15 +209,19 @@ impl State {
             None => "nothing is untaken".into(),
         })?;
         process.logs.taken.entry(from).or_default().push(message);
+        process.channels.entry(from).or_default().intake.take(message);
         Ok(())
     }
 
     /// `Initiate`
     fn initiate(&mut self, node: NodeId, id: SnapshotId) -> Step {
         let process = self.running(node, Input::Other)?;
-        let lost = process.channels.iter().find(|(_, channel)| channel.lost);
-        sure(lost.is_none(), || {
-            format!("it would be given up at once: {} is lost", lost.map_or(node, |l| *l.0))
+        let refused = process.refusal();
+        sure(refused.is_none(), || {
+            format!(
+                "it would be given up at once: {}",
+                refused.map_or_else(String::new, |why| why.to_string())
+            )
         })?;
         let (generation, sequence) = (Generation(process.generation), process.largest + 1);
         let next = SnapshotId { generation, sequence, initiator: node };
@@ -211,18 +231,6 @@ impl State {
     }
 
     // ---- outputs ----------------------------------------------------------------------------------------------------
-
-    /// A frame leaves the outbox, at once or later.
-    fn out(&mut self, node: NodeId, to: NodeId, frame: &Frame) -> Step {
-        let channel = self.process(node)?.channels.get_mut(&to).ok_or("they are no neighbours")?;
-        let head = channel.outbox.pop_front();
-        sure(head.as_ref() == Some(frame), || match head {
-            Some(head) => format!("the next frame for {to} is `{head}`"),
-            None => format!("{node} has no frame for {to}"),
-        })?;
-        self.network.entry((node, to)).or_default().push_back(frame.clone());
-        Ok(())
-    }
 
     fn told(&mut self, node: NodeId, event: &Event) -> Step {
         let input = self.step.map_or(Input::Other, |(_, input)| input);

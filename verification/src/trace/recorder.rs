@@ -3,14 +3,18 @@
 
 use std::time::Duration;
 
-use snapshot_core::{Graph, NodeId, Retention, Settings};
+use snapshot_core::{Body, Bound, Frame, Generation, Graph, NodeId, Retention, Settings, Stamp};
 use snapshot_transport_mem::simulation::Random;
 
+use super::line::Message;
 use super::world::{World, ordered};
 
 const IDS: [NodeId; 4] = [NodeId(3), NodeId(7), NodeId(10), NodeId(11)];
 const STEPS: usize = 700;
 const DEADLINE: Duration = Duration::from_millis(400);
+
+/// Messages of another history are named from here on.
+const LEFT: Message = 1_000_000;
 
 /// A recorded trace.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -46,9 +50,26 @@ pub fn record(seed: u64) -> Recording {
         Ok(0) | Err(_) => Retention::All,
         Ok(n) => Retention::last(n),
     };
-    let settings = Settings { durable: true, deadline: DEADLINE, retention, ..Settings::default() };
+    // Often so small that messages wait for it, or are larger than all of it.
+    let window = match random.below(3) {
+        0 => Bound::new(64, 1 << 10),
+        _ => Bound::new(1 + random.below(5) as usize, 4 + random.below(20) as usize),
+    };
+    let settings = Settings {
+        durable: true,
+        deadline: DEADLINE,
+        retention,
+        inbox: window,
+        window_floor: window,
+        ..Settings::default()
+    };
+    let mut world = World::new(graph, settings, kept);
+    world.tells = random.below(4) > 0;
+    if !world.tells {
+        leave_over(&mut world, &mut random);
+    }
     let mut schedule = Schedule {
-        world: World::new(graph, settings, kept),
+        world,
         errors: random.below(3) * 4,
         trouble: random.below(4) * 15,
         initiators: 1 + random.below(4),
@@ -58,6 +79,36 @@ pub fn record(seed: u64) -> Recording {
     schedule.storm();
     schedule.calm();
     Recording { lines: schedule.world.into_lines() }
+}
+
+/// A bus may hold what a group has sent whose store was then lost: frames of any generation, as this one will number its own.
+fn leave_over(world: &mut World, random: &mut Random) {
+    let pairs: Vec<_> = world.network.keys().copied().collect();
+    for _ in 0..random.below(4) {
+        let ((from, to), generation) = (*random.pick(&pairs), Generation(1 + random.below(4)));
+        let (nonce, count) = (random.below(1 << 28), random.below(4));
+        let body = match random.below(3) {
+            0 if count > 0 => Body::Message(LEFT + count),
+            1 if count > 0 => control(&[1, generation.0, 1 + random.below(4), world.graph.members()[0].0]),
+            _ => control(&[0, nonce]),
+        };
+        let stamp = Stamp::new(generation, count << 16 | nonce & 0xffff);
+        world.leave_over(from, to, Frame { stamp, body });
+    }
+}
+
+/// A control frame: its kind, and the numbers in it.
+fn control(numbers: &[u64]) -> Body<Message> {
+    let mut bytes = vec![2];
+    for number in numbers {
+        let mut rest = *number;
+        while rest >= 0x80 {
+            bytes.push((rest & 0x7f) as u8 | 0x80);
+            rest >>= 7;
+        }
+        bytes.push(rest as u8);
+    }
+    Body::Control(bytes.into())
 }
 
 struct Schedule {

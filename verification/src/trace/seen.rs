@@ -13,7 +13,8 @@ pub(super) fn frame(sent: &Sent<Message>) -> Frame {
             bytes::control(control).expect("a control frame of this version")
         }
     };
-    Frame { generation: sent.stamp.generation(), number: sent.stamp.number(), body }
+    let tag = sent.stamp.number() & 0xffff;
+    Frame { generation: sent.stamp.generation(), number: sent.stamp.count(), tag, body }
 }
 
 fn key(key: Key) -> PartKey {
@@ -50,10 +51,12 @@ pub(super) fn ask(request: &StoreRequest<Message, App>) -> Request {
             Request::WriteInitial { sent: counts(sent), taken: counts(taken) }
         }
         StoreRequest::WritePart(local) => {
-            let mut channels = local.channels.clone();
+            let (mut channels, mut outgoing) = (local.channels.clone(), local.outgoing.clone());
             channels.retain(|_, messages| !messages.is_empty());
+            outgoing.retain(|_, messages| !messages.is_empty());
             let App { sent, taken } = &local.state;
-            let part = Part { turn: local.turn.0, sent: counts(sent), taken: counts(taken), channels };
+            let (sent, taken) = (counts(sent), counts(taken));
+            let part = Part { turn: local.turn.0, sent, taken, channels, outgoing };
             Request::WritePart { snapshot: local.snapshot, part }
         }
         StoreRequest::ReadPart { key: of, .. } => Request::ReadPart(key(*of)),
@@ -86,7 +89,7 @@ pub(super) fn answer(answer: &StoreAnswer<Message, App>) -> Answer {
     }
 }
 
-/// What concerns connections alone is not in a trace.
+/// What concerns connections alone is not in a trace, and neither is what other lines show.
 pub(super) fn told(event: Told<Message, App>) -> Option<Event> {
     Some(match event {
         Told::Committed { snapshot, turn, .. } => Event::Committed { snapshot, turn: turn.0 },
@@ -101,12 +104,17 @@ pub(super) fn told(event: Told<Message, App>) -> Option<Event> {
                 AbortReason::Requested => Reason::Requested,
                 AbortReason::RolledBack => Reason::RolledBack,
                 AbortReason::Superseded => Reason::Superseded,
+                AbortReason::StoreBehind => Reason::StoreBehind,
                 _ => Reason::Bound,
             };
             Event::Aborted { snapshot, by, reason }
         }
         Told::StoreFailed { .. } => Event::StoreFailed,
-        Told::PeerLost { .. } | Told::PeerBack { .. } | Told::PeerLeft { .. } => return None,
+        Told::PeerLost { .. }
+        | Told::PeerBack { .. }
+        | Told::PeerLeft { .. }
+        | Told::SnapshotBegun { .. }
+        | Told::PartDurable { .. } => return None,
         _ => Event::Broken,
     })
 }

@@ -5,7 +5,7 @@ use std::fmt::{self, Display};
 use snapshot_core::{NodeId, SnapshotId};
 
 use super::line::{
-    Answer, Body, Counts, Entry, Event, Frame, Line, Message, Part, PartKey, Reason, Record, Request,
+    Answer, Body, Counts, Entry, Event, Frame, Grant, Line, Message, Part, PartKey, Reason, Record, Request,
 };
 
 /// Where a generation begins.
@@ -49,6 +49,8 @@ impl Display for Line {
                 write!(f, "link {from} {to} {}", if *messages { "messages" } else { "control" })
             }
             Self::Retention { kept } => write!(f, "retention {kept}"),
+            Self::Window { messages, bytes } => write!(f, "window {messages} {bytes}"),
+            Self::Left { from, to, frame } => write!(f, "left {from} {to} {frame}"),
             Self::Boot { node } => write!(f, "boot {node}"),
             Self::Crash { node } => write!(f, "crash {node}"),
             Self::Lose { from, to, frames } => write!(f, "lose {from} {to} {frames}"),
@@ -78,14 +80,24 @@ impl Display for Line {
 
 impl Display for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}#{} ", self.generation, self.number)?;
-        match &self.body {
-            Body::Hello => write!(f, "hello"),
-            Body::Message(message) => write!(f, "message m{message}"),
-            Body::Marker(snapshot) => write!(f, "marker {snapshot}"),
-            Body::Receipt { snapshot, member, turn } => write!(f, "receipt {snapshot} {member}:{turn}"),
-            Body::Committed { snapshot, index } => write!(f, "committed {snapshot} {index}"),
-            Body::Aborted { snapshot, by, reason } => write!(f, "aborted {snapshot} {by} {reason}"),
+        write!(f, "{}#{}~{} {}", self.generation, self.number, self.tag, self.body)
+    }
+}
+
+impl Display for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hello { nonce } => write!(f, "hello {nonce}"),
+            Self::Message(message) => write!(f, "message m{message}"),
+            Self::Marker(snapshot) => write!(f, "marker {snapshot}"),
+            Self::Receipt { snapshot, member, turn } => write!(f, "receipt {snapshot} {member}:{turn}"),
+            Self::Committed { snapshot, index } => write!(f, "committed {snapshot} {index}"),
+            Self::Aborted { snapshot, by, reason } => write!(f, "aborted {snapshot} {by} {reason}"),
+            Self::Grant(Grant { sender, receiver, taken, messages, bytes, whole }) => {
+                let size = if *whole { "whole" } else { "part" };
+                write!(f, "grant {sender} {receiver} {taken} {messages} {bytes} {size}")
+            }
+            Self::Ask => write!(f, "ask"),
         }
     }
 }
@@ -99,6 +111,7 @@ impl Display for Reason {
             Self::Requested => write!(f, "requested"),
             Self::RolledBack => write!(f, "rolled-back"),
             Self::Superseded => write!(f, "superseded"),
+            Self::StoreBehind => write!(f, "store-behind"),
             Self::Bound => write!(f, "bound"),
         }
     }
@@ -137,6 +150,10 @@ impl Display for Part {
         write!(f, " recorded")?;
         for (from, messages) in &self.channels {
             messages.iter().try_for_each(|message| write!(f, " {from}:{message}"))?;
+        }
+        write!(f, " outgoing")?;
+        for (to, messages) in &self.outgoing {
+            messages.iter().try_for_each(|message| write!(f, " {to}:{message}"))?;
         }
         Ok(())
     }

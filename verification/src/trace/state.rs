@@ -6,7 +6,9 @@ use std::fmt;
 use snapshot_core::{NodeId, SnapshotId};
 
 use super::graph::Graph;
-use super::line::{Answer, Counts, Entry, Event, Frame, Message, Operation, Part, PartKey, Record, Request};
+use super::line::{
+    Answer, Body, Counts, Entry, Event, Frame, Grant, Message, Operation, Part, PartKey, Record, Request,
+};
 use super::show;
 
 /// Everything: `nd`, `cn`, `parts`, `journal`, `seats` of the specification, and the operations under way.
@@ -14,6 +16,8 @@ use super::show;
 pub(super) struct State {
     pub(super) graph: Graph,
     pub(super) retention: u64,
+    /// What may be outstanding on a channel, in messages and in bytes.
+    pub(super) window: (u64, u64),
     pub(super) processes: BTreeMap<NodeId, Process>,
     /// What is under way: `cn[c].fs`, without the outbox and without what a receiver holds.
     pub(super) network: BTreeMap<(NodeId, NodeId), VecDeque<Frame>>,
@@ -93,6 +97,8 @@ pub(super) struct Process {
     pub(super) number: u64,
     pub(super) phase: Phase,
     pub(super) generation: u64,
+    /// The generation in which it speaks: from its seat on, before it has read its part.
+    pub(super) speaks: u64,
     pub(super) life: Option<u64>,
     // Its dealings with the journal.
     /// `rd`: how many records it has read.
@@ -183,8 +189,40 @@ pub(super) struct Channel {
     pub(super) last_out: u64,
     pub(super) last_in: u64,
     pub(super) answered: bool,
-    pub(super) lost: bool,
-    pub(super) outbox: VecDeque<Frame>,
+    pub(super) link: Link,
+    /// What waits to depart, control first (W4).
+    pub(super) control: VecDeque<Queued>,
+    pub(super) messages: VecDeque<Message>,
+    /// What the receiver has last granted, and what has departed that it has not told to be taken.
+    pub(super) granted: Option<Grant>,
+    pub(super) outstanding: VecDeque<Message>,
+    pub(super) intake: Intake,
+}
+
+/// What the transport has told of a connection.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(super) enum Link {
+    #[default]
+    Untold,
+    Up,
+    Lost,
+}
+
+/// A control frame that waits.
+#[derive(Clone, Debug)]
+pub(super) struct Queued {
+    pub(super) body: Body,
+    pub(super) numbered: bool,
+    /// At a marker: what the node had taken when it posted it. A grant that goes ahead of it knows no more.
+    pub(super) knew: BTreeMap<NodeId, Intake>,
+}
+
+/// What a receiver has taken of the present generation, and what it has not taken of what is replayed.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Intake {
+    pub(super) taken: u64,
+    pub(super) replayed: u64,
+    pub(super) replayed_bytes: u64,
 }
 
 /// What must be seen before the next input.
@@ -202,6 +240,7 @@ impl Process {
             number,
             phase: Phase::Start,
             generation: 0,
+            speaks: 0,
             life: None,
             view: 0,
             search: Some((0, None)),
@@ -283,13 +322,23 @@ impl Logs {
 }
 
 impl Channel {
-    /// A new generation: `nin`, `nout` and `ans` to nothing, what was not sent is gone.
+    /// A new generation: `nin`, `nout` and `ans` to nothing, what has not departed is gone, nothing is granted (W3).
     pub(super) fn reset(&mut self) {
-        *self = Self { lost: self.lost, ..Self::default() };
+        *self = Self { link: self.link, ..Self::default() };
+    }
+
+    pub(super) fn is_lost(&self) -> bool {
+        self.link == Link::Lost
     }
 }
 
 impl Store {
+    /// What tells this generation from another of the same number: drawn for the record that has opened it (F5).
+    pub(super) fn nonce(&self, generation: u64) -> u64 {
+        let opened = |record: &&Record| matches!(record.entry, Entry::Open(of, _) if of.0 == generation);
+        self.journal.iter().find(opened).map_or(0, |record| record.nonce)
+    }
+
     pub(super) fn commits(&self) -> usize {
         self.journal.iter().filter(|record| matches!(record.entry, Entry::Commit(..))).count()
     }
@@ -356,11 +405,18 @@ impl fmt::Display for State {
                 writeln!(f, "  holds from {from}: {frame}")?;
             }
             for (peer, channel) in &process.channels {
-                let Channel { last_out, last_in, lost, .. } = channel;
+                let Channel { last_out, last_in, link, intake, granted, .. } = channel;
+                writeln!(f, "  {peer}, {link:?}: sent #{last_out}, had #{last_in}, {intake:?}")?;
+                let control = channel.control.iter().map(|queued| format!("`{}`", queued.body));
+                let waiting = control.chain(channel.messages.iter().map(|message| format!("m{message}")));
+                let outstanding = channel.outstanding.iter().map(|message| format!("m{message}"));
+                let granted =
+                    granted.map_or_else(|| "nothing".to_owned(), |grant| Body::Grant(grant).to_string());
                 writeln!(
                     f,
-                    "  {peer}: sent #{last_out}, had #{last_in}{}",
-                    if *lost { ", lost" } else { "" }
+                    "    waiting: {}; outstanding: {}; granted: {granted}",
+                    show::list(waiting),
+                    show::list(outstanding)
                 )?;
             }
         }

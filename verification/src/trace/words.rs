@@ -5,7 +5,9 @@ use std::str::SplitWhitespace;
 
 use snapshot_core::{Generation, NodeId, SnapshotId};
 
-use super::line::{Answer, Body, Counts, Entry, Event, Frame, Line, Part, PartKey, Reason, Record, Request};
+use super::line::{
+    Answer, Body, Counts, Entry, Event, Frame, Grant, Line, Part, PartKey, Reason, Record, Request,
+};
 
 impl Line {
     /// Reads a line.
@@ -144,6 +146,8 @@ impl<'a> Words<'a> {
                 },
             },
             "retention" => Line::Retention { kept: self.number()? },
+            "window" => Line::Window { messages: self.number()?, bytes: self.number()? },
+            "left" => Line::Left { from: self.node()?, to: self.node()?, frame: self.frame()? },
             "boot" => Line::Boot { node: self.node()? },
             "crash" => Line::Crash { node: self.node()? },
             "lose" => Line::Lose { from: self.node()?, to: self.node()?, frames: self.number()? },
@@ -173,9 +177,10 @@ impl<'a> Words<'a> {
 
     fn frame(&mut self) -> Read<Frame> {
         let stamp = self.word()?;
-        let Some((g, n)) = stamp.split_once('#') else { return Err(format!("`{stamp}` is no stamp")) };
+        let parts = stamp.split_once('#').and_then(|(g, rest)| Some((g, rest.split_once('~')?)));
+        let Some((g, (n, tag))) = parts else { return Err(format!("`{stamp}` is no stamp")) };
         let body = match self.word()? {
-            "hello" => Body::Hello,
+            "hello" => Body::Hello { nonce: self.number()? },
             "message" => Body::Message(self.message()?),
             "marker" => Body::Marker(self.snapshot()?),
             "receipt" => {
@@ -186,9 +191,22 @@ impl<'a> Words<'a> {
             "aborted" => {
                 Body::Aborted { snapshot: self.snapshot()?, by: self.node()?, reason: self.reason()? }
             }
+            "grant" => Body::Grant(Grant {
+                sender: self.node()?,
+                receiver: self.node()?,
+                taken: self.number()?,
+                messages: self.number()?,
+                bytes: self.number()?,
+                whole: match self.word()? {
+                    "whole" => true,
+                    "part" => false,
+                    word => return Err(format!("a window is not `{word}`")),
+                },
+            }),
+            "ask" => Body::Ask,
             word => return Err(format!("there is no frame `{word}`")),
         };
-        Ok(Frame { generation: generation(g)?, number: number(n)?, body })
+        Ok(Frame { generation: generation(g)?, number: number(n)?, tag: number(tag)?, body })
     }
 
     fn reason(&mut self) -> Read<Reason> {
@@ -198,6 +216,7 @@ impl<'a> Words<'a> {
             "requested" => Reason::Requested,
             "rolled-back" => Reason::RolledBack,
             "superseded" => Reason::Superseded,
+            "store-behind" => Reason::StoreBehind,
             "bound" => Reason::Bound,
             word => match word.strip_prefix("lost-") {
                 Some(peer) => Reason::PeerLost(node(peer)?),
@@ -231,11 +250,18 @@ impl<'a> Words<'a> {
         self.expect("turn")?;
         let (turn, sent, taken) = (self.number()?, self.counts("sent")?, self.counts("taken")?);
         self.expect("recorded")?;
-        let mut channels = BTreeMap::<NodeId, Vec<u64>>::new();
-        for (from, message) in self.pairs()? {
-            channels.entry(from).or_default().push(message);
+        let channels = self.messages()?;
+        self.expect("outgoing")?;
+        Ok(Part { turn, sent, taken, channels, outgoing: self.messages()? })
+    }
+
+    /// Messages, by the other end of their channel.
+    fn messages(&mut self) -> Read<BTreeMap<NodeId, Vec<u64>>> {
+        let mut messages = BTreeMap::<NodeId, Vec<u64>>::new();
+        for (node, message) in self.pairs()? {
+            messages.entry(node).or_default().push(message);
         }
-        Ok(Part { turn, sent, taken, channels })
+        Ok(messages)
     }
 
     fn record(&mut self) -> Read<Record> {

@@ -10,7 +10,7 @@ use snapshot_core::{
 };
 
 use super::HEADER;
-use super::line::{Event, Line, Message, Operation};
+use super::line::{Event, Line, Message, Operation, weight};
 use super::memory::{App, Memory};
 use super::seen::{answer, ask, frame, told};
 
@@ -25,6 +25,8 @@ pub(super) struct World {
     /// Connections that are broken, the smaller node first.
     pub(super) broken: BTreeSet<(NodeId, NodeId)>,
     pub(super) operations: BTreeMap<Operation, Pending>,
+    /// The transport tells of connections. A bus has none to tell of.
+    pub(super) tells: bool,
     /// Frames stay in the outboxes until they are [flushed](Self::flush).
     pub(super) holds_back: bool,
     memory: Memory,
@@ -75,6 +77,7 @@ impl World {
             network: BTreeMap::new(),
             broken: BTreeSet::new(),
             operations: BTreeMap::new(),
+            tells: true,
             holds_back: false,
             memory: Memory::default(),
             messages: 0,
@@ -91,6 +94,8 @@ impl World {
             world.line(&Line::Link { from, to, messages: link == snapshot_core::LinkUse::Messages });
         }
         world.line(&Line::Retention { kept });
+        let (messages, bytes) = (world.settings.inbox.frames as u64, world.settings.inbox.bytes as u64);
+        world.line(&Line::Window { messages, bytes });
         world
     }
 
@@ -102,11 +107,18 @@ impl World {
         self.lines
     }
 
+    /// Before anything begins: a frame is under way that somebody has sent in another history of the store.
+    pub(super) fn leave_over(&mut self, from: NodeId, to: NodeId, sent: Sent<Message>) {
+        self.line(&Line::Left { from, to, frame: frame(&sent) });
+        self.network.entry((from, to)).or_default().push_back(sent);
+    }
+
     // ---- inputs -----------------------------------------------------------------------------------------------------
 
     pub(super) fn boot(&mut self, node: NodeId, seed: u64) {
         let topology = self.graph.at(node).expect("a member");
-        let coordinator = Coordinator::new(topology, self.settings.clone(), seed);
+        let coordinator = Coordinator::new(topology, self.settings.clone(), seed)
+            .with_weight(|message| usize::try_from(weight(*message)).unwrap_or(usize::MAX));
         self.line(&Line::Boot { node });
         self.processes.insert(node, Process { coordinator, app: App::default(), ended: false, reports: 0 });
         self.input(node, |coordinator, now, _| coordinator.start(now));
@@ -133,7 +145,7 @@ impl World {
     /// Both ends are told of a new connection.
     pub(super) fn connect(&mut self, a: NodeId, b: NodeId) {
         for (node, peer) in [(a, b), (b, a)] {
-            if self.processes.contains_key(&a) && self.processes.contains_key(&b) {
+            if self.tells && self.processes.contains_key(&a) && self.processes.contains_key(&b) {
                 self.line(&Line::Up { node, peer });
                 self.input(node, |coordinator, now, _| {
                     let peer = coordinator.topology().peer(peer).expect("a neighbour");
@@ -144,7 +156,7 @@ impl World {
     }
 
     pub(super) fn disconnect(&mut self, node: NodeId, peer: NodeId) {
-        if self.processes.contains_key(&node) {
+        if self.tells && self.processes.contains_key(&node) {
             self.line(&Line::Lost { node, peer });
             self.input(node, |coordinator, now, capture| {
                 let peer = coordinator.topology().peer(peer).expect("a neighbour");

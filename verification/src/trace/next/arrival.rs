@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use snapshot_core::{Generation, NodeId, SnapshotId};
+use snapshot_core::{NodeId, SnapshotId};
 
 use super::{Refusal, Step, sure};
 use crate::trace::line::{Body, Event, Frame, Message, Part, Reason};
-use crate::trace::state::{Input, Logs, Phase, Recording, State, Stored};
+use crate::trace::state::{Input, Link, Logs, Phase, Queued, Recording, State, Stored};
 
 impl State {
     /// `Begin`: the state, all that is untaken, and a marker on every outgoing channel.
@@ -22,10 +22,14 @@ impl State {
         }
         let logs = process.logs.clone();
         let (sent, taken) = (Logs::counts(&logs.sent), Logs::counts(&logs.taken));
-        let stored = Stored { part: Part { turn: process.turn, sent, taken, channels }, logs };
+        // The marker overtakes what has not departed: W6.
+        let outgoing = process.channels.iter().filter(|(_, channel)| !channel.messages.is_empty());
+        let outgoing =
+            outgoing.map(|(to, channel)| (*to, channel.messages.iter().copied().collect())).collect();
+        let stored = Stored { part: Part { turn: process.turn, sent, taken, channels, outgoing }, logs };
         process.recordings.insert(id, Recording { stored, open });
         for to in out {
-            process.push(to, Body::Marker(id));
+            process.push_marker(to, id);
         }
         process.complete(id);
         Ok(())
@@ -69,26 +73,37 @@ impl State {
     /// Exactly one action is for each frame.
     pub(super) fn accept(&mut self, node: NodeId, from: NodeId, frame: Frame) -> Step {
         let back = self.graph.links.contains_key(&(node, from));
+        let generation = self.process(node)?.generation;
+        let nonce = self.store.nonce(generation);
         let process = self.process(node)?;
         let generation = frame.generation.0;
         let channel = process.channels.entry(from).or_default();
         if generation < process.generation {
             // `Old`: F2, F3a.
             if back && !std::mem::replace(&mut channel.answered, true) {
-                let generation = Generation(process.generation);
-                channel.outbox.push_front(Frame { generation, number: 0, body: Body::Hello });
+                let body = Body::Hello { nonce };
+                channel.control.push_front(Queued { body, numbered: false, knew: BTreeMap::new() });
             }
             return Ok(());
         }
         if generation > process.generation {
-            // `Newer`: F3.
-            process.held.push_back((from, frame));
-            process.begin_recovery(Phase::Newer);
+            // `Newer`: F3. Each generation begins with a Hello on each channel: what comes without brings no news.
+            if matches!(frame.body, Body::Hello { .. }) {
+                process.held.push_back((from, frame));
+                process.begin_recovery(Phase::Newer);
+            }
             return Ok(());
+        }
+        let greets_otherwise = matches!(frame.body, Body::Hello { nonce: of } if of != nonce);
+        if frame.tag != nonce & 0xffff || greets_otherwise {
+            // `OtherHistory`: F5. Nobody goes on in one who has greeted in this one.
+            return sure(!greets_otherwise || channel.last_in == 0, || "it lives in two histories".into());
         }
         if frame.number == 0 {
             // `Outside`
-            return sure(frame.body == Body::Hello, || "a frame without a number that needs one".into());
+            return sure(matches!(frame.body, Body::Hello { .. }), || {
+                "a frame without a number that needs one".into()
+            });
         }
         if frame.number != channel.last_in + 1 {
             // `Gap`
@@ -101,7 +116,14 @@ impl State {
             "a snapshot of another generation".into()
         })?;
         match frame.body {
-            Body::Hello => Ok(()),
+            // Where the transport tells of no connections, it may be a new process, whose predecessor took with it what was sent.
+            Body::Hello { .. } if frame.number == 1 && channel.link == Link::Untold && back => {
+                self.greet(node, from)
+            }
+            Body::Hello { .. } => Ok(()),
+            Body::Grant(grant) => self.granted(node, grant),
+            // Whether and when it is answered is the receiver's to say.
+            Body::Ask => Ok(()),
             Body::Message(message) => {
                 // `Arrived`
                 for recording in
@@ -145,11 +167,9 @@ impl State {
         if process.has_ended(id) {
             return Ok(());
         }
-        let lost = process.channels.iter().find(|(_, channel)| channel.lost).map(|(peer, _)| *peer);
-        let Some(peer) = lost else { return self.begin(node, id, Some(from)) };
+        let Some(reason) = process.refusal() else { return self.begin(node, id, Some(from)) };
         // It could not end: it is given up at once.
         process.note_begun(id);
-        let reason = Reason::PeerLost(peer);
         for to in children {
             process.push(to, Body::Aborted { snapshot: id, by: node, reason });
         }
@@ -194,7 +214,7 @@ impl State {
 impl Body {
     fn snapshot(&self) -> Option<SnapshotId> {
         match self {
-            Self::Hello | Self::Message(_) => None,
+            Self::Hello { .. } | Self::Message(_) | Self::Grant(_) | Self::Ask => None,
             Self::Marker(id) => Some(*id),
             Self::Receipt { snapshot, .. }
             | Self::Committed { snapshot, .. }

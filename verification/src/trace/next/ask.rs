@@ -161,6 +161,8 @@ impl State {
                 sure(decides && !opens && fits, || {
                     format!("g{newest} begins at {}, and it needs a seat there", show::at(start.as_ref()))
                 })?;
+                // The others have as much to read: they hear of it before it is read here.
+                self.announce(node, newest)?;
                 Ok(Lane::Load)
             }
             _ => Err("it has no reason to ask for that".into()),

@@ -5,9 +5,7 @@ use snapshot_core::{Generation, NodeId, SnapshotId};
 use super::{Step, sure};
 use crate::trace::line::{Answer, Body, Counts, Entry, Event, Operation, Reason, Record, Request};
 use crate::trace::show;
-use crate::trace::state::{
-    Asked, Channel, Input, Lane, Loaded, Logs, Phase, Process, Purpose, State, Stored,
-};
+use crate::trace::state::{Asked, Input, Lane, Loaded, Logs, Phase, Process, Purpose, State, Stored};
 
 impl State {
     pub(super) fn answer(&mut self, operation: Operation, answer: &Answer) -> Step {
@@ -71,7 +69,10 @@ impl State {
             (Lane::Find(index), Answer::Record(_)) => process.found(index, true),
             (Lane::Find(index), Answer::Absent) => process.found(index, false),
             (Lane::Read, Answer::Record(record)) => return self.learn(node, &record),
-            (Lane::Read, Answer::Absent) => process.at_end = true,
+            (Lane::Read, Answer::Absent) => {
+                process.at_end = true;
+                return self.resume(node);
+            }
             (Lane::Append(record, purpose), Answer::New) => return self.appended(node, &record, purpose),
             (Lane::Append(..), Answer::Exists) => process.at_end = false,
             (Lane::Append(record, purpose), Answer::Failed) => {
@@ -196,9 +197,39 @@ impl State {
         Ok(())
     }
 
-    /// `Restore`: the state, recorded messages at the head, counters to nothing, `Hello`, then what was held.
+    /// `Resume`: the journal, read after the frame had come, has no newer generation. The frame is of another history, and what
+    /// came behind it is taken up.
+    fn resume(&mut self, node: NodeId) -> Step {
+        let newest = self.view(node).newest();
+        let process = self.process(node)?;
+        if process.phase != Phase::Newer || newest != process.generation {
+            return Ok(());
+        }
+        process.phase = Phase::Run;
+        if process.held.front().is_some_and(|(_, frame)| frame.generation.0 > newest) {
+            process.held.pop_front();
+            process.owed.events.push(Event::Broken);
+        }
+        self.take_up(node)
+    }
+
+    /// What was held while the process did not run, for as long as it runs.
+    fn take_up(&mut self, node: NodeId) -> Step {
+        for (from, frame) in std::mem::take(&mut self.process(node)?.held) {
+            let process = self.process(node)?;
+            if process.is_running() {
+                self.accept(node, from, frame)?;
+            } else {
+                process.held.push_back((from, frame));
+            }
+        }
+        let process = self.process(node)?;
+        process.reads_again = !process.is_running();
+        Ok(())
+    }
+
+    /// `Restore`: the state, recorded messages at the head, what had not departed first to depart, then what was held.
     pub(super) fn restore(&mut self, node: NodeId, sent: &Counts, taken: &Counts) -> Step {
-        let out: Vec<_> = self.graph.outgoing(node).collect();
         let (newest, start) = (self.view(node).newest(), self.view(node).start());
         let process = self.input(node, Input::Other)?;
         let Loaded { stored, resumed } = process.loaded.take().ok_or("it has nothing to install")?;
@@ -211,27 +242,20 @@ impl State {
         (process.phase, process.generation, process.taken) = (Phase::Run, newest, 0);
         process.turn = stored.part.turn;
         process.largest = start.map_or(0, |id| id.sequence);
-        process.channels.values_mut().for_each(Channel::reset);
+        sure(process.speaks == newest, || "it has not said that it goes over".into())?;
         let recorded = stored.part.channels.iter().flat_map(|(from, all)| all.iter().map(|m| (*from, *m)));
         process.untaken = recorded.collect();
-        for to in out {
-            process.push(to, Body::Hello);
+        for (from, message) in &process.untaken {
+            process.channels.entry(*from).or_default().intake.replay(*message);
+        }
+        for (to, messages) in stored.part.outgoing {
+            process.channels.entry(to).or_default().messages.extend(messages);
         }
         if resumed {
             let (generation, turn) = (Generation(newest), process.turn);
             process.owed.events.push(Event::RolledBack { generation, snapshot: start, turn });
         }
-        for (from, frame) in std::mem::take(&mut process.held) {
-            let process = self.process(node)?;
-            if process.is_running() {
-                self.accept(node, from, frame)?;
-            } else {
-                process.held.push_back((from, frame));
-            }
-        }
-        let process = self.process(node)?;
-        process.reads_again = !process.is_running();
-        Ok(())
+        self.take_up(node)
     }
 }
 

@@ -2,18 +2,32 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use snapshot_core::{Generation, NodeId, SnapshotId};
+use snapshot_core::{NodeId, SnapshotId};
 
-use crate::trace::line::{Body, Event, Frame, Reason};
-use crate::trace::state::{Lane, Phase, Process, Writing};
+use crate::trace::line::{Body, Event, Reason};
+use crate::trace::state::{Lane, Phase, Process, Queued, Writing};
 
 impl Process {
-    /// F1: the number is given when the frame is queued.
+    /// Control waits in its order.
     pub(super) fn push(&mut self, to: NodeId, body: Body) {
-        let channel = self.channels.entry(to).or_default();
-        channel.last_out += 1;
-        let (generation, number) = (Generation(self.generation), channel.last_out);
-        channel.outbox.push_back(Frame { generation, number, body });
+        self.queue(to, Queued { body, numbered: true, knew: BTreeMap::new() });
+    }
+
+    /// A marker, and what this node had taken by then.
+    pub(super) fn push_marker(&mut self, to: NodeId, id: SnapshotId) {
+        let knew = self.channels.iter().map(|(from, channel)| (*from, channel.intake)).collect();
+        self.queue(to, Queued { body: Body::Marker(id), numbered: true, knew });
+    }
+
+    fn queue(&mut self, to: NodeId, queued: Queued) {
+        self.channels.entry(to).or_default().control.push_back(queued);
+    }
+
+    /// Why no snapshot can begin here now.
+    pub(super) fn refusal(&self) -> Option<Reason> {
+        let lost = self.channels.iter().find(|(_, channel)| channel.is_lost());
+        let behind = self.writing.values().any(|writing| writing.given_up);
+        lost.map(|(peer, _)| Reason::PeerLost(*peer)).or(behind.then_some(Reason::StoreBehind))
     }
 
     pub(super) fn note_begun(&mut self, id: SnapshotId) {
@@ -44,6 +58,12 @@ impl Process {
         known |= self.tallies.remove(&id).is_some();
         for writing in [self.writing.get_mut(&id), self.awaited.get_mut(&id)].into_iter().flatten() {
             known |= !std::mem::replace(&mut writing.given_up, true);
+        }
+        if known {
+            // Who has not got its marker yet has nothing to begin any more.
+            let marker = Body::Marker(id);
+            let outboxes = self.channels.values_mut().map(|channel| &mut channel.control);
+            outboxes.for_each(|control| control.retain(|queued| queued.body != marker));
         }
         known
     }

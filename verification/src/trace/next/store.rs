@@ -103,9 +103,10 @@ impl State {
             let sent = sender.logs.sent.get(to).cloned().unwrap_or_default();
             let mut had = receiver.logs.taken.get(from).cloned().unwrap_or_default();
             had.extend(receiver.part.channels.get(from).into_iter().flatten());
+            had.extend(sender.part.outgoing.get(to).into_iter().flatten());
             sure(sent == had, || {
                 format!(
-                    "{id} is no cut: {from} has sent {}, {to} has {}",
+                    "{id} is no cut: {from} has sent {}, and the parts have {} of it",
                     show::messages(&sent),
                     show::messages(&had)
                 )
