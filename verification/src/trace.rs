@@ -65,7 +65,7 @@ mod world;
 use std::error::Error;
 use std::fmt;
 
-use line::{Event, Line};
+use line::{Body, Event, Frame, Line};
 use state::State;
 
 pub use recorder::{Recording, record};
@@ -91,6 +91,8 @@ pub struct Checked {
     pub aborted: usize,
     /// Processes that died.
     pub crashes: usize,
+    /// How often a sender was held up by a window, and has asked for more.
+    pub asks: usize,
 }
 
 /// The first step that no action allows.
@@ -146,6 +148,7 @@ pub fn check(text: &str) -> Result<Checked, Refused> {
         checked.steps += 1;
         match line {
             Line::Take { .. } => checked.taken += 1,
+            Line::Out { frame: Frame { body: Body::Ask, .. }, .. } => checked.asks += 1,
             Line::Crash { .. } => checked.crashes += 1,
             Line::Told { event: Event::RolledBack { .. }, .. } => checked.rollbacks += 1,
             Line::Told { event: Event::Aborted { .. }, .. } => checked.aborted += 1,

@@ -22,10 +22,11 @@ fn every_step_of_every_recorded_run_is_allowed() {
         all.replayed += one.replayed;
         all.aborted += one.aborted;
         all.crashes += one.crashes;
+        all.asks += one.asks;
     }
     let enough = all.commits > 1000 && all.rollbacks > 1000 && all.crashes > 300;
     assert!(
-        enough && all.replayed > 300 && all.aborted > 1000 && all.taken > 5_000,
+        enough && all.replayed > 300 && all.aborted > 1000 && all.asks > 500 && all.taken > 5_000,
         "these runs try too little: {all:?}"
     );
 }
@@ -235,5 +236,5 @@ fn a_trace_of_a_broken_coordinator_is_refused() {
             path.display()
         );
     }
-    assert!(names.len() >= 15, "there are traces of broken coordinators");
+    assert!(names.len() >= 28, "there are traces of broken coordinators");
 }

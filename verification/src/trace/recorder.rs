@@ -84,7 +84,7 @@ pub fn record(seed: u64) -> Recording {
 /// A bus may hold what a group has sent whose store was then lost: frames of any generation, as this one will number its own.
 fn leave_over(world: &mut World, random: &mut Random) {
     let pairs: Vec<_> = world.network.keys().copied().collect();
-    for _ in 0..random.below(4) {
+    for _ in 0..random.below(9) {
         let ((from, to), generation) = (*random.pick(&pairs), Generation(1 + random.below(4)));
         let (nonce, count) = (random.below(1 << 28), random.below(4));
         let body = match random.below(3) {

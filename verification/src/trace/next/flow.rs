@@ -52,15 +52,15 @@ impl State {
         sure(channel.last_out > 0, || "a generation begins with a Hello".into())?;
         let knew = channel.control.iter().find_map(|queued| queued.knew.get(&sender).copied());
         let Intake { taken: most, replayed, replayed_bytes } = knew.unwrap_or(now);
-        let ahead = if knew.is_some() { " ahead of a marker" } else { "" };
-        sure(taken <= most, || format!("W2: {node} can tell {ahead}of {most} messages that it has taken"))?;
+        let ahead = if knew.is_some() { ", ahead of a marker" } else { "" };
+        sure(taken <= most, || format!("W2: {node} can tell of {most} messages that it has taken{ahead}"))?;
         let room = (window.saturating_sub(replayed), window_bytes.saturating_sub(replayed_bytes));
         sure(messages <= room.0 && bytes <= room.1, || {
-            format!("W1: the window{ahead} is {} messages of {} bytes", room.0, room.1)
+            format!("W1: the window is {} messages of {} bytes{ahead}", room.0, room.1)
         })?;
         // What was replayed may have been taken since.
         let fits = if whole { replayed == 0 } else { messages < window || window == 0 };
-        sure(fits, || format!("W1: {replayed} messages{ahead} are replayed and not taken"))
+        sure(fits, || format!("W1: {replayed} messages are replayed and not taken{ahead}"))
     }
 
     /// The receiver of a channel tells its sender, by way of others where there is no link back.
