@@ -215,6 +215,59 @@ fn name_of_sound(verdict: &Value) -> Option<String> {
     Some(format!("g{}/{}@n{}", id["generation"], id["sequence"], id["initiator"]))
 }
 
+/// A process that stands still, until this is dropped.
+#[cfg(unix)]
+struct Stopped(u64);
+
+#[cfg(unix)]
+impl Stopped {
+    fn stop(pid: u64) -> Self {
+        Self::signal("-STOP", pid);
+        Self(pid)
+    }
+
+    fn signal(name: &str, pid: u64) {
+        let status = Command::new("kill").args([name, &pid.to_string()]).status().expect("every Unix has it");
+        assert!(status.success(), "{name} {pid}");
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        Self::signal("-CONT", self.0);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn of_a_branch_that_stands_still_the_others_say_that_its_marker_is_missing_and_with_it_they_go_on() {
+    let folder = Folder::new();
+    let mut running = Running::start(&["--nodes", "3", "--deadline", "1000", "--store", &folder.text()]);
+    running.until("snapshot", 1);
+    let pid = of_kind(&running.heard, "started")
+        .iter()
+        .find(|event| event["branch"] == "n3")
+        .expect("it runs")["pid"]
+        .as_u64()
+        .expect("a number");
+    let stopped = Stopped::stop(pid);
+    let names_it = |event: &&Value| {
+        event["by"] != "n3"
+            && event["why"].as_str().is_some_and(|why| why.contains("the marker of n3 has not come"))
+    };
+    // One that was under way may have had its marker, and lack its receipt.
+    let mut aborted = 0;
+    while !of_kind(&running.heard, "aborted").iter().any(names_it) {
+        aborted += 1;
+        running.until("aborted", aborted);
+    }
+    drop(stopped);
+    let committed = running.snapshots().len();
+    running.until("snapshot", committed + 2);
+    running.kill();
+}
+
 #[test]
 fn a_folder_is_used_by_one_run_at_a_time_and_never_by_accident() {
     let folder = Folder::new();

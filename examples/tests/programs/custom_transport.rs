@@ -1,7 +1,7 @@
 //! The transport of `custom_transport` keeps every clause of `Transport`, and the program does what it says.
 
 #[path = "../../src/bin/custom_transport/unix.rs"]
-mod unix;
+pub(crate) mod unix;
 
 use std::process::Command;
 

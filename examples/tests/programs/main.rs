@@ -10,4 +10,6 @@ mod existing_app_group;
 mod guide;
 mod protobuf_transport;
 mod schema_change;
+#[cfg(unix)]
+mod slow;
 mod wordcount;

@@ -106,6 +106,7 @@ pub(crate) async fn run(flags: BranchFlags) -> Result<(), BranchError> {
         .fall_back(flags.fall_back)
         .check("money", move |cut| books.conserved(cut).map(drop).map_err(|wrong| wrong.to_string()))
         .interval(Duration::from_millis(flags.interval))
+        .deadline(Duration::from_millis(flags.deadline))
         .outbox(LOW, HIGH)
         .start(&mut ledger)
         .await?;

@@ -45,6 +45,9 @@ pub(crate) struct RunFlags {
     /// From one snapshot to the next, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
     pub(crate) interval: u64,
+    /// How long a snapshot may take before it is given up, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
+    pub(crate) deadline: u64,
     /// How many accounts each branch has [default: 1000]
     #[arg(long, value_name = "A", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) accounts: Option<u32>,
@@ -93,6 +96,8 @@ pub(crate) struct BranchFlags {
     #[arg(long)]
     pub(crate) interval: u64,
     #[arg(long)]
+    pub(crate) deadline: u64,
+    #[arg(long)]
     pub(crate) fall_back: bool,
     #[arg(long, value_enum)]
     pub(crate) plant: Option<Bug>,
@@ -118,6 +123,8 @@ impl BranchFlags {
             self.store.clone().into(),
             "--interval".into(),
             self.interval.to_string().into(),
+            "--deadline".into(),
+            self.deadline.to_string().into(),
             "--addresses".into(),
             addresses.join(",").into(),
         ];
@@ -196,6 +203,7 @@ mod tests {
             id: 3,
             store: "/some where/é".into(),
             interval: 250,
+            deadline: 5000,
             fall_back: true,
             plant: Some(Bug::Duplicate),
             addresses: vec![

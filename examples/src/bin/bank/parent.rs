@@ -131,6 +131,7 @@ impl Run {
             id: id.0,
             store: folder.path.clone(),
             interval: flags.interval,
+            deadline: flags.deadline,
             fall_back: flags.fall_back,
             plant: flags.plant,
             addresses: addresses.clone(),
