@@ -192,64 +192,108 @@ fn a_read_for_what_is_left_is_no_evidence_against_news_that_came_while_it_was_un
 }
 
 #[test]
-fn random_courses_end_well_though_the_store_went_back_between_them() {
-    let mut left = 0;
-    for seed in 0..200 {
-        for graph in [Graph::mesh([A, B]), Graph::mesh([A, B, C])] {
-            let mut group = Group::new(graph, durable(), seed);
-            group.boot_all();
-            let course = |group: &mut Group, steps| {
-                let members = group.graph.members().to_vec();
-                let pairs: Vec<_> = group.channels.keys().copied().collect();
-                for _ in 0..steps {
-                    let node = members[group.random.below(members.len())];
-                    let pair = pairs[group.random.below(pairs.len())];
-                    match group.random.below(100) {
-                        0..30 => drop(group.deliver(pair)),
-                        30..32 => drop(group.deliver_batch(pair)),
-                        32..55 => drop(group.serve(node)),
-                        55..70 => drop(group.take(node)),
-                        70..90 => group.pay(node),
-                        90..95 => drop(group.initiate(node)),
-                        95..98 => group.pass_time(Duration::from_millis(5)),
-                        98 if !group.processes.contains_key(&node) => group.boot(node),
-                        99 if group.random.chance(20) && group.processes.contains_key(&node) => {
-                            group.crash(node);
-                        }
-                        _ => {}
-                    }
-                }
-            };
-            let steps = 100 + group.random.below(100);
-            course(&mut group, steps);
-            let store = if seed.is_multiple_of(2) { group.store.clone() } else { Store::default() };
-            course(&mut group, steps);
-            left += group.channels.values().map(|frames| frames.len()).sum::<usize>();
-            exchange_store(&mut group, store);
-            group.boot_all();
-            course(&mut group, steps);
-            for _ in 0..10 {
-                for id in group.graph.members().to_vec() {
-                    if !group.processes.contains_key(&id) {
-                        group.boot(id);
-                    }
-                }
-                group.settle();
-                group.pass_time(Duration::from_millis(600));
-                group.settle();
-            }
-            let id = group.initiate(A).unwrap_or_else(|| panic!("seed {seed}: it is refused"));
-            group.settle();
-            assert!(
-                group.processes[&A].reports.contains(&id),
-                "seed {seed}: {:?}",
-                group.processes[&A].events
-            );
-            group.check_cuts();
-            assert_eq!(group.balance(), group.total, "seed {seed}");
+fn a_connection_that_comes_up_while_a_node_looks_for_what_is_not_there_is_greeted_on_when_it_goes_on() {
+    // F4. C dies before it has sat, and with it what A, and not B, had said to it; its successor sits in the same generation.
+    let mut group = Group::new(Graph::mesh([A, B, C]), durable(), 1);
+    group.tolerant = true;
+    group.closed = [(B, C)].into();
+    group.boot(A);
+    group.boot(B);
+    while group.deliver((A, B)) || group.deliver((B, A)) || group.serve(A) || group.serve(B) {}
+    group.boot(C);
+    group.crash(C);
+    let left = Frame { stamp: Stamp::new(Generation(9), 1), body: greeting(5) };
+    group.channels.get_mut(&(B, A)).unwrap().push_back(left);
+    while group.deliver((B, A)) {}
+    assert!(!group.processes[&A].coordinator.is_running(), "it looks whether there is such a generation");
+    group.boot(C);
+    group.closed.clear();
+    group.settle();
+    let id = group.initiate(A).unwrap();
+    group.settle();
+    assert_eq!((&group.processes[&A].reports[..], generations(&group)), (&[id][..], vec![2; 3]));
+}
+
+/// A course of the group's own choice.
+fn course(group: &mut Group, steps: usize) {
+    let members = group.graph.members().to_vec();
+    let pairs: Vec<_> = group.channels.keys().copied().collect();
+    for _ in 0..steps {
+        let node = members[group.random.below(members.len())];
+        let pair = pairs[group.random.below(pairs.len())];
+        match group.random.below(100) {
+            0..30 => drop(group.deliver(pair)),
+            30..32 => drop(group.deliver_batch(pair)),
+            32..55 => drop(group.serve(node)),
+            55..70 => drop(group.take(node)),
+            70..90 => group.pay(node),
+            90..95 => drop(group.initiate(node)),
+            95..98 => group.pass_time(Duration::from_millis(5)),
+            98 if !group.processes.contains_key(&node) => group.boot(node),
+            99 if group.random.chance(20) && group.processes.contains_key(&node) => group.crash(node),
+            _ => {}
         }
     }
-    assert!(left > 4000, "these seeds leave too little behind: {left}");
+}
+
+/// A course, another one that the store forgets, and a third; then a snapshot. How many frames the second one left behind, and
+/// whether the store went back and was not emptied.
+fn survives(graph: Graph, seed: u64) -> [usize; 2] {
+    let mut back = 0;
+    let mut group = Group::new(graph, durable(), seed);
+    group.boot_all();
+    let steps = 100 + group.random.below(100);
+    course(&mut group, steps);
+    // A store that forgets who sat in a generation, and not the generation, would let the same names sit in it again.
+    let nodes = || group.processes.values().map(|process| &process.coordinator);
+    let all_sit = nodes().count() == group.graph.members().len()
+        && nodes()
+            .all(|node| node.is_running() && nodes().all(|other| other.generation() == node.generation()));
+    let store = if all_sit && !seed.is_multiple_of(4) { group.store.clone() } else { Store::default() };
+    back += usize::from(!store.small.is_empty());
+    course(&mut group, steps);
+    let left = group.channels.values().map(|frames| frames.len()).sum();
+    exchange_store(&mut group, store);
+    group.boot_all();
+    course(&mut group, steps);
+    for _ in 0..10 {
+        for id in group.graph.members().to_vec() {
+            if !group.processes.contains_key(&id) {
+                group.boot(id);
+            }
+        }
+        group.settle();
+        group.pass_time(Duration::from_millis(600));
+        group.settle();
+    }
+    let id = group.initiate(A).expect("nothing stands against it");
+    group.settle();
+    assert!(group.processes[&A].reports.contains(&id), "{:?}", group.processes[&A].events);
+    group.check_cuts();
+    assert_eq!(group.balance(), group.total);
+    [left, back]
+}
+
+#[test]
+fn random_courses_end_well_though_the_store_went_back_between_them() {
+    let seeds = match std::env::var("SEED") {
+        Ok(seed) => vec![seed.parse().expect("SEED is a number")],
+        Err(_) => (0..200).collect(),
+    };
+    let (mut left, mut back) = (0, 0);
+    for seed in seeds {
+        for graph in [Graph::mesh([A, B]), Graph::mesh([A, B, C])] {
+            let run = std::panic::AssertUnwindSafe(|| survives(graph, seed));
+            let [frames, went_back] = std::panic::catch_unwind(run).unwrap_or_else(|panic| {
+                eprintln!("replay: SEED={seed} cargo test -p snapshot-core --test protocol histories");
+                std::panic::resume_unwind(panic)
+            });
+            left += frames;
+            back += went_back;
+        }
+    }
+    let enough = left > 4000 && back > 100 && back < 300;
+    assert!(enough || std::env::var("SEED").is_ok(), "these seeds try too little: {left}, {back}");
 }
 
 // ---- who looks ahead --------------------------------------------------------------------------------------------------

@@ -55,15 +55,17 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         if matches!(was, Link::Lost | Link::Left) {
             self.emit(Event::PeerBack { peer });
         }
+        // A node that looks for a generation which is not there goes on in its own as if nothing had been.
+        let lives = matches!(self.phase, Phase::Running | Phase::Recovering(Why::Newer));
         if self.settings.durable
-            && (self.phase == Phase::Running || self.has_announced())
+            && (lives || self.has_announced())
             && self.channels[peer.index()].outgoing.is_some()
         {
             // Its number shows at once, and not only when the application next sends, whether frames were lost with an
             // older connection, or with an older process of the peer (F4).
             self.greet(peer);
         }
-        if self.settings.durable && self.phase == Phase::Running {
+        if self.settings.durable && lives && !self.has_announced() {
             self.post_grant(peer);
         }
     }
