@@ -141,6 +141,15 @@ pub const ALL: &[Config] = &[
         ..WINDOW_CRASH
     },
     Config {
+        name: "window-replay",
+        about: "the same with 2 snapshots, on a transport that tells of no connections: what is handed out again takes up the window",
+        untold: true,
+        snapshots: &[(1, 2)],
+        expects: &[Seen::HeldBack, Seen::Split, Seen::Replayed, Seen::Resent, Seen::Asked],
+        effort: Effort::Seconds,
+        ..WINDOW_CRASH
+    },
+    Config {
         name: "window-again",
         about: "the same with a second snapshot and a second crash: what is sent again is recorded again",
         snapshots: &[(1, 2)],
