@@ -467,6 +467,22 @@ fn is_read_of_a_part(request: &StoreRequest<Transfer, Branch>) -> bool {
 }
 
 #[test]
+fn who_reads_its_state_in_the_first_generation_greets_a_new_connection_as_in_any_other() {
+    let mut group = durable();
+    start_until(&mut group, |request| matches!(request, StoreRequest::ReadPart { .. }));
+    let greetings = group.channels.get_mut(&(A, B)).unwrap();
+    assert_eq!(
+        greetings.drain(..).map(|frame| frame.stamp.count()).collect::<Vec<_>>(),
+        [1],
+        "before it reads"
+    );
+    // The first greeting is gone with an older connection, which the number of the next one shows.
+    group.up(A, B);
+    let greetings = &group.channels[&(A, B)];
+    assert_eq!(greetings.iter().map(|frame| frame.stamp.count()).collect::<Vec<_>>(), [2]);
+}
+
+#[test]
 fn what_is_whole_but_not_understood_is_no_reason_to_fall_back() {
     let (mut group, [_, second]) = two_commits();
     group.settings.fall_back = true;
