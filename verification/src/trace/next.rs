@@ -11,7 +11,7 @@ mod store;
 use snapshot_core::{Generation, NodeId, SnapshotId};
 
 use super::line::{Body, Counts, Event, Line, Message, Reason};
-use super::state::{Input, Link, Process, State};
+use super::state::{Input, Link, Phase, Process, State};
 
 /// Why a line is allowed by no action.
 type Refusal = String;
@@ -167,7 +167,9 @@ impl State {
         let process = self.input(node, Input::Other)?;
         let channel = process.channels.get_mut(&peer).ok_or("they are no neighbours")?;
         (channel.link, channel.answered) = (Link::Up, false);
-        let speaks = process.is_running() || process.speaks > process.generation;
+        // Who looks for a generation that is not there goes on in its own.
+        let lives = process.is_running() || process.phase == Phase::Newer;
+        let speaks = lives || process.speaks > process.generation;
         if speaks && link {
             self.greet(node, peer)?;
         }
