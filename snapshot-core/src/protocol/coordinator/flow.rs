@@ -160,10 +160,10 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         self.departing.first().map(|index| self.channels[*index].peer)
     }
 
-    /// Whether anything is queued or under way for this neighbour.
+    /// Whether anything is queued or under way for this neighbour that may still go.
     pub(crate) fn is_busy(&self, peer: Peer) -> bool {
-        let outbox = &self.channels[peer.index()].outbox;
-        !outbox.is_empty() || outbox.is_sending()
+        let channel = &self.channels[peer.index()];
+        !channel.broken && (!channel.outbox.is_empty() || channel.outbox.is_sending())
     }
 
     /// How many messages are queued or under way, to all neighbours together.

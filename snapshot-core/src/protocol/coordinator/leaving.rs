@@ -33,7 +33,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         self.phase == Phase::Over
     }
 
-    /// Handles a frame while leaving. What says that something is lost changes nothing any more.
+    /// Handles a frame while leaving.
     pub(super) fn accept_leaving(&mut self, from: Peer, frame: Frame<M>) {
         let channel = &mut self.channels[from.index()];
         let greeting = match &frame.body {
@@ -47,8 +47,14 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         if frame.stamp.generation() != self.generation || channel.broken || channel.incoming.is_none() {
             return;
         }
-        if channel.arrive(frame.stamp, greeting, self.nonce) != Arrival::InOrder {
-            return;
+        match channel.arrive(frame.stamp, greeting, self.nonce) {
+            Arrival::InOrder => {}
+            Arrival::Gap { .. } => {
+                // A grant may be among what is missing, and will not come again: whatever waits for this neighbour stays.
+                channel.broken = true;
+                return;
+            }
+            Arrival::OutsideTheCount | Arrival::OtherHistory => return,
         }
         match frame.body {
             Body::Message(message) => {
