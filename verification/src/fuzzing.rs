@@ -18,6 +18,7 @@ pub mod coordinator;
 mod drive;
 pub mod forms;
 pub mod journal;
+mod later;
 pub mod node;
 pub mod part;
 mod records;

@@ -44,11 +44,11 @@ enum Step {
     Time(u16),
 }
 
-const INBOX: Bound = Bound::new(32, 64 << 10);
+const INBOX: Bound = Bound::new(32, 16 << 10);
+/// For each of the two neighbours.
+const WINDOW: usize = INBOX.frames / 2;
 const MAX_RECORDED: usize = 32 << 10;
 const MAX_RUNNING: usize = 4;
-/// What one `recv` may bring.
-const ROOM: usize = 1024;
 
 /// See the [module](self).
 ///
@@ -65,15 +65,16 @@ pub fn run(input: Input) {
         .deadline(Duration::from_secs(5))
         .interval(Duration::from_secs(20))
         .inbox(INBOX)
+        .window_floor(Bound::new(4, 4 << 10))
         .outbox(Bound::new(8, 4 << 10), Bound::new(16, 8 << 10))
-        .outbox_hard(Bound::new(200, 1 << 20))
+        .outbox_hard(Bound::new(200, 16 << 10))
         .max_recorded_bytes(MAX_RECORDED)
         .max_running(MAX_RUNNING);
     if input.durable {
         builder = builder.store(MemoryStore::new());
     }
     let node = drive(builder.start(&mut state)).expect("the store answers at once").expect("the store works");
-    let mut user = User { node, state, script, taken: 0, ended: false };
+    let mut user = User { node, state, script, ended: false };
     for step in input.steps.iter().take(200) {
         user.does(step);
     }
@@ -90,7 +91,6 @@ struct User {
     node: SnapshotNode<Blob, Bytes>,
     state: Blob,
     script: Arc<Script>,
-    taken: usize,
     ended: bool,
 }
 
@@ -122,12 +122,23 @@ impl User {
     }
 
     fn next(&mut self, most: usize) {
+        // Taken from each neighbour since it was last heard of.
+        let (mut taken, mut pushed) = ([0, 0], self.script.pushed());
         for _ in 0..most {
             match drive(self.node.next(&mut self.state)) {
                 None => break,
-                Some(Ok(Event::Message { message, .. })) => {
-                    self.taken += 1;
+                Some(Ok(Event::Message { from, message })) => {
+                    if std::mem::replace(&mut pushed, self.script.pushed()) != pushed {
+                        taken = [0, 0];
+                    }
+                    let taken = &mut taken[from.id().0 as usize - 2];
+                    *taken += 1;
+                    assert!(*taken <= WINDOW, "more than a window of {from} had waited");
                     self.state.0 = message.to_vec();
+                }
+                Some(Ok(Event::LocalSnapshot(local))) => {
+                    let mut recorded = local.channels.values().map(Vec::len);
+                    assert!(recorded.all(|messages| messages <= WINDOW), "{local:?}");
                 }
                 Some(Ok(event)) => drop(format!("{event:?}")),
                 Some(Err(error)) => return self.end(&error),
@@ -148,10 +159,6 @@ impl User {
         let running = self.node.handle().running();
         let recorded: u64 = running.iter().map(|status| status.recorded_bytes).sum();
         assert!(recorded <= MAX_RECORDED as u64, "{running:?}");
-        // While a snapshot records, it reads ahead by what may be recorded; a message weighs some bytes.
-        let ahead = (INBOX.bytes + MAX_RECORDED) / size_of::<Bytes>() + ROOM;
-        let waiting = self.script.pushed().saturating_sub(self.taken + self.script.dropped());
-        assert!(waiting <= ahead, "{waiting} messages wait");
     }
 }
 

@@ -53,6 +53,11 @@ pub(super) struct Record {
     pub(super) last: Option<Commit>,
     pub(super) sequences: Vec<(u64, u64)>,
     pub(super) kept: Vec<(u64, Name)>,
+    /// The nonce of the record that opened the generation; only version 2 has it.
+    #[arbitrary(default)]
+    pub(super) opened: Option<u64>,
+    #[arbitrary(value = 2)]
+    pub(super) version: u8,
 }
 
 impl Name {
@@ -81,6 +86,8 @@ impl Record {
             last: None,
             sequences: Vec::new(),
             kept: Vec::new(),
+            opened: Some(7),
+            version: 2,
         }
     }
 
@@ -93,6 +100,7 @@ impl Record {
             start: self.last.clone().or_else(|| self.start.clone()),
             last: None,
             sequences: Vec::new(),
+            opened: Some(self.nonce),
             ..self.clone()
         }
     }
@@ -143,7 +151,13 @@ impl Record {
         for (index, name) in &self.kept {
             out.uint(*index).snapshot(name.id());
         }
-        sealed(b'J', 1, &out.0)
+        if self.version > 1 {
+            out.byte(u8::from(self.opened.is_some()));
+            if let Some(nonce) = self.opened {
+                out.uint(nonce);
+            }
+        }
+        sealed(b'J', self.version, &out.0)
     }
 
     /// Whether what it says can be, at an index: its documented order and bounds. Not all that a reader may check.

@@ -9,7 +9,8 @@ use snapshot_core::{Body, Frame, Generation, NodeId, SnapshotId, Stamp, Turn};
 use super::application::Message;
 use super::store::Fault;
 use super::world::{HONEST, LIAR, World};
-use crate::fuzzing::control::{Control, Reason};
+use crate::fuzzing::control::{Awaiting, Control, Grant, Reason, numbered};
+use crate::fuzzing::later::Later;
 
 /// One step. `second` says to which of the two honest nodes it happens.
 #[derive(Arbitrary, Debug)]
@@ -74,7 +75,7 @@ pub(super) enum Action {
 pub(super) struct Lie {
     generation: Age,
     number: Number,
-    body: Said,
+    body: Later<Said, Late>,
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -120,6 +121,26 @@ enum Said {
         reason: Reason,
     },
     Raw(Vec<u8>),
+}
+
+/// What only version 2 can say.
+#[derive(Arbitrary, Debug)]
+enum Late {
+    /// More room than before, or less.
+    Room(u8),
+    Grant {
+        sender: Who,
+        receiver: Who,
+        grant: Grant,
+    },
+    Ask,
+    /// In another history of the store.
+    Hello(u64),
+    Aborted {
+        name: Name,
+        by: Who,
+        awaiting: Awaiting,
+    },
 }
 
 /// The name of a snapshot: mostly one that there is, or could be.
@@ -204,31 +225,30 @@ impl Lie {
     fn frame(&self, world: &mut World, at: usize) -> Frame<Message> {
         let generation = self.generation.at(world, at);
         let node = &mut world.nodes[at];
-        if generation != node.coordinator.generation() {
-            // It counts afresh in each.
-        } else if node.counted != generation {
-            (node.counted, node.liars) = (generation, 0);
-        }
+        node.counts_in(generation);
+        let nonce = node.nonce();
         let number = match self.number {
             Number::Next => {
                 node.liars += u64::from(generation == node.counted);
-                node.liars
+                numbered(node.liars, nonce)
             }
-            Number::None => 0,
-            Number::Skip(more) => node.liars + u64::from(more),
+            Number::None => numbered(0, nonce),
+            Number::Skip(more) => numbered(node.liars + u64::from(more), nonce),
+            // Of another history, as a rule.
             Number::Any(number) => number,
         };
         let body = match &self.body {
-            Said::Message { weight } => Body::Message(Message { number: 0, weight: *weight }),
-            Said::Raw(bytes) => Body::Control(Bytes::copy_from_slice(bytes)),
-            said => Body::Control(said.control(world, at).encode()),
+            Later::Early(Said::Message { weight }) => Body::Message(Message { number: 0, weight: *weight }),
+            Later::Early(Said::Raw(bytes)) => Body::Control(Bytes::copy_from_slice(bytes)),
+            Later::Early(said) => Body::Control(said.control(world, at, nonce).encode()),
+            Later::Late(said) => Body::Control(said.control(world, at).encode()),
         };
         Frame { stamp: Stamp::new(generation, number), body }
     }
 }
 
 impl Said {
-    fn control(&self, world: &mut World, at: usize) -> Control {
+    fn control(&self, world: &mut World, at: usize, nonce: u64) -> Control {
         match self {
             Self::Marker(name) => Control::Marker(name.id(world, at)),
             Self::Receipt { name, member, numbers } => {
@@ -246,7 +266,24 @@ impl Said {
             Self::Aborted { name, by, reason } => {
                 Control::Aborted { snapshot: name.id(world, at), by: by.node(), reason: reason.clone() }
             }
-            Self::Hello | Self::Message { .. } | Self::Raw(_) => Control::Hello,
+            Self::Hello | Self::Message { .. } | Self::Raw(_) => Control::Hello { nonce },
+        }
+    }
+}
+
+impl Late {
+    fn control(&self, world: &mut World, at: usize) -> Control {
+        match self {
+            Self::Room(messages) => world.nodes[at].room(u64::from(*messages)),
+            Self::Grant { sender, receiver, grant } => {
+                world.meddled |= HONEST.contains(&receiver.node());
+                Control::Grant { sender: sender.node(), receiver: receiver.node(), grant: *grant }
+            }
+            Self::Ask => Control::Ask,
+            Self::Hello(nonce) => Control::Hello { nonce: *nonce },
+            Self::Aborted { name, by, awaiting } => {
+                Control::Late { snapshot: name.id(world, at), by: by.node(), awaiting: awaiting.clone() }
+            }
         }
     }
 }

@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use snapshot_core::{
-    Bound, Capture, Event, Failure, Frame, Frames, Generation, Graph, NodeId, Output, Peer, Settings,
-    SnapshotCoordinator, SnapshotPhase, Ticket,
+    Body, Bound, Capture, Event, Failure, Frame, Frames, Generation, Graph, LinkUse, NodeId, Output, Peer,
+    Settings, SnapshotCoordinator, SnapshotPhase, Stamp, Ticket,
 };
 
 use super::Shape;
 use super::application::{Message, State};
 use super::store::{Fault, Request, Store};
+use crate::fuzzing::control::{Control, Grant, greeting, is_ask, numbered};
 
 pub(super) const LIAR: NodeId = NodeId(2);
 pub(super) const HONEST: [NodeId; 2] = [NodeId(1), NodeId(3)];
@@ -24,6 +25,12 @@ pub(super) struct Node {
     /// The number of the last frame that the liar sent here in order, and the generation that it counts in.
     pub(super) liars: u64,
     pub(super) counted: Generation,
+    /// What the liar knows: the nonce of this generation.
+    heard: Option<(Generation, u64)>,
+    /// The generation in which the liar was greeted last.
+    greeted: Option<Generation>,
+    /// How many messages have left for the liar in it.
+    departed: u64,
     /// The store has failed while it started.
     is_down: bool,
     /// Frames that may be in its outbox.
@@ -41,6 +48,8 @@ pub(super) struct World {
     lives: u64,
     /// The liar has made a receipt of somebody else.
     pub(super) forged: bool,
+    /// The liar has spoken of what an honest node takes: its neighbour may have believed it.
+    pub(super) meddled: bool,
     /// A fault of the store has been seen.
     faulty: bool,
     /// Something was lost between the honest nodes.
@@ -50,6 +59,8 @@ pub(super) struct World {
 const MAX_RUNNING: usize = 4;
 const MAX_RECORDED: usize = 16 << 10;
 const HARD: usize = 64;
+/// How many messages may be outstanding on a channel, at most: there may be one sender alone.
+const WINDOW: usize = 16;
 /// What one input may add to an outbox: markers, outcomes and receipts of all that runs.
 const BURST: usize = 40;
 /// How long a state is as text, at most, within these bounds.
@@ -74,6 +85,7 @@ impl World {
             outbox_high: Bound::new(16, 8 << 10),
             outbox_hard: Bound::new(HARD, 1 << 20),
             inbox: Bound::new(16, 8 << 10),
+            window_floor: Bound::new(2, 1 << 10),
             stall: Duration::from_secs(1),
             ..Settings::default()
         };
@@ -87,6 +99,7 @@ impl World {
             now: Duration::ZERO,
             lives: 2,
             forged: false,
+            meddled: false,
             faulty: false,
             lossy: false,
         };
@@ -145,13 +158,18 @@ impl World {
                     node.coordinator.handle_restored(self.now, &mut || Capture::new(state.clone()));
                 }
                 Output::Event(Event::Violation { peer, what }) => {
-                    assert!(peer != other, "{} is accused by {}: {what}", other.id(), HONEST[at]);
+                    assert!(
+                        peer != other || self.meddled,
+                        "{} is accused by {}: {what}",
+                        other.id(),
+                        HONEST[at]
+                    );
                 }
                 Output::Event(Event::LocalSnapshot(local)) => {
-                    assert!(
-                        local.channels.values().flatten().map(|m| usize::from(m.weight)).sum::<usize>()
-                            <= MAX_RECORDED
-                    );
+                    let recorded = local.channels.values().chain(local.outgoing.values()).flatten();
+                    assert!(recorded.map(|m| usize::from(m.weight)).sum::<usize>() <= MAX_RECORDED);
+                    let windows = WINDOW * local.channels.len();
+                    assert!(local.channels.values().map(Vec::len).sum::<usize>() <= windows, "{local:?}");
                 }
                 Output::Report(report) => {
                     // Whatever the receipts said.
@@ -210,19 +228,28 @@ impl World {
 
     pub(super) fn flush(&mut self, at: usize) {
         let peers: Vec<_> = self.nodes[at].coordinator.topology().outgoing().collect();
+        let mut answers = Vec::new();
         for peer in peers {
             let (now, node) = (self.now, &mut self.nodes[at]);
             let mut frames = Frames::new();
             if node.coordinator.take_outgoing(peer, &mut frames) {
                 assert!(frames.len() <= HARD + node.outbox, "{} frames in an outbox", frames.len());
                 node.coordinator.handle_sent(now, peer);
-                if peer.id() != LIAR {
+                if peer.id() == LIAR {
+                    answers = node.tells(&frames);
+                } else {
                     self.wires[1 - at].extend(frames.drain(usize::MAX));
                 }
             }
         }
         self.nodes[at].outbox = 0;
         self.drain(at);
+        if self.nodes[at].coordinator.wants_frames() {
+            for control in answers {
+                let frame = self.nodes[at].next_of_the_liar(control);
+                self.arrive(at, LIAR, frame);
+            }
+        }
     }
 
     pub(super) fn break_link(&mut self, kept: [usize; 2]) {
@@ -338,7 +365,7 @@ impl World {
             assert_eq!(one.coordinator.generation(), two.coordinator.generation());
         }
         // Without a store, what was lost stays lost.
-        if self.settings.durable || !self.lossy {
+        if (self.settings.durable || !self.lossy) && !self.meddled {
             assert_eq!((one.state.sent, two.state.sent), (two.state.received, one.state.received));
         }
     }
@@ -354,8 +381,70 @@ impl Node {
             asked: Vec::new(),
             liars: 0,
             counted: Generation(1),
+            heard: None,
+            greeted: None,
+            departed: 0,
             is_down: false,
             outbox: 0,
+        }
+    }
+
+    /// The nonce of its generation, as far as it has told the liar, or is about to.
+    pub(super) fn nonce(&mut self) -> u64 {
+        let generation = self.coordinator.generation();
+        if self.heard.is_none_or(|(known, _)| known != generation)
+            && let Some(liar) = self.coordinator.topology().peer(LIAR)
+        {
+            let mut frames = Frames::new();
+            self.coordinator.clone().take_outgoing(liar, &mut frames);
+            if let Some(nonce) = frames.iter().find_map(greeting) {
+                self.heard = Some((generation, nonce));
+            }
+        }
+        self.heard.map_or(0, |(_, nonce)| nonce)
+    }
+
+    /// The liar hears this. What it says to that when it does not lie: it greets, and takes all at once.
+    fn tells(&mut self, frames: &Frames<Message>) -> Vec<Control> {
+        let (mut greets, mut takes) = (None, false);
+        for frame in frames.iter() {
+            let generation = frame.stamp.generation();
+            if let Some(nonce) = greeting(frame)
+                && self.greeted < Some(generation)
+            {
+                (self.heard, self.greeted) = (Some((generation, nonce)), Some(generation));
+                self.departed = 0;
+                greets = Some(Control::Hello { nonce });
+            }
+            let is_message = matches!(frame.body, Body::Message(_));
+            self.departed += u64::from(is_message);
+            takes |= is_message || is_ask(frame);
+        }
+        let me = self.coordinator.topology().me();
+        let hears = self.coordinator.topology().links().any(|link| link == (me, LIAR, LinkUse::Messages));
+        let room = (hears && (takes || greets.is_some())).then(|| self.room(8));
+        greets.into_iter().chain(room).collect()
+    }
+
+    /// The liar lets it send so many messages more, as an honest one would that has taken all.
+    pub(super) fn room(&self, messages: u64) -> Control {
+        let grant = Grant { taken: self.departed, messages, bytes: 1 << 10, whole: true };
+        Control::Grant { sender: self.coordinator.topology().me(), receiver: LIAR, grant }
+    }
+
+    /// The next frame from the liar, in order.
+    fn next_of_the_liar(&mut self, control: Control) -> Frame<Message> {
+        let (generation, nonce) = (self.coordinator.generation(), self.nonce());
+        self.counts_in(generation);
+        self.liars += 1;
+        let stamp = Stamp::new(generation, numbered(self.liars, nonce));
+        Frame { stamp, body: Body::Control(control.encode()) }
+    }
+
+    /// The liar counts afresh in each generation.
+    pub(super) fn counts_in(&mut self, generation: Generation) {
+        if generation == self.coordinator.generation() && self.counted != generation {
+            (self.counted, self.liars) = (generation, 0);
         }
     }
 }

@@ -3,6 +3,7 @@
 use arbitrary::Arbitrary;
 
 use crate::fuzzing::forms::sealed;
+use crate::fuzzing::later::Later;
 use crate::fuzzing::records::{Commit, Described, Name, Record};
 
 /// A record: the one that may come next, or another.
@@ -20,7 +21,7 @@ pub(super) enum Forged {
     /// One of these two, with something that is not as it should be.
     Bent {
         commit: bool,
-        bend: Bend,
+        bend: Later<Bend, LateBend>,
     },
     /// Any record.
     Any(Box<Record>),
@@ -65,6 +66,17 @@ pub(super) enum Bend {
     Kept(Vec<(u64, Name)>),
 }
 
+/// What concerns the name of a generation.
+#[derive(Arbitrary, Debug)]
+pub(super) enum LateBend {
+    Opened(Option<u64>),
+    /// As a release wrote it that knew no names; or as none does.
+    Version(u8),
+}
+
+/// The versions that are read.
+const VERSIONS: [u8; 2] = [1, 2];
+
 /// What must become of a record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Verdict {
@@ -98,7 +110,11 @@ impl Forged {
             }
             Self::Bent { commit, bend } => {
                 let mut record = right(*commit);
-                bend.to(&mut record);
+                match bend {
+                    Later::Early(bend) => bend.to(&mut record),
+                    Later::Late(LateBend::Opened(opened)) => record.opened = *opened,
+                    Later::Late(LateBend::Version(version)) => record.version = *version,
+                }
                 judge(&record, index)
             }
             Self::Any(record) => judge(record, index),
@@ -108,7 +124,7 @@ impl Forged {
                     Kind::Seat => (b'S', false),
                     Kind::Other(kind) => (*kind, *kind == b'J'),
                 };
-                let refused = !is_record || *version != 1;
+                let refused = !is_record || !VERSIONS.contains(version);
                 (sealed(kind, *version, contents), if refused { Verdict::Refused } else { Verdict::Unsaid })
             }
             Self::Damaged { commit, at, bits, cut } => {
@@ -155,7 +171,14 @@ fn keep(record: Record, before: &mut Option<Record>) -> (Vec<u8>, Verdict) {
 }
 
 fn judge(record: &Record, index: u64) -> (Vec<u8>, Verdict) {
-    (record.sealed(), if record.can_be_at(index) { Verdict::Unsaid } else { Verdict::Refused })
+    (
+        record.sealed(),
+        if record.can_be_at(index) && VERSIONS.contains(&record.version) {
+            Verdict::Unsaid
+        } else {
+            Verdict::Refused
+        },
+    )
 }
 
 impl Bend {

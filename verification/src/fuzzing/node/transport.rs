@@ -1,6 +1,6 @@
 //! A transport that does what its script says, and its clock.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -12,7 +12,8 @@ use snapshot_core::{
     Transport, TransportError, async_trait,
 };
 
-use crate::fuzzing::control::Control;
+use crate::fuzzing::control::{Control, Grant, greeting, numbered};
+use crate::fuzzing::later::Later;
 
 /// What one call of `recv` does, or a part of it.
 #[derive(Arbitrary, Clone, Debug)]
@@ -22,7 +23,7 @@ pub(super) enum Move {
         second: bool,
         generation: u8,
         number: Number,
-        body: Said,
+        body: Later<Said, Late>,
     },
     Up(bool),
     Lost(bool),
@@ -53,6 +54,19 @@ pub(super) enum Said {
     Raw(Vec<u8>),
 }
 
+/// What only version 2 can say.
+#[derive(Arbitrary, Clone, Debug)]
+pub(super) enum Late {
+    /// To the node, or of a channel between others.
+    Grant {
+        to_others: bool,
+        grant: Grant,
+    },
+    Ask,
+    /// In another history.
+    Hello(u64),
+}
+
 /// What one call of `send` does.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub(super) enum Sending {
@@ -79,7 +93,8 @@ struct Acts {
     numbers: [u64; 2],
     now: Duration,
     pushed: usize,
-    dropped: usize,
+    /// The nonces of the generations in which the node has greeted.
+    nonces: BTreeMap<Generation, u64>,
     wrong: Vec<Wrong>,
 }
 
@@ -103,11 +118,6 @@ impl Script {
     /// Messages that were handed to the node.
     pub(super) fn pushed(&self) -> usize {
         self.acts().pushed
-    }
-
-    /// Those of them that it cannot have kept: they are out of order.
-    pub(super) fn dropped(&self) -> usize {
-        self.acts().dropped
     }
 
     pub(super) fn wrong(&self) -> Vec<Wrong> {
@@ -140,7 +150,13 @@ impl Transport for Lying {
     }
 
     async fn send(&self, _: Peer, frames: &mut Frames<Bytes>) -> Result<(), TransportError> {
-        let act = self.script.acts().sending.pop_front();
+        let act = {
+            let acts = &mut *self.script.acts();
+            let greetings =
+                frames.iter().filter_map(|frame| Some((frame.stamp.generation(), greeting(frame)?)));
+            acts.nonces.extend(greetings);
+            acts.sending.pop_front()
+        };
         match act {
             None => frames.clear(),
             Some(Sending::Part(most)) => {
@@ -170,7 +186,9 @@ impl Transport for Lying {
             match next {
                 Move::Frame { second, generation, number, body } => {
                     let generation = Generation(u64::from(generation % 4).max(1));
-                    acts.push(into, self.peer(second), second, generation, number, body.body(generation));
+                    let peer = self.peer(second);
+                    let body = acts.body(body, peer, generation);
+                    acts.push(into, peer, second, generation, number, body);
                 }
                 Move::Up(second) => into.up(self.peer(second)),
                 Move::Lost(second) => into.lost(self.peer(second), "gone"),
@@ -207,34 +225,43 @@ impl Acts {
         number: Number,
         body: Body<Bytes>,
     ) {
+        let nonce = self.nonce(generation);
         let next = &mut self.numbers[usize::from(second)];
         let number = match number {
             Number::Next => {
                 *next += 1;
-                *next
+                numbered(*next, nonce)
             }
+            // Of another history, as a rule.
             Number::Any(number) => number,
         };
-        if matches!(body, Body::Message(_)) {
-            self.pushed += 1;
-            self.dropped += usize::from(number != *next || generation != Generation::FIRST);
-        }
+        self.pushed += usize::from(matches!(body, Body::Message(_)));
         into.push(peer, Frame { stamp: Stamp::new(generation, number), body });
     }
-}
 
-impl Said {
-    fn body(self, generation: Generation) -> Body<Bytes> {
-        match self {
-            Self::Message(bytes) => Body::Message(bytes.into()),
-            Self::Hello => Body::Control(Control::Hello.encode()),
-            Self::Marker { sequence, initiator } => {
+    /// The nonce of a generation, if the node has told.
+    fn nonce(&self, generation: Generation) -> u64 {
+        self.nonces.get(&generation).copied().unwrap_or(0)
+    }
+
+    /// What a neighbour says.
+    fn body(&self, said: Later<Said, Late>, by: Peer, generation: Generation) -> Body<Bytes> {
+        let control = match said {
+            Later::Early(Said::Message(bytes)) => return Body::Message(bytes.into()),
+            Later::Early(Said::Raw(bytes)) => return Body::Control(bytes.into()),
+            Later::Early(Said::Hello) => Control::Hello { nonce: self.nonce(generation) },
+            Later::Early(Said::Marker { sequence, initiator }) => {
                 let initiator = NodeId(u64::from(initiator % 4));
-                let snapshot = SnapshotId { generation, sequence: u64::from(sequence), initiator };
-                Body::Control(Control::Marker(snapshot).encode())
+                Control::Marker(SnapshotId { generation, sequence: u64::from(sequence), initiator })
             }
-            Self::Raw(bytes) => Body::Control(bytes.into()),
-        }
+            Later::Late(Late::Grant { to_others, grant }) => {
+                let sender = NodeId(if to_others { 5 - by.id().0 } else { 1 });
+                Control::Grant { sender, receiver: by.id(), grant }
+            }
+            Later::Late(Late::Ask) => Control::Ask,
+            Later::Late(Late::Hello(nonce)) => Control::Hello { nonce },
+        };
+        Body::Control(control.encode())
     }
 }
 
