@@ -199,7 +199,10 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
                         unreachable!("a node that leaves captures nothing")
                     });
                 }
-                Incoming::Up(peer) => drop(gone.remove(&peer)),
+                Incoming::Up(peer) => {
+                    gone.remove(&peer);
+                    self.coordinator.handle_up(now, peer);
+                }
                 Incoming::Lost { peer, .. } | Incoming::Left(peer) => drop(gone.insert(peer)),
             }
         }

@@ -55,8 +55,9 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         if matches!(was, Link::Lost | Link::Left) {
             self.emit(Event::PeerBack { peer });
         }
-        // A node that looks for a generation which is not there goes on in its own as if nothing had been.
-        let lives = matches!(self.phase, Phase::Running | Phase::Recovering(Why::Newer));
+        // A node that looks for a generation which is not there goes on in its own as if nothing had been; and one that leaves
+        // would wait for grants of what was lost on its way, if nobody saw that.
+        let lives = matches!(self.phase, Phase::Running | Phase::Recovering(Why::Newer) | Phase::Leaving);
         if self.settings.durable
             && (lives || self.has_announced())
             && self.channels[peer.index()].outgoing.is_some()
