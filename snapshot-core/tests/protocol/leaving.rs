@@ -136,13 +136,47 @@ fn who_leaves_does_nothing_else() {
     let message = Body::Message(Transfer { amount: 1, number: 1 });
     a.handle_frame(Duration::ZERO, b, frame(2, 2, message.clone()), &mut || unreachable!());
     assert_eq!(*a, before);
-    // Where something is missing, a grant may be, which will not come again: B is not waited for.
-    a.handle_frame(Duration::ZERO, b, frame(1, 1000, message), &mut || unreachable!());
+    // Where the group has gone on, nothing that is left would be taken: it is done. And where it must go back, since something
+    // is missing.
+    for over in [frame(2, 1, greeting(5)), frame(1, 1000, message)] {
+        let mut a = before.clone();
+        a.handle_frame(Duration::ZERO, b, over, &mut || unreachable!());
+        assert!(!a.wants_frames());
+        assert_eq!(a.poll_output(), None);
+    }
+}
+
+#[test]
+fn who_leaves_waits_for_no_neighbour_of_which_something_is_missing() {
+    // A grant may be, which will not come again. Without a store the others are waited for.
+    let mut group = full(Graph::mesh([A, B, C]), windows(WINDOW, usize::MAX));
+    leave(&mut group, A);
+    let known = group.last_on((B, A));
+    let a = &mut group.processes.get_mut(&A).unwrap().coordinator;
+    let b = a.topology().peer(B).unwrap();
+    let body = Body::Message(Transfer { amount: 1, number: 1 });
+    let frame = Frame { stamp: stamp(1, 1000, known), body };
+    a.handle_frame(Duration::ZERO, b, frame, &mut || unreachable!());
     assert_eq!(a.unreachable().collect::<Vec<_>>(), [b]);
+    assert!(a.wants_frames());
     assert_eq!(a.poll_output(), None);
-    // Where the group has gone on, nothing that is left would be taken: it is done.
-    a.handle_frame(Duration::ZERO, b, frame(2, 1, greeting(5)), &mut || unreachable!());
-    assert!(!a.wants_frames());
+}
+
+#[test]
+fn who_leaves_does_not_wait_for_a_grant_that_was_lost_on_its_way() {
+    // Those of B for A come by way of C, and only A can find out that one was lost.
+    let settings = Settings { durable: true, ..windows(WINDOW, usize::MAX) };
+    let mut group = full(Graph::ring([A, B, C]), settings);
+    leave(&mut group, A);
+    for _ in 0..WINDOW {
+        assert!(group.take(B));
+    }
+    assert!(group.deliver((B, C)));
+    group.channels.get_mut(&(C, A)).unwrap().clear();
+    assert!(group.processes[&A].coordinator.wants_frames());
+    group.reconnect(C, A);
+    group.exchange();
+    assert!(!group.processes[&A].coordinator.wants_frames(), "it is done");
 }
 
 #[test]

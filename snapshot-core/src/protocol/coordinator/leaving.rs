@@ -28,7 +28,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         }
     }
 
-    /// Whether nothing that this node still has to send would be taken: the group has gone on without it.
+    /// Whether nothing that this node still has to send would count: the group has gone on without it, or must go back.
     pub(crate) fn is_left_behind(&self) -> bool {
         self.phase == Phase::Over
     }
@@ -50,8 +50,12 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         match channel.arrive(frame.stamp, greeting, self.nonce) {
             Arrival::InOrder => {}
             Arrival::Gap { .. } => {
-                // A grant may be among what is missing, and will not come again: whatever waits for this neighbour stays.
+                // A grant may be among what is missing, and will not come again: whatever waits for this neighbour stays. With a
+                // store nothing else would count either, since the group must go back.
                 channel.broken = true;
+                if self.settings.durable {
+                    self.phase = Phase::Over;
+                }
                 return;
             }
             Arrival::OutsideTheCount | Arrival::OtherHistory => return,
