@@ -35,15 +35,15 @@ fn one_size(size: usize, rounds: usize) {
     let before = peak();
     let mut group = Group::start(&place.path().join("store"), &states);
     let mut rows = [("four plain writers, each synced", vec![]), ("snapshot, committed", vec![])];
+    // Disks are busy for a while with what was removed.
+    let rest = Duration::from_millis(5 * size as u64);
     for round in 0..=rounds {
-        // Each goes first as often as the other: a disk remembers what it was given before.
-        let figures = if round % 2 == 0 {
-            let plain = plain(place.path(), &states);
-            [plain, group.snapshot()]
-        } else {
-            let snapshot = group.snapshot();
-            [plain(place.path(), &states), snapshot]
-        };
+        let mut figures = [0.0; 2];
+        // Each goes first as often as the other.
+        for turn in [round, round + 1] {
+            thread::sleep(rest);
+            figures[turn % 2] = if turn % 2 == 0 { plain(place.path(), &states) } else { group.snapshot() };
+        }
         // The first one makes folders.
         if round > 0 {
             rows.iter_mut().zip(figures).for_each(|(row, figure)| row.1.push(figure));
