@@ -103,15 +103,16 @@ pub struct LinkTransport<M> {
 
 impl<M> LinkTransport<M> {
     /// The frames that wait per neighbour and direction, unless [`with_capacity`](Self::with_capacity) says otherwise. A whole
-    /// [`inbox`](crate::NodeBuilder::inbox) of the default size fits in.
-    pub const CAPACITY: usize = 8192;
+    /// [`inbox`](crate::NodeBuilder::inbox) of the default size fits in, and control frames beside it.
+    pub const CAPACITY: usize = 5120;
 
     /// The transport for the node, and what the application tells it of connections with.
     pub fn new(topology: Topology) -> (Self, Links<M>) {
         Self::with_capacity(topology, Self::CAPACITY)
     }
 
-    /// Likewise, with a bound on the frames that wait per neighbour and direction; 0 is taken for 1. Best more than a node's
+    /// Likewise, with a bound on the frames that wait per neighbour and direction; 0 is taken for 1. To be sent wait 1024 at most.
+    /// Best more than a node's
     /// [`inbox`](crate::NodeBuilder::inbox), since what does not fit in is read at later turns of the application, and so are the
     /// markers behind it. It takes no more memory: no more messages are on their way than that.
     pub fn with_capacity(topology: Topology, capacity: usize) -> (Self, Links<M>) {

@@ -39,6 +39,9 @@ enum Arrived<M> {
     End(End),
 }
 
+/// The most frames that wait to be sent to one neighbour, however many may wait to be received.
+const MAX_OUTGOING: usize = 1024;
+
 /// One neighbour. At most `capacity` frames wait in either direction, and at most as many again of the connection that
 /// stands, where its reader does not wait for room. Between two frames that have arrived there are at most four notices.
 #[derive(Debug)]
@@ -80,6 +83,11 @@ impl<M> Aftermath<M> {
 }
 
 impl<M> Link<M> {
+    /// How many frames wait to be sent at most: what does not fit waits in the node just as well.
+    fn outgoing(&self) -> usize {
+        self.capacity.min(MAX_OUTGOING)
+    }
+
     pub(super) fn new(capacity: usize) -> Self {
         Self {
             capacity,
@@ -227,7 +235,7 @@ impl<M> Link<M> {
         }
         let mut writer = None;
         if self.over.is_none() {
-            let room = self.capacity - self.departing.len();
+            let room = self.outgoing() - self.departing.len();
             if self.departing.is_empty() && frames.len() <= room {
                 mem::swap(&mut self.departing, frames);
             } else {
@@ -252,7 +260,7 @@ impl<M> Link<M> {
             return (Poll::Ready(None), None);
         }
         if let Some(frame) = self.departing.pop_front() {
-            let sender = if self.departing.len() <= self.capacity / 2 { self.sending.take() } else { None };
+            let sender = if self.departing.len() <= self.outgoing() / 2 { self.sending.take() } else { None };
             return (Poll::Ready(Some(frame)), sender);
         }
         if self.ending.is_some() {
