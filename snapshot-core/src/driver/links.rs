@@ -102,21 +102,28 @@ pub struct LinkTransport<M> {
 }
 
 impl<M> LinkTransport<M> {
-    /// The frames that wait per neighbour and direction, unless [`with_capacity`](Self::with_capacity) says otherwise. A whole
+    /// The frames that wait to be received from a neighbour, unless [`with_capacity`](Self::with_capacity) says otherwise. A whole
     /// [`inbox`](crate::NodeBuilder::inbox) of the default size fits in, and control frames beside it.
     pub const CAPACITY: usize = 5120;
 
-    /// The transport for the node, and what the application tells it of connections with.
+    /// Those that wait to be sent: what does not fit in waits in the node just as well.
+    const OUTGOING: usize = 1024;
+
+    /// The transport for the node, and what the application tells it of connections with. To be received wait
+    /// [`CAPACITY`](Self::CAPACITY) frames of a neighbour at most, and to be sent to one, 1024.
     pub fn new(topology: Topology) -> (Self, Links<M>) {
-        Self::with_capacity(topology, Self::CAPACITY)
+        Self::bounded(topology, Self::CAPACITY, Self::OUTGOING)
     }
 
-    /// Likewise, with a bound on the frames that wait per neighbour and direction; 0 is taken for 1. To be sent wait 1024 at most.
-    /// Best more than a node's
+    /// Likewise, with a bound on the frames that wait per neighbour and direction; 0 is taken for 1. Best more than a node's
     /// [`inbox`](crate::NodeBuilder::inbox), since what does not fit in is read at later turns of the application, and so are the
     /// markers behind it. It takes no more memory: no more messages are on their way than that.
     pub fn with_capacity(topology: Topology, capacity: usize) -> (Self, Links<M>) {
-        let shared = Arc::new(Shared::new(topology, capacity.max(1)));
+        Self::bounded(topology, capacity.max(1), capacity.max(1))
+    }
+
+    fn bounded(topology: Topology, incoming: usize, outgoing: usize) -> (Self, Links<M>) {
+        let shared = Arc::new(Shared::new(topology, incoming, outgoing));
         let links = Links { owner: Arc::new(Owner { shared: Arc::clone(&shared) }) };
         (Self { shared }, links)
     }

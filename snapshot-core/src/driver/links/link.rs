@@ -39,14 +39,12 @@ enum Arrived<M> {
     End(End),
 }
 
-/// The most frames that wait to be sent to one neighbour, however many may wait to be received.
-const MAX_OUTGOING: usize = 1024;
-
-/// One neighbour. At most `capacity` frames wait in either direction, and at most as many again of the connection that
+/// One neighbour. At most `capacity` frames wait to be received and `outgoing` to be sent, and at most as many again of the connection that
 /// stands, where its reader does not wait for room. Between two frames that have arrived there are at most four notices.
 #[derive(Debug)]
 pub(super) struct Link<M> {
     capacity: usize,
+    outgoing: usize,
     /// The number of the newest connection, counted from 1.
     connection: u64,
     /// Why the newest connection does not stand.
@@ -83,14 +81,10 @@ impl<M> Aftermath<M> {
 }
 
 impl<M> Link<M> {
-    /// How many frames wait to be sent at most: what does not fit waits in the node just as well.
-    fn outgoing(&self) -> usize {
-        self.capacity.min(MAX_OUTGOING)
-    }
-
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(super) fn new(capacity: usize, outgoing: usize) -> Self {
         Self {
             capacity,
+            outgoing,
             connection: 0,
             over: Some(Disconnected::Lost),
             halves: 0,
@@ -235,7 +229,7 @@ impl<M> Link<M> {
         }
         let mut writer = None;
         if self.over.is_none() {
-            let room = self.outgoing() - self.departing.len();
+            let room = self.outgoing - self.departing.len();
             if self.departing.is_empty() && frames.len() <= room {
                 mem::swap(&mut self.departing, frames);
             } else {
@@ -260,7 +254,7 @@ impl<M> Link<M> {
             return (Poll::Ready(None), None);
         }
         if let Some(frame) = self.departing.pop_front() {
-            let sender = if self.departing.len() <= self.outgoing() / 2 { self.sending.take() } else { None };
+            let sender = if self.departing.len() <= self.outgoing / 2 { self.sending.take() } else { None };
             return (Poll::Ready(Some(frame)), sender);
         }
         if self.ending.is_some() {

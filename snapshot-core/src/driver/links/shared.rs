@@ -46,8 +46,9 @@ pub(super) struct Slot<M> {
 }
 
 impl<M> Shared<M> {
-    pub(super) fn new(topology: Topology, capacity: usize) -> Self {
-        let slot = |peer| Slot { peer, ready: AtomicBool::new(false), link: Mutex::new(Link::new(capacity)) };
+    pub(super) fn new(topology: Topology, capacity: usize, outgoing: usize) -> Self {
+        let link = || Mutex::new(Link::new(capacity, outgoing));
+        let slot = |peer| Slot { peer, ready: AtomicBool::new(false), link: link() };
         Self {
             slots: topology.peers().map(slot).collect(),
             topology,
