@@ -34,6 +34,7 @@ searched_to_the_end! {
     two_initiators_at_once_in_a_mesh_of_three_are_right: "mesh",
     three_snapshots_in_a_one_way_ring_are_right: "ring",
     messages_of_which_one_at_a_time_may_be_outstanding_are_recorded_by_both_ends: "window",
+    no_marker_overtakes_a_batch_that_is_under_way: "window-flights",
     who_is_held_up_asks_for_room: "window-ask",
     messages_larger_than_a_window_go_one_by_one: "window-large",
     grants_go_round_behind_the_markers: "window-ring",
@@ -77,7 +78,9 @@ fn names_of_configurations_are_unique() {
 
 #[test]
 fn no_state_comes_twice_on_one_way_so_that_a_search_that_ends_shows_that_all_ways_end() {
-    for name in ["cut", "commit", "cold", "openers", "double", "ambiguous"] {
+    for name in
+        ["cut", "window-ask", "window-flights", "commit", "untold", "cold", "openers", "double", "ambiguous"]
+    {
         assert_eq!(cycle(&Group::new(config(name), u64::MAX)), None, "{name}");
     }
 }

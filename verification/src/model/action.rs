@@ -15,6 +15,8 @@ pub enum Action {
     Deliver { place: usize, from: usize },
     /// What is queued for a neighbour leaves the process.
     Flush { place: usize, to: usize },
+    /// The process learns that its last batch for a neighbour has left it.
+    Sent { place: usize, to: usize },
     /// The application takes a message: one turn.
     Take { place: usize },
     /// A store operation.
@@ -89,6 +91,7 @@ pub fn progress(config: &Config, state: &State, actions: &mut Vec<Action>) {
                 }
             }
         }
+        actions.extend((0..nodes).filter(|to| process.flying[*to]).map(|to| Action::Sent { place, to }));
         if process.coordinator.has_message() {
             actions.push(Action::Take { place });
         }

@@ -19,6 +19,8 @@ pub struct Config {
     pub running: bool,
     /// Whether frames leave a node at once; else each batch is a step of its own.
     pub flushes: bool,
+    /// Whether a node learns in a step of its own that a batch has left it, before which the next one waits.
+    pub flights: bool,
     /// Whether the transport tells of no connections.
     pub untold: bool,
     /// How many messages, and how many bytes of them, may be outstanding on a channel.
@@ -182,6 +184,7 @@ impl Config {
         keep: 0,
         running: true,
         flushes: true,
+        flights: false,
         untold: false,
         window: (usize::MAX, usize::MAX),
         eager: false,

@@ -54,6 +54,15 @@ pub const ALL: &[Config] = &[
         ..WINDOW
     },
     Config {
+        name: "window-flights",
+        about: "the same with batches that are under way for a while, and 2 messages",
+        flushes: false,
+        flights: true,
+        sends: &[(0, 1, 2)],
+        expects: &[Seen::Cut, Seen::InFlight, Seen::Overtaken, Seen::Split],
+        ..WINDOW
+    },
+    Config {
         name: "window-ask",
         about: "2 nodes, no store: a message that leaves no room for a larger one, so that more is asked for",
         window: (8, 3),

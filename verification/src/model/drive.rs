@@ -257,8 +257,19 @@ impl Step<'_> {
                 let items = frames.drain(usize::MAX).map(Item::Frame);
                 self.state.channels[at].update(|channel| channel.extend(items));
             }
-            process.coordinator.handle_sent(process.now, peer);
+            if self.group.config.flights {
+                process.flying[to] = true;
+            } else {
+                process.coordinator.handle_sent(process.now, peer);
+            }
         }
+    }
+
+    /// A batch has left.
+    pub(super) fn sent(&mut self, place: usize, process: &mut Process, to: usize) {
+        let Some(peer) = process.coordinator.topology().peer(NodeId(to as u64 + 1)) else { return };
+        process.flying[to] = false;
+        self.input(place, process, |c, now, _| c.handle_sent(now, peer));
     }
 }
 

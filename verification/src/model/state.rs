@@ -39,6 +39,8 @@ pub struct Process {
     pub coordinator: Coordinator,
     /// The application.
     pub app: Captured,
+    /// By receiver: whether a batch has left of which it has not learnt that it has.
+    pub flying: Vec<bool>,
     /// What is asked of the store.
     pub pending: Vec<Pending>,
     /// What the oracle expects to be handed out again first, by sender.

@@ -40,6 +40,7 @@ impl<'a> Step<'a> {
         match action {
             Action::Deliver { place, from } => self.deliver(place, from),
             Action::Flush { place, to } => self.with(place, |step, process| step.flush(place, process, to)),
+            Action::Sent { place, to } => self.with(place, |step, process| step.sent(place, process, to)),
             Action::Take { place } => self.with(place, |step, process| step.take(place, process)),
             Action::Store { place, operation, how } => self.operate(place, operation, how),
             Action::Retry { place } => self.with(place, |step, process| {

@@ -86,6 +86,7 @@ fn describe(group: &Group, state: &State, action: Action) -> String {
             format!("{} hears from n{}: {item}", process(place), from + 1)
         }
         Action::Flush { place, to } => format!("{} hands its frames for n{} on", process(place), to + 1),
+        Action::Sent { place, to } => format!("{} has handed its frames for n{} on", process(place), to + 1),
         Action::Take { place } => format!("{} takes a message", process(place)),
         Action::Store { place, operation, how } => {
             let request = state.process(place).and_then(|process| process.pending.get(operation));

@@ -31,6 +31,7 @@ impl Step<'_> {
             now: Duration::ZERO,
             coordinator,
             app: fresh(node as u8),
+            flying: vec![false; nodes],
             pending: Vec::new(),
             replay: vec![VecDeque::new(); nodes],
             resent: vec![VecDeque::new(); nodes],
