@@ -326,7 +326,8 @@ mod tests {
     use crate::protocol::coordinator::recording::Capture;
     use crate::protocol::settings::{Bound, Settings};
     use crate::vocabulary::frame::{Body, Frames};
-    use crate::vocabulary::id::NodeId;
+    use crate::vocabulary::id::{NodeId, SnapshotId};
+    use crate::vocabulary::outcome::AbortReason;
     use crate::vocabulary::topology::Graph;
 
     #[test]
@@ -441,6 +442,12 @@ mod tests {
             10 => {
                 let begun = node.initiate(now, &mut capture);
                 let _ = begun.map(|id| random.draw().is_multiple_of(2) && node.abort(id));
+            }
+            11 if random.draw().is_multiple_of(4) => {
+                let (sequence, initiator) = (node.largest + 1, peer.id());
+                let snapshot = SnapshotId { generation: node.generation, sequence, initiator };
+                node.marker(now, peer, snapshot, &mut capture);
+                node.aborted(snapshot, initiator, AbortReason::Requested);
             }
             _ if random.draw().is_multiple_of(40) => {
                 node.handle_lost(now, peer, String::new(), &mut capture);

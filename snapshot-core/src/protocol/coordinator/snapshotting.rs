@@ -271,6 +271,8 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
             self.changed();
             // Who has not got its marker yet has nothing to begin any more.
             self.channels.iter_mut().for_each(|channel| channel.outbox.forget_marker(id));
+            // It may have been all that there was to say.
+            self.weigh_outbox();
         }
         known
     }
