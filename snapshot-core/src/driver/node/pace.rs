@@ -14,6 +14,9 @@ const TIME_BETWEEN_POLLS: Duration = Duration::from_micros(50);
 /// arrives. More often would only move them from the transport's buffers, which are warm, into a queue.
 const TIME_BETWEEN_READS: Duration = Duration::from_millis(1);
 
+/// An application whose turns take this long is a slow one.
+const TIME_OF_A_SLOW_TURN: Duration = Duration::from_micros(10);
+
 /// After so many answers, or so long, without a pause, the next poll is one: so that timers, other tasks and the
 /// application's own arms of a `select!` have their turn on an executor with one thread, though the node always has something.
 const ANSWERS_BETWEEN_PAUSES: u32 = 512;
@@ -25,6 +28,10 @@ pub(super) struct Pace {
     /// Messages handed out since the last look at the network, and when that was.
     turns: u32,
     polled: Duration,
+    /// Whether anything came of it, so that the application has had its turn since.
+    has_answered: bool,
+    /// Whether that took the application long.
+    is_slow: bool,
     /// When the transport was last asked for more.
     read: Duration,
     /// Answers since the last pause, and when the first of them was looked at.
@@ -51,12 +58,21 @@ impl Pace {
     /// Something is handed out after a look at all.
     pub(super) fn answers(&mut self) {
         self.answers += 1;
+        self.has_answered = true;
     }
 
     /// The network is looked at.
     pub(super) fn polls(&mut self, now: Duration) {
+        let passed = now.saturating_sub(self.polled);
+        let long = TIME_BETWEEN_POLLS.max(TIME_OF_A_SLOW_TURN * (self.turns + 1));
+        self.is_slow = self.has_answered && passed >= long;
         self.turns = 0;
         self.polled = now;
+    }
+
+    /// Whether the application takes its time.
+    pub(super) fn is_slow(&self) -> bool {
+        self.is_slow
     }
 
     /// Whether others must have their turn now. If so, that is this poll.
@@ -65,14 +81,15 @@ impl Pace {
         let is_due =
             self.answers >= ANSWERS_BETWEEN_PAUSES || now.saturating_sub(since) >= TIME_BETWEEN_PAUSES;
         if is_due {
-            self.pauses();
+            (self.answers, self.busy_since) = (0, None);
         }
         is_due
     }
 
-    /// Others have their turn.
+    /// There was nothing to answer with, and others have their turn.
     pub(super) fn pauses(&mut self) {
         (self.answers, self.busy_since) = (0, None);
+        self.has_answered = false;
     }
 
     /// Whether the transport was asked for more a moment ago.
@@ -103,6 +120,27 @@ mod tests {
         assert!(!pace.takes_a_pause(later));
         pace.pauses();
         assert!(!pace.takes_a_pause(later + TIME_BETWEEN_PAUSES), "what came before a pause does not count");
+    }
+
+    #[test]
+    fn an_application_is_slow_by_the_time_of_its_turns_and_not_by_what_it_had_to_wait_for() {
+        let mut pace = Pace::default();
+        let mut now = Duration::ZERO;
+        let cases = [(1, 49, false), (1, 50, true), (9, 89, false), (9, 90, true), (512, 5000, false)];
+        for (turns, passed, is_slow) in cases {
+            pace.polls(now);
+            pace.answers();
+            // The first one comes of the look itself.
+            (1..turns).for_each(|_| pace.hands_out());
+            now += Duration::from_micros(passed);
+            pace.takes_a_pause(now);
+            pace.polls(now);
+            assert_eq!(pace.is_slow(), is_slow, "{turns} turns in {passed} µs");
+            pace.pauses();
+            now += TIME_BETWEEN_PAUSES;
+            pace.polls(now);
+            assert!(!pace.is_slow(), "it has waited");
+        }
     }
 
     #[test]

@@ -301,16 +301,17 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
             return false;
         }
         self.pace.reads(now);
+        // A slow application would read a part at each turn, and a control frame may stand behind all of them. All that there is
+        // is a window of each neighbour at most. A quick one has the rest soon, and would only have it cold.
+        let reads_on = !ahead && self.pace.is_slow();
         let mut moved = false;
-        // All that there is, and not a part at each turn of a slow application: a control frame may stand behind it. It is a
-        // window of each neighbour at most.
         while self.poll_inbox(cx) {
             moved = true;
             // One look at the clock for all that has come at once.
             let at = self.clock.now();
             self.take_in(at, home);
             let may_go_on = self.failed.is_none() && self.coordinator.wants_frames();
-            if !may_go_on || at.saturating_sub(now) >= MAX_TIME_OF_READING {
+            if !reads_on || !may_go_on || at.saturating_sub(now) >= MAX_TIME_OF_READING {
                 break;
             }
         }

@@ -3,7 +3,11 @@
 
 use std::time::Duration;
 
-use snapshot_core::{AbortReason, Bound, Graph, LinkTransport, NodeId};
+use snapshot_core::{
+    AbortReason, Bound, Frames, Graph, Inbox, Incoming, LinkTransport, NodeId, Peer, Topology, Transport,
+    TransportError, async_trait,
+};
+use snapshot_transport_mem::MemTransport;
 
 use super::support::*;
 
@@ -125,6 +129,46 @@ fn twenty_of_twenty_snapshots_commit_though_the_receiver_takes_next_to_nothing_o
         let builders = [A, B].map(|id| flood.build(flood.network.transport(id)));
         pair(&mut flood, builders, weight, slow, begun);
     });
+}
+
+/// Brings one item at a time, as a connection does where messages are large.
+struct OneByOne(MemTransport<Parcel>);
+
+#[async_trait]
+impl Transport for OneByOne {
+    type Message = Parcel;
+
+    fn topology(&self) -> &Topology {
+        self.0.topology()
+    }
+
+    async fn send(&self, to: Peer, frames: &mut Frames<Parcel>) -> Result<(), TransportError> {
+        self.0.send(to, frames).await
+    }
+
+    async fn recv(&self, into: &mut Inbox<Parcel>) -> Result<(), TransportError> {
+        let mut one = Inbox::with_capacity(1);
+        self.0.recv(&mut one).await?;
+        match one.pop() {
+            Some(Incoming::Frame { from, frame }) => into.push(from, frame),
+            Some(Incoming::Up(peer)) => into.up(peer),
+            Some(Incoming::Lost { peer, why }) => into.lost(peer, why),
+            Some(Incoming::Left(peer)) => into.left(peer),
+            None => {}
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn twenty_of_twenty_snapshots_commit_over_a_transport_that_brings_one_frame_at_a_time() {
+    for slow in SLOW {
+        for begun in [Begun::By(A), Begun::By(B), Begun::OnInterval] {
+            let mut flood = Flood::on(network(&Graph::mesh([A, B])));
+            let builders = [A, B].map(|id| flood.build(OneByOne(flood.network.transport(id))));
+            pair(&mut flood, builders, 256 << 10, slow, begun);
+        }
+    }
 }
 
 #[test]
