@@ -13,6 +13,7 @@ mod leaving;
 mod outbox;
 mod output;
 mod phase;
+mod places;
 mod random;
 mod recording;
 mod recovery;
@@ -45,6 +46,7 @@ use flow::{Measure, Untaken};
 use lane::Lane;
 use outbox::Kind;
 use phase::Phase;
+use places::Places;
 use random::SplitMix;
 use recording::Recordings;
 use recovery::Recovery;
@@ -138,7 +140,7 @@ pub struct SnapshotCoordinator<M, C> {
     /// One more message may be handed out, though the outbox is over its high mark (W8).
     extra: bool,
     /// The neighbours for which a batch can be taken: so that the others cost nothing.
-    departing: BTreeSet<usize>,
+    departing: Places,
     untaken: Untaken<M>,
     recordings: Recordings<M, C>,
     commits: Commits,
@@ -236,7 +238,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         let carry = |used: &Option<LinkUse>| *used == Some(LinkUse::Messages);
         let senders = channels.iter().filter(|channel| carry(&channel.incoming)).count();
         let receivers = channels.iter().filter(|channel| carry(&channel.outgoing)).count();
-        let low = settings.outbox_low;
+        let (low, places) = (settings.outbox_low, channels.len());
         Self {
             life: random.draw(),
             random,
@@ -253,7 +255,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
                 .share(receivers, Bound { frames: low.frames.min(64), bytes: low.bytes.min(64 << 10) }),
             load: (0, 0),
             extra: false,
-            departing: BTreeSet::new(),
+            departing: Places::new(places),
             untaken: Untaken::new(),
             recordings: Recordings::new(),
             commits: Commits::default(),
@@ -428,16 +430,38 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     /// [`handle_sent`](Self::handle_sent). Not to be called within a turn.
     pub fn take_outgoing(&mut self, to: Peer, into: &mut Frames<M>) -> bool {
         let (generation, nonce) = self.speaks;
-        let taken = self.channels[to.index()].take(generation, nonce, into);
-        if taken {
-            self.departing.remove(&to.index());
-        }
-        taken
+        into.is_empty()
+            && self.departing.remove(to.index())
+            && self.channels[to.index()].take(generation, nonce, into)
+    }
+
+    /// A neighbour for which there is a batch to take. A driver that asks this, and not for each in turn, has no cost for idle ones.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use snapshot_core::{Frames, Graph, NodeId, Settings, SnapshotCoordinator};
+    ///
+    /// let topology = Graph::mesh((0..100).map(NodeId)).at(NodeId(0))?;
+    /// let mut node = SnapshotCoordinator::<u64, u64>::new(topology, Settings::default(), 7);
+    /// node.start(Duration::ZERO);
+    /// let (mut frames, mut batches) = (Frames::new(), 0);
+    /// while let Some(peer) = node.departing() {
+    ///     assert!(node.take_outgoing(peer, &mut frames));
+    ///     // Here they go over the network.
+    ///     frames.clear();
+    ///     node.handle_sent(Duration::ZERO, peer);
+    ///     batches += 1;
+    /// }
+    /// assert_eq!(batches, 99, "each was greeted");
+    /// # Ok::<(), snapshot_core::TopologyError>(())
+    /// ```
+    pub fn departing(&self) -> Option<Peer> {
+        self.departing.first().map(|place| self.channels[place].peer)
     }
 
     /// Whether there is a batch to take for this neighbour.
     pub fn has_outgoing(&self, to: Peer) -> bool {
-        self.channels[to.index()].outbox.may_depart()
+        self.departing.contains(to.index())
     }
 
     /// The batch that was taken for this neighbour has been handed to the transport.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{Hash, Hasher};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::vocabulary::id::NodeId;
 
@@ -35,6 +35,7 @@ pub(crate) struct Shape {
     outgoing: Links,
     incoming: Links,
     trees: Mutex<BTreeMap<(Direction, usize), Tree>>,
+    fingerprint: OnceLock<u64>,
 }
 
 /// For each place the one before it on a shortest path; [`NOBODY`] at those that have none.
@@ -94,6 +95,7 @@ impl Shape {
             outgoing: Links::new(members.len(), forward.into_iter()),
             incoming: Links::new(members.len(), backward.into_iter()),
             trees: Mutex::default(),
+            fingerprint: OnceLock::new(),
             group,
             members,
         }
@@ -130,6 +132,36 @@ impl Shape {
     pub(crate) fn after(&self, from: usize, to: usize) -> Option<usize> {
         let next = self.tree(Direction::To, to)[from];
         (next != NOBODY).then_some(next as usize)
+    }
+
+    /// Every channel of the group, ascending by sender, then receiver.
+    pub(crate) fn links(&self) -> impl Iterator<Item = (NodeId, NodeId, LinkUse)> {
+        let members = self.members.iter().enumerate();
+        members.flat_map(|(place, from)| self.outgoing(place).map(|(to, link)| (*from, to, link)))
+    }
+
+    /// FNV-1a, 64 bits, of name, members and links: stable across versions and machines, which `std`'s hasher is not. Reckoned
+    /// once, since each node asks, and each handshake.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        *self.fingerprint.get_or_init(|| {
+            let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+            let mut add = |bytes: &[u8]| {
+                for byte in bytes {
+                    hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+                }
+            };
+            add(self.group.as_bytes());
+            add(&[0xff]);
+            for id in &self.members {
+                add(&id.0.to_le_bytes());
+            }
+            for (from, to, link) in self.links() {
+                add(&[u8::from(link == LinkUse::ControlOnly)]);
+                add(&from.0.to_le_bytes());
+                add(&to.0.to_le_bytes());
+            }
+            hash
+        })
     }
 
     /// A pair without a path, if there is one.

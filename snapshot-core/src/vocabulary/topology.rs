@@ -278,8 +278,7 @@ impl Topology {
 
     /// Every channel of the group, ascending by sender, then receiver.
     pub fn links(&self) -> impl Iterator<Item = (NodeId, NodeId, LinkUse)> {
-        let members = self.shape.members.iter().enumerate();
-        members.flat_map(|(place, from)| self.shape.outgoing(place).map(|(to, link)| (*from, to, link)))
+        self.shape.links()
     }
 
     /// The neighbours, ascending by id; a peer's [`index`](Peer::index) is its position here.
@@ -336,24 +335,7 @@ impl Topology {
     /// A number that is equal for equal groups (name, members, links) on every machine, and differs for others but by
     /// accident. For handshakes.
     pub fn fingerprint(&self) -> u64 {
-        // FNV-1a, 64 bits: stable across versions and machines, which `std`'s hasher is not.
-        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-        let mut add = |bytes: &[u8]| {
-            for byte in bytes {
-                hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-            }
-        };
-        add(self.group().as_bytes());
-        add(&[0xff]);
-        for id in self.members() {
-            add(&id.0.to_le_bytes());
-        }
-        for (from, to, link) in self.links() {
-            add(&[u8::from(link == LinkUse::ControlOnly)]);
-            add(&from.0.to_le_bytes());
-            add(&to.0.to_le_bytes());
-        }
-        hash
+        self.shape.fingerprint()
     }
 }
 

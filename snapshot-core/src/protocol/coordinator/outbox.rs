@@ -121,9 +121,11 @@ impl<M> Outbox<M> {
         }
         let numbered = self.control.iter().filter(|queued| queued.kind != Kind::Unnumbered).count() as u64;
         let (messages, bytes) = self.credit.departable(self.messages.len(), self.bytes);
-        // As a rule all of it goes, and only the buffers change hands.
+        // As a rule all of it goes, and only the buffers change hands; an idle channel has none.
         if messages == self.messages.len() {
-            std::mem::swap(&mut self.messages, into);
+            if messages > 0 {
+                std::mem::swap(&mut self.messages, into);
+            }
         } else {
             self.messages.drain(messages).for_each(|frame| into.push_back(frame));
         }
@@ -139,6 +141,8 @@ impl<M> Outbox<M> {
                 body: Body::Control(bytes),
             });
         }
+        // Control is rare, and channels may be many: what is freed here is what the next one takes, and still in the caches.
+        self.control = VecDeque::new();
         self.credit.depart(messages, bytes);
         self.bytes -= bytes;
         self.turn_mark.depart(messages, bytes);

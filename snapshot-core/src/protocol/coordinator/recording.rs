@@ -25,6 +25,8 @@ pub(super) struct Recording<M, C> {
     pub(super) turn: Turn,
     /// By the sender's index; `None` where there is no channel from that neighbour.
     channels: Vec<Option<Recorded<M>>>,
+    /// How many of them are open.
+    open: usize,
     /// What the markers of this node have overtaken, by receiver.
     outgoing: BTreeMap<NodeId, Vec<M>>,
     pub(super) messages: u64,
@@ -91,13 +93,14 @@ impl<M, C> Recordings<M, C> {
         now: Duration,
         brought_by: Option<Peer>,
     ) {
-        let channels = topology
+        let channels: Vec<_> = topology
             .peers()
             .map(|peer| {
                 let open = Some(peer) != brought_by;
                 topology.is_incoming(peer).then(|| Recorded { sender: peer.id(), open, messages: Vec::new() })
             })
             .collect();
+        let open = channels.iter().flatten().filter(|channel: &&Recorded<M>| channel.open).count();
         let Capture { state, took } = capture;
         self.running.insert(
             id,
@@ -105,6 +108,7 @@ impl<M, C> Recordings<M, C> {
                 state,
                 turn,
                 channels,
+                open,
                 outgoing: BTreeMap::new(),
                 messages: 0,
                 bytes: 0,
@@ -147,6 +151,7 @@ impl<M, C> Recordings<M, C> {
         if !std::mem::replace(&mut channel.open, false) {
             return Closed::Twice;
         }
+        recording.open -= 1;
         if recording.is_complete() { Closed::Complete } else { Closed::Waiting }
     }
 
@@ -196,7 +201,7 @@ impl<M, C> Recording<M, C> {
     }
 
     fn is_complete(&self) -> bool {
-        self.channels.iter().flatten().all(|channel| !channel.open)
+        self.open == 0
     }
 
     /// The senders whose marker is missing.
