@@ -5,6 +5,7 @@
 
 use std::alloc::System;
 use std::collections::VecDeque;
+use std::mem;
 use std::time::{Duration, Instant};
 
 use cap::Cap;
@@ -66,8 +67,11 @@ impl Group {
         let (mut parts, mut reports) = (0, 0);
         let mut waiting: VecDeque<usize> =
             begun.map_or_else(|| (0..nodes.len()).collect(), |node| [node].into());
+        let mut waits: Vec<bool> =
+            (0..nodes.len()).map(|node| begun.is_none_or(|only| only == node)).collect();
         let mut frames = Frames::new();
         while let Some(at) = waiting.pop_front() {
+            waits[at] = false;
             while let Some(output) = nodes[at].poll_output() {
                 match output {
                     Output::Event(Event::LocalSnapshot(_)) => parts += 1,
@@ -82,7 +86,9 @@ impl Group {
                 for frame in frames.drain(usize::MAX) {
                     nodes[to].handle_frame(Duration::ZERO, from, frame, capture);
                 }
-                waiting.push_back(to);
+                if !mem::replace(&mut waits[to], true) {
+                    waiting.push_back(to);
+                }
             }
         }
         (parts, reports)

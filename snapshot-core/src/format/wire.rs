@@ -113,7 +113,8 @@ impl<'a> Reader<'a> {
 
 /// Writes with `write` into fresh bytes.
 pub(crate) fn written(write: impl FnOnce(&mut BytesMut)) -> Bytes {
-    let mut out = BytesMut::new();
+    // Most of what is written is a control frame.
+    let mut out = BytesMut::with_capacity(64);
     write(&mut out);
     out.freeze()
 }

@@ -77,7 +77,7 @@ pub struct Archive<S, M> {
     store: Arc<dyn SnapshotStore>,
     codec: Arc<dyn MessageCodec<M>>,
     group: String,
-    members: Vec<NodeId>,
+    members: Arc<[NodeId]>,
     retention: Retention,
     /// The index of the last record that was read.
     read: u64,
@@ -106,7 +106,7 @@ impl<S, M: Send + 'static> Archive<S, M> {
             store,
             codec: Arc::new(codec),
             group: first.group.clone(),
-            members: first.members.clone(),
+            members: first.members.clone().into(),
             retention: first.retention,
             read: 0,
             commits: Vec::new(),
@@ -229,7 +229,8 @@ impl<S, M: Send + 'static> Archive<S, M> {
             read_part::<S, M>(expected, Some(&*codec), input)
         };
         let stored = self.open_parts(snapshot, true, read).await?;
-        let locals = stored.into_iter().map(|(node, part)| part.into_local(snapshot, node, &self.members));
+        let locals =
+            stored.into_iter().map(|(node, part)| part.into_local(snapshot, node, Arc::clone(&self.members)));
         Ok(GlobalSnapshot::assemble(locals)?)
     }
 
@@ -296,8 +297,8 @@ impl<S, M: Send + 'static> Archive<S, M> {
     }
 
     fn learn(&mut self, record: Record) -> Result<(), ArchiveError> {
-        if (&record.group, &record.members) != (&self.group, &self.members) {
-            let (stored, ours) = (record.members, self.members.clone());
+        if record.group != self.group || *record.members != *self.members {
+            let (stored, ours) = (record.members, self.members.to_vec());
             return Err(ArchiveError::Foreign(if record.group == self.group {
                 ForeignStore::OtherMembers { stored, ours }
             } else {

@@ -4,6 +4,7 @@
 mod properties;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -25,7 +26,7 @@ use crate::vocabulary::part::LocalSnapshot;
 ///     snapshot: SnapshotId { generation: Generation(1), sequence: 1, initiator: a },
 ///     node,
 ///     turn: Turn(7),
-///     members: vec![a, b],
+///     members: [a, b].into(),
 ///     state: balance,
 ///     channels: BTreeMap::from([(other, arrived)]),
 ///     outgoing: BTreeMap::from([(other, queued)]),
@@ -44,7 +45,7 @@ use crate::vocabulary::part::LocalSnapshot;
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct GlobalSnapshot<C, M> {
     id: SnapshotId,
-    members: Vec<NodeId>,
+    members: Arc<[NodeId]>,
     /// One for each member, nothing else; their messages are in `channels`.
     parts: BTreeMap<NodeId, LocalSnapshot<C, M>>,
     /// By receiver, then sender.
@@ -68,7 +69,7 @@ impl<C, M> GlobalSnapshot<C, M> {
     /// without a part or with two, a part or a channel of a stranger, messages sent on a channel that their receiver has not.
     pub fn assemble(parts: impl IntoIterator<Item = LocalSnapshot<C, M>>) -> Result<Self, AssembleError> {
         let mut assembled = BTreeMap::<NodeId, LocalSnapshot<C, M>>::new();
-        let mut group: Option<(SnapshotId, Vec<NodeId>)> = None;
+        let mut group: Option<(SnapshotId, Arc<[NodeId]>)> = None;
         for part in parts {
             let (id, members) = group.get_or_insert_with(|| (part.snapshot, part.members.clone()));
             fits(&part, *id, members)?;
@@ -171,7 +172,7 @@ fn fits<C, M>(part: &LocalSnapshot<C, M>, id: SnapshotId, members: &[NodeId]) ->
     if part.snapshot != id {
         return Err(AssembleError::OtherSnapshot { node, found: part.snapshot, expected: id });
     }
-    if part.members != members {
+    if *part.members != *members {
         return Err(AssembleError::OtherMembers { node });
     }
     if !members.contains(&node) {
@@ -270,7 +271,7 @@ mod tests {
             snapshot: SnapshotId { generation: Generation(1), sequence: 3, initiator: A },
             node,
             turn: Turn(10 + node.0),
-            members: vec![A, B],
+            members: [A, B].into(),
             state: 100 * node.0,
             channels: BTreeMap::from([(from, vec!['x', 'y'])]),
             outgoing: BTreeMap::new(),
@@ -333,7 +334,7 @@ mod tests {
         assert_eq!(refused, Err(AssembleError::OtherSnapshot { node: B, found, expected }));
 
         let mut other = part(B, A);
-        other.members.push(NodeId(3));
+        other.members = [A, B, NodeId(3)].into();
         let refused = GlobalSnapshot::assemble([part(A, B), other]);
         assert_eq!(refused, Err(AssembleError::OtherMembers { node: B }));
 

@@ -490,7 +490,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     }
 
     fn post(&mut self, to: Peer, control: &Control) {
-        self.post_as(to, control, Kind::Other);
+        self.post_as(to, control.encode(), Kind::Other);
     }
 
     fn post_hello(&mut self) {
@@ -505,8 +505,9 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
 
     /// Passes something on to the members that hear of what `origin` says from this node.
     fn broadcast(&mut self, origin: NodeId, control: &Control) {
+        let control = control.encode();
         for peer in self.topology.children(origin) {
-            self.post(peer, control);
+            self.post_as(peer, control.clone(), Kind::Other);
         }
     }
 

@@ -1,6 +1,7 @@
 //! What one node adds to a snapshot: as it was taken, as it was read from a store, and as receipts and commits name it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +17,7 @@ use crate::vocabulary::id::{NodeId, SnapshotId, Turn};
 ///     snapshot: SnapshotId { generation: Generation(1), sequence: 1, initiator: NodeId(1) },
 ///     node: NodeId(2),
 ///     turn: Turn(40),
-///     members: vec![NodeId(1), NodeId(2)],
+///     members: [NodeId(1), NodeId(2)].into(),
 ///     state: "a balance of 15",
 ///     channels: BTreeMap::from([(NodeId(1), vec!["a coin"])]),
 ///     outgoing: BTreeMap::from([(NodeId(1), vec!["a note", "a bill"])]),
@@ -31,8 +32,8 @@ pub struct LocalSnapshot<C, M> {
     pub node: NodeId,
     /// The last turn that is in the state.
     pub turn: Turn,
-    /// All members of the group, ascending.
-    pub members: Vec<NodeId>,
+    /// All members of the group, ascending; shared by the parts of a process, since there may be many.
+    pub members: Arc<[NodeId]>,
     /// The captured state.
     pub state: C,
     /// The messages in flight on each incoming channel, by sender, in their order. Every channel that the topology has is
@@ -83,10 +84,10 @@ impl<C, M> StoredPart<C, M> {
         self,
         snapshot: SnapshotId,
         node: NodeId,
-        members: &[NodeId],
+        members: Arc<[NodeId]>,
     ) -> LocalSnapshot<C, M> {
         let Self { turn, state, channels, outgoing } = self;
-        LocalSnapshot { snapshot, node, turn, members: members.to_vec(), state, channels, outgoing }
+        LocalSnapshot { snapshot, node, turn, members, state, channels, outgoing }
     }
 }
 

@@ -31,7 +31,7 @@ const MOST: usize = 4 << 20;
 pub(crate) struct Shape {
     pub(crate) group: String,
     /// Ascending. A place is a position here.
-    pub(crate) members: Vec<NodeId>,
+    pub(crate) members: Arc<[NodeId]>,
     outgoing: Links,
     incoming: Links,
     trees: Mutex<BTreeMap<(Direction, usize), Tree>>,
@@ -97,7 +97,7 @@ impl Shape {
             trees: Mutex::default(),
             fingerprint: OnceLock::new(),
             group,
-            members,
+            members: members.into(),
         }
     }
 
@@ -152,7 +152,7 @@ impl Shape {
             };
             add(self.group.as_bytes());
             add(&[0xff]);
-            for id in &self.members {
+            for id in self.members.iter() {
                 add(&id.0.to_le_bytes());
             }
             for (from, to, link) in self.links() {

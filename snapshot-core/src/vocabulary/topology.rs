@@ -276,6 +276,11 @@ impl Topology {
         &self.shape.members
     }
 
+    /// All members, in a form that is cheap to keep.
+    pub(crate) fn all(&self) -> Arc<[NodeId]> {
+        Arc::clone(&self.shape.members)
+    }
+
     /// Every channel of the group, ascending by sender, then receiver.
     pub fn links(&self) -> impl Iterator<Item = (NodeId, NodeId, LinkUse)> {
         self.shape.links()
@@ -321,6 +326,10 @@ impl Topology {
     ///
     /// All nodes of a group agree on the graph, so each hop brings it one step nearer.
     pub(crate) fn next_hop(&self, to: NodeId) -> Option<Peer> {
+        // As a rule there is a link, and nothing to search or keep.
+        if let Some(peer) = self.peer(to).filter(|peer| self.outgoing_use(*peer).is_some()) {
+            return Some(peer);
+        }
         let hop = self.shape.after(self.me, self.shape.place(to)?)?;
         self.peer(self.shape.members[hop])
     }

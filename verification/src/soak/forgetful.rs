@@ -105,7 +105,7 @@ where
             snapshot: cut.id(),
             node,
             turn: cut.turn(node).unwrap_or_default(),
-            members: cut.members().to_vec(),
+            members: cut.members().into(),
             state: state.clone(),
             channels,
             // In `channels` already: which end recorded a message is of no interest here.

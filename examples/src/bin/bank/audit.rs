@@ -199,7 +199,7 @@ mod tests {
     fn part(node: NodeId, state: Ledger, from: NodeId, transfers: Vec<Transfer>) -> Part {
         let snapshot = SnapshotId { generation: Generation(1), sequence: 1, initiator: A };
         let (channels, outgoing) = (BTreeMap::from([(from, transfers)]), BTreeMap::new());
-        LocalSnapshot { snapshot, node, turn: Turn(1), members: vec![A, B, C], state, channels, outgoing }
+        LocalSnapshot { snapshot, node, turn: Turn(1), members: [A, B, C].into(), state, channels, outgoing }
     }
 
     fn books() -> Books {

@@ -56,7 +56,7 @@ async fn read_and_check<S: StateProvider, M: Send + 'static>(
             Ok(stored) => stored,
             Err(error) => return Ok(Err(error.to_string())),
         };
-        parts.push(stored.into_local(snapshot, node, topology.members()));
+        parts.push(stored.into_local(snapshot, node, topology.all()));
         if parts.len() < topology.members().len() {
             return Ok(Ok(Progress::Read(parts)));
         }

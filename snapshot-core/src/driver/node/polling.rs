@@ -18,6 +18,9 @@ use crate::protocol::coordinator::{
 };
 use crate::vocabulary::event::Event;
 
+/// Empty buffers of batches that are kept for the next ones. More would only stand there where many neighbours are idle.
+const MAX_SPARES: usize = 32;
+
 /// However much there is to read, the rest of the work has its turn after this time.
 const MAX_TIME_OF_READING: Duration = Duration::from_millis(1);
 
@@ -281,7 +284,9 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
                 self.failed.get_or_insert(NodeError::Contract { clause: "T6", seen });
                 return true;
             }
-            self.spares.push(frames);
+            if self.spares.len() < MAX_SPARES {
+                self.spares.push(frames);
+            }
             self.coordinator.handle_sent(self.clock.now(), peer);
         }
     }

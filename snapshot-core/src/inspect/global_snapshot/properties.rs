@@ -32,7 +32,7 @@ fn sets() -> impl Strategy<Value = Vec<Part>> {
                             snapshot,
                             node,
                             turn: Turn(turn),
-                            members: members.clone(),
+                            members: members.clone().into(),
                             state,
                             channels: channels.filter_map(|(from, m)| Some((from, m?))).collect(),
                             outgoing: outgoing
@@ -122,7 +122,9 @@ fn a_set_with_a_flaw_is_refused_and_the_error_names_the_flaw_and_the_node() {
             Flaw::Missing => drop(parts.remove(at)),
             Flaw::Twice => parts.push(parts[at].clone()),
             Flaw::OtherSnapshot => parts[at].snapshot.sequence ^= 1,
-            Flaw::OtherMembers => parts[at].members.push(stranger),
+            Flaw::OtherMembers => {
+                parts[at].members = parts[at].members.iter().copied().chain([stranger]).collect()
+            }
             Flaw::Stranger => parts[at].node = stranger,
             Flaw::FromItself => drop(parts[at].channels.insert(node, vec![])),
             Flaw::FromAStranger => drop(parts[at].channels.insert(stranger, vec![])),

@@ -149,7 +149,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         if generation < self.generation {
             // F2, F3a: drop it, and tell the sender once what is new.
             if self.settings.durable && channel.take_answer() {
-                self.post_as(from, &Control::Hello { nonce: self.nonce }, Kind::Unnumbered);
+                self.post_as(from, Control::Hello { nonce: self.nonce }.encode(), Kind::Unnumbered);
             }
             return;
         }

@@ -186,7 +186,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
 
     /// Queues a control frame, unless there are too many already: then the channel is broken at this end (W11). A number is
     /// left out, so that the neighbour finds out if it ever reads on.
-    pub(super) fn post_as(&mut self, to: Peer, control: &Control, kind: Kind) {
+    pub(super) fn post_as(&mut self, to: Peer, control: Bytes, kind: Kind) {
         let channel = &mut self.channels[to.index()];
         if channel.outbox.control() >= Self::MAX_CONTROL {
             channel.forsake();
@@ -195,7 +195,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
             self.cut(to, format!("it has read none of {} control frames", Self::MAX_CONTROL));
             return;
         }
-        channel.outbox.post(control.encode(), kind);
+        channel.outbox.post(control, kind);
         if !channel.outbox.is_sending() {
             self.departing.insert(to.index());
         }

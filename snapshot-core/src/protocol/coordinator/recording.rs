@@ -222,7 +222,7 @@ impl<M, C> Recording<M, C> {
             snapshot,
             node: topology.me(),
             turn: self.turn,
-            members: topology.members().to_vec(),
+            members: topology.all(),
             state: self.state,
             channels: self.channels.into_iter().flatten().map(|c| (c.sender, c.messages)).collect(),
             outgoing: self.outgoing,

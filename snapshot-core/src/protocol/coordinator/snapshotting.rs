@@ -50,8 +50,9 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         }
         self.changed();
         self.emit(Event::SnapshotBegun { snapshot: id, turn: self.ended });
+        let marker = Control::Marker { snapshot: id }.encode();
         for peer in self.topology.clone().outgoing() {
-            self.post_as(peer, &Control::Marker { snapshot: id }, Kind::Marker(id));
+            self.post_as(peer, marker.clone(), Kind::Marker(id));
         }
         self.bound_recordings();
         if self.recordings.is_complete(id) {

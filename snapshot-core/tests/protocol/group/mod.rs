@@ -691,7 +691,7 @@ impl Store {
                     snapshot,
                     node,
                     turn: Turn(0),
-                    members: vec![],
+                    members: [].into(),
                     state,
                     channels: BTreeMap::new(),
                     outgoing: BTreeMap::new(),
