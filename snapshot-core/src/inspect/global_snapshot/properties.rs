@@ -123,7 +123,7 @@ fn a_set_with_a_flaw_is_refused_and_the_error_names_the_flaw_and_the_node() {
             Flaw::Twice => parts.push(parts[at].clone()),
             Flaw::OtherSnapshot => parts[at].snapshot.sequence ^= 1,
             Flaw::OtherMembers => {
-                parts[at].members = parts[at].members.iter().copied().chain([stranger]).collect()
+                parts[at].members = parts[at].members.iter().copied().chain([stranger]).collect();
             }
             Flaw::Stranger => parts[at].node = stranger,
             Flaw::FromItself => drop(parts[at].channels.insert(node, vec![])),

@@ -7,9 +7,14 @@ use crate::vocabulary::frame::{Frames, Stamp};
 use crate::vocabulary::id::{Generation, Peer};
 use crate::vocabulary::shape::LinkUse;
 
+/// In this order, and not in one of the compiler's, so that a frame of control looks at two lines of the cache and not at five:
+/// where channels are many, that is what a snapshot costs.
+#[repr(C, align(64))]
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Channel<M> {
     pub(super) peer: Peer,
+    last_in: u64,
+    next_out: u64,
     pub(super) outgoing: Option<LinkUse>,
     pub(super) incoming: Option<LinkUse>,
     pub(super) link: Link,
@@ -18,8 +23,6 @@ pub(super) struct Channel<M> {
     pub(super) broken: bool,
     /// A frame of an older generation was answered already, on this connection and in this generation (F3a).
     answered: bool,
-    last_in: u64,
-    next_out: u64,
     pub(super) outbox: Outbox<M>,
     pub(super) intake: Intake,
 }

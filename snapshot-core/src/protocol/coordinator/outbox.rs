@@ -1,22 +1,22 @@
 //! What waits to depart to one neighbour: two queues (W4). Control goes first, and waits for nothing; messages wait for the
 //! window. Frames are numbered when they depart (F1).
 
-use std::collections::VecDeque;
-
 use bytes::Bytes;
 
 use super::credit::Credit;
 use crate::vocabulary::frame::{Body, Frame, Frames, Stamp};
 use crate::vocabulary::id::{Generation, SnapshotId};
 
+/// The order is that of [`Channel`](super::channel::Channel).
+#[repr(C)]
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Outbox<M> {
-    control: VecDeque<Queued>,
+    control: Vec<Queued>,
+    flight: Option<Flight>,
     /// Their stamps are given when they depart.
     messages: Frames<M>,
     bytes: usize,
     turn_mark: TurnMark,
-    flight: Option<Flight>,
     pub(super) credit: Credit,
 }
 
@@ -63,7 +63,7 @@ impl TurnMark {
 impl<M> Outbox<M> {
     pub(super) fn new() -> Self {
         Self {
-            control: VecDeque::new(),
+            control: Vec::new(),
             messages: Frames::new(),
             bytes: 0,
             turn_mark: TurnMark::default(),
@@ -75,9 +75,9 @@ impl<M> Outbox<M> {
     pub(super) fn post(&mut self, bytes: Bytes, kind: Kind) {
         let queued = Queued { bytes, kind };
         if kind == Kind::Unnumbered {
-            self.control.push_front(queued);
+            self.control.insert(0, queued);
         } else {
-            self.control.push_back(queued);
+            self.control.push(queued);
         }
     }
 
@@ -120,7 +120,10 @@ impl<M> Outbox<M> {
             return None;
         }
         let numbered = self.control.iter().filter(|queued| queued.kind != Kind::Unnumbered).count() as u64;
-        let (messages, bytes) = self.credit.departable(self.messages.len(), self.bytes);
+        let (messages, bytes) = match self.messages.len() {
+            0 => (0, 0),
+            queued => self.credit.departable(queued, self.bytes),
+        };
         // As a rule all of it goes, and only the buffers change hands; an idle channel has none.
         if messages == self.messages.len() {
             if messages > 0 {
@@ -133,7 +136,8 @@ impl<M> Outbox<M> {
             frame.stamp = Stamp::tagged(generation, number, nonce);
         }
         let mut number = next_number + numbered;
-        while let Some(Queued { bytes, kind }) = self.control.pop_back() {
+        // Control is rare, and channels may be many: the buffer that is freed here is the next one's, and still in the caches.
+        for Queued { bytes, kind } in std::mem::take(&mut self.control).into_iter().rev() {
             number -= u64::from(kind != Kind::Unnumbered);
             let number = if kind == Kind::Unnumbered { 0 } else { number };
             into.push_front(Frame {
@@ -141,11 +145,11 @@ impl<M> Outbox<M> {
                 body: Body::Control(bytes),
             });
         }
-        // Control is rare, and channels may be many: what is freed here is what the next one takes, and still in the caches.
-        self.control = VecDeque::new();
-        self.credit.depart(messages, bytes);
-        self.bytes -= bytes;
-        self.turn_mark.depart(messages, bytes);
+        if messages > 0 {
+            self.credit.depart(messages, bytes);
+            self.bytes -= bytes;
+            self.turn_mark.depart(messages, bytes);
+        }
         self.flight = Some(Flight { messages, bytes });
         Some(numbered + messages as u64)
     }

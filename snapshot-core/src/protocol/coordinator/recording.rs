@@ -15,7 +15,8 @@ use crate::vocabulary::topology::Topology;
 /// All recordings of one node.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Recordings<M, C> {
-    running: BTreeMap<SnapshotId, Recording<M, C>>,
+    /// Boxed, since a map makes room for eleven at once.
+    running: BTreeMap<SnapshotId, Box<Recording<M, C>>>,
     bytes: usize,
 }
 
@@ -104,7 +105,7 @@ impl<M, C> Recordings<M, C> {
         let Capture { state, took } = capture;
         self.running.insert(
             id,
-            Recording {
+            Box::new(Recording {
                 state,
                 turn,
                 channels,
@@ -114,7 +115,7 @@ impl<M, C> Recordings<M, C> {
                 bytes: 0,
                 begun: now,
                 capture: took,
-            },
+            }),
         );
     }
 
@@ -157,11 +158,11 @@ impl<M, C> Recordings<M, C> {
 
     /// Whether every channel of this recording is closed.
     pub(super) fn is_complete(&self, id: SnapshotId) -> bool {
-        self.running.get(&id).is_some_and(Recording::is_complete)
+        self.running.get(&id).is_some_and(|recording| recording.is_complete())
     }
 
     /// Takes a recording out. Its bytes no longer count here.
-    pub(super) fn remove(&mut self, id: SnapshotId) -> Option<Recording<M, C>> {
+    pub(super) fn remove(&mut self, id: SnapshotId) -> Option<Box<Recording<M, C>>> {
         let recording = self.running.remove(&id)?;
         self.bytes -= recording.bytes;
         Some(recording)
@@ -172,7 +173,7 @@ impl<M, C> Recordings<M, C> {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (SnapshotId, &Recording<M, C>)> {
-        self.running.iter().map(|(id, recording)| (*id, recording))
+        self.running.iter().map(|(id, recording)| (*id, &**recording))
     }
 
     pub(super) fn len(&self) -> usize {
