@@ -1,6 +1,6 @@
 //! How long a snapshot takes to commit while one process keeps every queue full and the other is slow: the same two processes with
 //! an idle channel, in the same run, are what it is held against. Two processes over TCP on the loopback, one folder as the store,
-//! a state of 1 MiB each.
+//! a state of 1 MiB each. Each is a message loop; where the slow one is said to be a task, it is a task of a `SharedNode` instead.
 //!
 //! `cargo bench -p snapshot-transport-tcp --bench commit_time`, some five minutes; with `-- --quick`, about one; with words such as
 //! `-- '8 B' 5ms`, the rows that have them all.
@@ -16,6 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures::StreamExt;
 use snapshot_core::{
     Event, Graph, NodeBuilder, NodeId, RawBytes, SnapshotHandle, SnapshotNode, StateProvider,
 };
@@ -35,6 +36,10 @@ const HANDLERS: [Duration; 5] = [
     Duration::from_millis(100),
 ];
 
+/// Where the slow one is a task that waits, and the node goes on beside it.
+const TASKS: [(Duration, &str); 2] =
+    [(Duration::from_millis(5), "task"), (Duration::from_millis(100), "task")];
+
 /// From one snapshot to the next.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -47,10 +52,11 @@ const DEADLINE: Duration = Duration::from_secs(10);
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
     match &arguments[..] {
-        [role, folder, handler, interval, rest @ ..] if role == "fast" || role == "slow" => {
+        [role, folder, handler, interval, rest @ ..] if ["fast", "slow", "task"].contains(&&**role) => {
             let micros = |text: &String| Duration::from_micros(text.parse().expect("a number"));
             let (handler, interval) = (micros(handler), micros(interval));
-            node(Path::new(folder), handler, interval, rest.first().map(String::as_str));
+            let dialed = rest.first().map(String::as_str);
+            node(Path::new(folder), handler, interval, role == "task", dialed);
         }
         _ => {
             let (flags, words): (Vec<String>, Vec<String>) =
@@ -76,25 +82,26 @@ fn compare(quick: bool, words: &[String]) {
     );
     println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     for size in SIZES {
-        for handler in HANDLERS {
+        for (handler, role) in HANDLERS.map(|handler| (handler, "slow")).into_iter().chain(TASKS) {
             let is_extreme = [SIZES[0], SIZES[3]].contains(&size) && handler != HANDLERS[1];
             for (begun, name) in
                 [(Begun::Fast, "fast side"), (Begun::Slow, "slow side"), (Begun::OnInterval, "interval")]
             {
-                let name = format!("| {} | {handler:?} | {name} |", bytes(size));
+                let kind = if role == "task" { ", in a task" } else { "" };
+                let name = format!("| {} | {handler:?}{kind} | {name} |", bytes(size));
                 let is_wanted = words.iter().all(|word| name.contains(&format!("| {word} |")));
                 if is_wanted && (!quick || is_extreme && begun != Begun::OnInterval) {
-                    row(size, handler, begun, &name, snapshots);
+                    row((size, handler, role), begun, &name, snapshots);
                 }
             }
         }
     }
 }
 
-fn row(size: usize, handler: Duration, begun: Begun, name: &str, snapshots: usize) {
+fn row((size, handler, role): (usize, Duration, &str), begun: Begun, name: &str, snapshots: usize) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let interval = if begun == Begun::OnInterval { PAUSE } else { Duration::ZERO };
-    let mut slow = Process::start("slow", folder.path(), handler, Duration::ZERO, None);
+    let mut slow = Process::start(role, folder.path(), handler, Duration::ZERO, None);
     let address = slow.hear();
     let mut fast = Process::start("fast", folder.path(), handler, interval, Some(&address));
     fast.hear();
@@ -246,7 +253,7 @@ struct Desk {
 }
 
 /// The slow one listens, and is dialed by the one that is given its address.
-fn node(folder: &Path, handler: Duration, interval: Duration, dialed: Option<&str>) {
+fn node(folder: &Path, handler: Duration, interval: Duration, in_a_task: bool, dialed: Option<&str>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let (me, graph) = (if dialed.is_some() { FAST } else { SLOW }, Graph::mesh([FAST, SLOW]));
@@ -264,7 +271,11 @@ fn node(folder: &Path, handler: Duration, interval: Duration, dialed: Option<&st
         }
         let desk = Arc::new(Desk::default());
         println!("{}", address.map_or("dialing".to_owned(), |address| address.to_string()));
-        live(builder, handler, &desk).await;
+        if in_a_task {
+            serve(builder, handler, &desk).await;
+        } else {
+            live(builder, handler, &desk).await;
+        }
     });
 }
 
@@ -298,6 +309,23 @@ async fn live(builder: NodeBuilder<Block, Bytes>, handler: Duration, desk: &Arc<
                 let _ = report.send(format!("given up: {reason}"));
             }
             _ => {}
+        }
+    }
+}
+
+/// As [`live`], without the flood: one task takes the messages, and waits after each.
+async fn serve(builder: NodeBuilder<Block, Bytes>, handler: Duration, desk: &Arc<Desk>) {
+    let (node, driver) = builder.share(Block(vec![7; STATE])).await.expect("it starts");
+    let (mut deliveries, drive) = driver.stream();
+    tokio::spawn(drive);
+    let (handle, orders) = (node.handle(), Arc::clone(desk));
+    // It is never asked to wait for a snapshot that it has not begun.
+    let (_report, reports) = mpsc::channel();
+    thread::spawn(move || listen(&handle, &orders, &reports));
+    while let Some(delivery) = deliveries.next().await {
+        let is_message = delivery.take(|_, event, _| matches!(event, Event::Message { .. }));
+        if is_message.await.expect("it runs") {
+            tokio::time::sleep(handler).await;
         }
     }
 }
