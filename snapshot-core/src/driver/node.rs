@@ -87,7 +87,7 @@ pub struct SnapshotNode<S: StateProvider, M> {
     clock: Arc<dyn Clock>,
     /// The batches under way, at most one to a neighbour. Only those that can go on are polled.
     flights: FuturesUnordered<Flight<M>>,
-    /// Buffers of batches that have landed, for the next ones. At most one for each neighbour.
+    /// Buffers of batches that have landed, for the next ones.
     spares: Vec<Frames<M>>,
     receiving: Option<Receiving<M>>,
     inbox: Inbox<M>,
@@ -96,6 +96,8 @@ pub struct SnapshotNode<S: StateProvider, M> {
     /// A state to go back to, which waits until earlier events are handed out.
     restored: Option<Option<S::Captured>>,
     timer: Option<(Duration, BoxFuture<'static, ()>)>,
+    /// Until when a message waits for the snapshot that is under way.
+    lingering: Option<(Duration, BoxFuture<'static, ()>)>,
     desk: Arc<Desk>,
     /// Requests without a handle that waits: `snapshot()`.
     asked: bool,
@@ -137,6 +139,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
             events: VecDeque::new(),
             restored: None,
             timer: None,
+            lingering: None,
             desk: Arc::new(Desk::default()),
             asked: false,
             waiting: BTreeMap::new(),
@@ -198,6 +201,9 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
     ///
     /// However much there is to hand out, it is pending once after 512 answers or a millisecond, so that timers, other tasks
     /// and other arms of a `select!` have their turn.
+    ///
+    /// While a snapshot is under way, and the application's turns take a millisecond or more, a message waits for what the snapshot
+    /// needs: a sixteenth of the last turn, and 5 ms at most. A snapshot takes several steps, and would take as many turns.
     pub async fn next(&mut self, state: &mut S) -> Result<Event<M, S::Captured>, NodeError> {
         self.end_turn();
         poll_fn(|cx| self.poll_next(cx, &mut Lent(state))).await

@@ -5,5 +5,6 @@ mod ends;
 mod pauses;
 mod recovery;
 mod room;
+mod steps;
 mod support;
 mod waits;

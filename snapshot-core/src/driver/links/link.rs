@@ -134,7 +134,9 @@ impl<M> Link<M> {
     /// A task has dropped its half; whether it was one that counts.
     pub(super) fn release(&mut self, connection: u64) -> bool {
         let counts = self.connection == connection;
-        self.halves -= usize::from(counts);
+        if counts {
+            self.halves -= 1;
+        }
         counts
     }
 

@@ -17,6 +17,14 @@ const TIME_BETWEEN_READS: Duration = Duration::from_millis(1);
 /// An application whose turns take this long is a slow one.
 const TIME_OF_A_SLOW_TURN: Duration = Duration::from_micros(10);
 
+/// While a snapshot is under way, a node whose turns are long waits for what it needs before it hands out the next message: for
+/// this part of the last turn, and no longer than this. A snapshot takes several steps, and would take as many turns.
+const PART_OF_A_TURN: u32 = 16;
+const MAX_LINGERING: Duration = Duration::from_millis(5);
+
+/// A turn is a long one from here on: the part of it is longer than what a step takes at least.
+const TIME_OF_A_LONG_TURN: Duration = Duration::from_millis(1);
+
 /// After so many answers, or so long, without a pause, the next poll is one: so that timers, other tasks and the
 /// application's own arms of a `select!` have their turn on an executor with one thread, though the node always has something.
 const ANSWERS_BETWEEN_PAUSES: u32 = 512;
@@ -32,6 +40,10 @@ pub(super) struct Pace {
     has_answered: bool,
     /// Whether that took the application long.
     is_slow: bool,
+    /// Whether a message is among what was handed out since the last look.
+    has_handed_out: bool,
+    /// Until when the next message may wait for a snapshot that is under way.
+    lingers: Option<Duration>,
     /// When the transport was last asked for more.
     read: Duration,
     /// Answers since the last pause, and when the first of them was looked at.
@@ -45,7 +57,8 @@ impl Pace {
         // A slow handler is found out at its first turn, and a quick one is seldom asked.
         let glance = self.turns.is_power_of_two() || self.turns.is_multiple_of(TURNS_BETWEEN_GLANCES);
         let due = self.turns >= TURNS_BETWEEN_POLLS
-            || glance && now().saturating_sub(self.polled) >= TIME_BETWEEN_POLLS;
+            || glance && now().saturating_sub(self.polled) >= TIME_BETWEEN_POLLS
+            || self.lingers.is_some_and(|until| now() < until);
         !due
     }
 
@@ -53,12 +66,14 @@ impl Pace {
     pub(super) fn hands_out(&mut self) {
         self.turns += 1;
         self.answers += 1;
+        self.has_handed_out = true;
     }
 
-    /// Something is handed out after a look at all.
-    pub(super) fn answers(&mut self) {
+    /// Something is handed out after a look at all, and may be a message.
+    pub(super) fn answers(&mut self, is_message: bool) {
         self.answers += 1;
         self.has_answered = true;
+        self.has_handed_out |= is_message;
     }
 
     /// The network is looked at.
@@ -66,8 +81,18 @@ impl Pace {
         let passed = now.saturating_sub(self.polled);
         let long = TIME_BETWEEN_POLLS.max(TIME_OF_A_SLOW_TURN * (self.turns + 1));
         self.is_slow = self.has_answered && passed >= long;
+        if std::mem::take(&mut self.has_handed_out) {
+            let turn = passed / self.turns.max(1);
+            let part = (turn / PART_OF_A_TURN).min(MAX_LINGERING);
+            self.lingers = (turn >= TIME_OF_A_LONG_TURN).then_some(now.saturating_add(part));
+        }
         self.turns = 0;
         self.polled = now;
+    }
+
+    /// Until when the next message may wait for a snapshot that is under way, if it may.
+    pub(super) fn lingers(&self, now: Duration) -> Option<Duration> {
+        self.lingers.filter(|until| now < *until)
     }
 
     /// Whether the application takes its time.
@@ -111,9 +136,9 @@ mod tests {
         let mut pace = Pace::default();
         let (start, later) = (Duration::from_secs(1), Duration::from_millis(1001));
         assert!(!pace.takes_a_pause(start));
-        (0..511).for_each(|_| pace.answers());
+        (0..511).for_each(|_| pace.answers(true));
         assert!(!pace.takes_a_pause(start));
-        pace.answers();
+        pace.answers(true);
         assert!(pace.takes_a_pause(start));
         assert!(!pace.takes_a_pause(start), "it has had one");
         assert!(pace.takes_a_pause(later));
@@ -129,7 +154,7 @@ mod tests {
         let cases = [(1, 49, false), (1, 50, true), (9, 89, false), (9, 90, true), (512, 5000, false)];
         for (turns, passed, is_slow) in cases {
             pace.polls(now);
-            pace.answers();
+            pace.answers(true);
             // The first one comes of the look itself.
             (1..turns).for_each(|_| pace.hands_out());
             now += Duration::from_micros(passed);

@@ -47,7 +47,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
         self.pace.polls(now);
         let answer = self.poll_answer(cx, home);
         match &answer {
-            Poll::Ready(_) => self.pace.answers(),
+            Poll::Ready(answer) => self.pace.answers(matches!(answer, Ok(Event::Message { .. }))),
             Poll::Pending => self.pace.pauses(),
         }
         answer
@@ -81,13 +81,31 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
             if self.take_room() {
                 return Poll::Ready(Ok(Event::Room));
             }
-            if let Some((from, message)) = self.coordinator.take_message() {
+            if !self.poll_lingers(cx)
+                && let Some((from, message)) = self.coordinator.take_message()
+            {
                 return Poll::Ready(Ok(Event::Message { from, message }));
             }
             if !moved {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Whether a message waits a little longer, since a snapshot is under way and the application's turns are long.
+    fn poll_lingers(&mut self, cx: &mut Context<'_>) -> bool {
+        let until = self.pace.lingers(self.clock.now());
+        let Some(until) =
+            until.filter(|_| self.coordinator.is_snapshotting() && self.coordinator.has_message())
+        else {
+            self.lingering = None;
+            return false;
+        };
+        if self.lingering.as_ref().is_none_or(|(set, _)| *set != until) {
+            let clock = Arc::clone(&self.clock);
+            self.lingering = Some((until, Box::pin(async move { clock.sleep_until(until).await })));
+        }
+        self.lingering.as_mut().is_some_and(|(_, sleep)| sleep.poll_unpin(cx).is_pending())
     }
 
     /// Moves all that can move while nothing is handed out: for those who fetch events in their own time, by
@@ -301,14 +319,15 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
             return false;
         }
         let now = self.clock.now();
-        if !ahead && self.coordinator.has_message() && self.pace.has_just_read(now) {
+        let lingers = self.lingering.is_some();
+        if !ahead && !lingers && self.coordinator.has_message() && self.pace.has_just_read(now) {
             // The message is handed out now, and the next call asks again.
             return false;
         }
         self.pace.reads(now);
         // A slow application would read a part at each turn, and a control frame may stand behind all of them. All that there is
         // is a window of each neighbour at most. A quick one has the rest soon, and would only have it cold.
-        let reads_on = !ahead && self.pace.is_slow();
+        let reads_on = !ahead && (lingers || self.pace.is_slow());
         let mut moved = false;
         while self.poll_inbox(cx) {
             moved = true;

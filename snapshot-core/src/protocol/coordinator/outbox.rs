@@ -138,10 +138,14 @@ impl<M> Outbox<M> {
         let mut number = next_number + numbered;
         // Control is rare, and channels may be many: the buffer that is freed here is the next one's, and still in the caches.
         for Queued { bytes, kind } in std::mem::take(&mut self.control).into_iter().rev() {
-            number -= u64::from(kind != Kind::Unnumbered);
-            let number = if kind == Kind::Unnumbered { 0 } else { number };
+            let given = if kind == Kind::Unnumbered {
+                0
+            } else {
+                number -= 1;
+                number
+            };
             into.push_front(Frame {
-                stamp: Stamp::tagged(generation, number, nonce),
+                stamp: Stamp::tagged(generation, given, nonce),
                 body: Body::Control(bytes),
             });
         }

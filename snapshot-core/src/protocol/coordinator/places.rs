@@ -15,7 +15,9 @@ impl Places {
 
     pub(super) fn insert(&mut self, place: usize) {
         let (word, bit) = (&mut self.words[place / 64], 1 << (place % 64));
-        self.len += usize::from(*word & bit == 0);
+        if *word & bit == 0 {
+            self.len += 1;
+        }
         *word |= bit;
     }
 
@@ -24,7 +26,11 @@ impl Places {
         let (word, bit) = (&mut self.words[place / 64], 1 << (place % 64));
         let was = *word & bit != 0;
         *word &= !bit;
-        self.len -= usize::from(was);
+        // Not by `usize::from(was)`, which optimised code of some compilers leaves out where the caller branches on `was`
+        // (rust-lang/rust issue 158206).
+        if was {
+            self.len -= 1;
+        }
         was
     }
 

@@ -35,6 +35,11 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         self.phase == Phase::Running
     }
 
+    /// Whether a snapshot is under way here and waits for a neighbour, the store or the rest of the group.
+    pub(crate) fn is_snapshotting(&self) -> bool {
+        !self.recordings.is_empty() || !self.commits.writing.is_empty() || !self.commits.tallies.is_empty()
+    }
+
     /// A number that changes whenever [`running`](Self::running) may show something else.
     pub fn revision(&self) -> u64 {
         // What is recorded, and whether a record is being written, change without anybody's saying so.

@@ -85,6 +85,8 @@ fn group(impatient: NodeId, slow_store: Option<(NodeId, Which)>) -> (Flood, Opti
     }
     flood.sleep(Duration::from_secs(1));
     flood.snapshot(A).expect("all is well");
+    // The others have heard of it.
+    flood.sleep(Duration::from_secs(1));
     flood.log.borrow_mut().aborted.clear();
     (flood, hanging)
 }
