@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use snapshot_core::{
-    Clock, Content, Created, Generation, Graph, Key, NodeId, Sink, SnapshotStore, StoreError, async_trait,
+    Clock, Content, Created, Generation, Graph, Key, Sink, SnapshotStore, StoreError, async_trait,
 };
 use snapshot_store::MemoryStore;
 
