@@ -41,6 +41,29 @@ impl MemoryStore {
         Self::default()
     }
 
+    /// Another store with the objects that are here now, which goes its own way from then on: a backup, for tests that put one
+    /// back.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use snapshot_core::{Key, SnapshotStore};
+    /// use snapshot_store::MemoryStore;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let store = MemoryStore::new();
+    /// store.create(Key::Journal(1), Bytes::from("first").into()).await?;
+    /// let backup = store.backup();
+    /// store.create(Key::Journal(2), Bytes::from("second").into()).await?;
+    /// assert_eq!(backup.keys(), [Key::Journal(1)]);
+    /// # Ok::<(), snapshot_core::StoreError>(())
+    /// # }).unwrap();
+    /// ```
+    #[must_use]
+    pub fn backup(&self) -> Self {
+        let objects = self.objects().clone();
+        Self { objects: Arc::new(Mutex::new(objects)) }
+    }
+
     /// The keys of all objects, in order.
     pub fn keys(&self) -> Vec<Key> {
         self.objects().keys().copied().collect()

@@ -184,6 +184,13 @@ impl<M> Channel<M> {
         (mem::take(&mut self.before), mem::take(&mut self.frames))
     }
 
+    /// Both processes are gone, and the network is not: its frames stay, and of what became of their connection nobody is told.
+    pub(crate) fn outlive(&mut self) {
+        self.open = false;
+        self.set_aside();
+        self.before.retain(|(_, item)| matches!(item, Item::Frame(_)));
+    }
+
     pub(crate) fn hold(&mut self) {
         self.held = true;
         self.passes = 0;

@@ -99,6 +99,36 @@ impl<M: Send + 'static> MemNetwork<M> {
         self.fabric.stop(index, None, Death::Crashed)
     }
 
+    /// All processes end at once, and the network outlives them, as a bus or a queue does: what is under way stays under way,
+    /// held channels stay held, and all of it comes to the processes that [`transport`](Self::transport) starts next, ahead of
+    /// their connections. Nobody is told that anything ended. The `send` and `recv` of those that ran are errors from then on.
+    ///
+    /// What such a network brings of another history of the store is what a group must not believe.
+    ///
+    /// Returns how many frames stay.
+    ///
+    /// ```
+    /// use snapshot_core::{Body, Frame, Frames, Generation, Inbox, Incoming, Stamp, Transport};
+    /// use snapshot_transport_mem::MemNetwork;
+    /// # futures::executor::block_on(async {
+    /// let (network, [a, b]) = MemNetwork::mesh::<2>();
+    /// let to_b = a.topology().peer(b.id()).unwrap();
+    /// let mut frames = Frames::new();
+    /// frames.push_back(Frame { stamp: Stamp::new(Generation(1), 1), body: Body::Message("from the past") });
+    /// a.send(to_b, &mut frames).await?;
+    ///
+    /// assert_eq!(network.outlive(), 1);
+    /// let b = network.transport(b.id());
+    /// let mut inbox = Inbox::with_capacity(16);
+    /// b.recv(&mut inbox).await?;
+    /// assert!(matches!(inbox.pop(), Some(Incoming::Frame { .. })));
+    /// # Ok::<(), snapshot_core::TransportError>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn outlive(&self) -> usize {
+        self.fabric.outlive()
+    }
+
     /// Freezes a channel: frames stay in it, those that have arrived too, and so does what comes behind them. Sends go on
     /// until the channel is full.
     ///

@@ -29,7 +29,12 @@ impl<M> Fabric<M> {
         wakers.extend(self.hand_over(node, life, false));
         for port in &self.nodes[node].ports {
             self.state(port.outgoing).sender = life;
-            self.state(port.incoming).receiver = life;
+            let mut state = self.state(port.incoming);
+            state.receiver = life;
+            // What has outlived the process before is for this one.
+            self.forget(&mut state);
+            wakers.extend(self.attend(port.incoming, &mut state));
+            drop(state);
             self.connect(&links, node, port.node, &mut wakers);
         }
         drop(links);
@@ -50,6 +55,27 @@ impl<M> Fabric<M> {
         drop(links);
         wakers.into_iter().for_each(Waker::wake);
         lost
+    }
+
+    /// Ends all processes, and keeps what is under way for those that come next. Returns how many frames that are.
+    pub(crate) fn outlive(&self) -> usize {
+        let mut wakers = Vec::new();
+        let mut links = self.links();
+        for node in std::mem::take(&mut links.running).into_keys() {
+            wakers.extend(self.hand_over(node, 0, false));
+        }
+        let mut count = 0;
+        for pipe in 0..self.pipes.len() {
+            let mut state = self.state(pipe);
+            (state.sender, state.receiver) = (0, 0);
+            state.channel.outlive();
+            count += state.channel.len();
+            self.forget(&mut state);
+            wakers.extend(state.waiting.take());
+        }
+        drop(links);
+        wakers.into_iter().for_each(Waker::wake);
+        count
     }
 
     /// Breaks the connection of a pair until it is healed; returns how many frames were lost.

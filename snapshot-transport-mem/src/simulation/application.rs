@@ -36,7 +36,7 @@ pub type Cut<A> =
 /// #[derive(Default)]
 /// struct Counters {
 ///     pending: BTreeMap<NodeId, VecDeque<(Turn, u64)>>,
-///     told: BTreeMap<NodeId, u64>,
+///     told: BTreeMap<NodeId, VecDeque<(Turn, u64)>>,
 /// }
 ///
 /// impl Application for Counters {
@@ -58,18 +58,23 @@ pub type Cut<A> =
 ///     fn committed(&mut self, _: &mut Count, turn: Turn, out: &mut Outgoing<'_, u64>) {
 ///         let pending = self.pending.entry(out.me()).or_default();
 ///         while pending.front().is_some_and(|(of, _)| *of <= turn) {
-///             self.told.extend(pending.pop_front().map(|(_, count)| (out.me(), count)));
+///             self.told.entry(out.me()).or_default().extend(pending.pop_front());
 ///         }
 ///     }
 ///     fn rolled_back(&mut self, count: &mut Count, turn: Turn, out: &mut Outgoing<'_, u64>) {
 ///         self.committed(count, turn, out);
 ///         self.pending.entry(out.me()).or_default().clear();
 ///     }
+///     fn put_back(&mut self, node: NodeId, turn: Turn) {
+///         // Somebody has put a backup in place: what was told since then is void.
+///         self.told.entry(node).or_default().retain(|(of, _)| *of <= turn);
+///     }
 /// }
 ///
 /// SimulatedGroup::new(Graph::mesh([NodeId(1), NodeId(2)]), Counters::default)
 ///     .at_rest("told is kept", |counters, cut| {
-///         let lost = counters.told.iter().find(|(node, told)| cut.state(**node).is_none_or(|c| c.0 < **told));
+///         let newest = counters.told.iter().filter_map(|(node, told)| Some((*node, told.back()?.1)));
+///         let lost = newest.into_iter().find(|(node, told)| cut.state(*node).is_none_or(|c| c.0 < *told));
 ///         lost.map_or(Ok(()), |(node, told)| Err(format!("{node} had told of {told}")))
 ///     })
 ///     .check(0..10);
@@ -109,6 +114,16 @@ pub trait Application {
     /// it are covered; later ones never happened.
     fn rolled_back(&mut self, state: &mut Self::State, turn: Turn, out: &mut Outgoing<'_, Self::Message>) {
         let _ = (state, turn, out);
+    }
+
+    /// The store was put back to an earlier copy of itself, or emptied ([`FaultKind::PutBack`](super::FaultKind::PutBack)), and no
+    /// process runs. Of this node all turns behind `turn` never happened, though [`committed`](Self::committed) may have named
+    /// them: what was let out of them is void, and `self` must not hold the group to it any more. Called once for each node.
+    ///
+    /// This is the one case in which a promise is taken back, and only by whoever puts a backup in place. By default there is
+    /// nothing to forget.
+    fn put_back(&mut self, node: NodeId, turn: Turn) {
+        let _ = (node, turn);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::mem;
 use std::sync::Arc;
 
-use snapshot_core::{Archive, Event, NodeId, SnapshotId, Turn};
+use snapshot_core::{Archive, Event, NodeId, SnapshotId, Turn, Violation};
 
 use super::group::{EventOf, Group, Wrong, chain};
 use super::process::{Process, Progress};
@@ -13,7 +13,7 @@ use super::{Application, Cut};
 impl<A: Application> Group<A> {
     /// Hands an event of a process that runs to the application.
     pub(super) fn hand_out(&mut self, id: NodeId, event: EventOf<A>) -> Result<Progress, Wrong> {
-        if let Some(wrong) = outrage(id, &event) {
+        if let Some(wrong) = self.outrage(id, &event) {
             return Err(wrong);
         }
         match event {
@@ -53,6 +53,9 @@ impl<A: Application> Group<A> {
             Event::Stalled { waiting_for } => {
                 self.trace.line(format_args!("{id} stands still, with frames for {waiting_for:?}"));
             }
+            Event::Violation { peer, what } => {
+                self.trace.line(format_args!("{id} hears of {peer} what never was: {what}"));
+            }
             _ => self.trace.line(format_args!("{id} has another event")),
         }
         Ok(Progress::Event)
@@ -78,8 +81,11 @@ impl<A: Application> Group<A> {
         Ok(mem::take(&mut self.new))
     }
 
-    fn read_journal(&mut self) -> Result<(), Wrong> {
+    pub(super) fn read_journal(&mut self) -> Result<(), Wrong> {
         if !self.storage.take_journal_grew() {
+            return Ok(());
+        }
+        if self.archive.is_none() && self.storage.memory.keys().is_empty() {
             return Ok(());
         }
         let wrong = |error| format!("the store cannot be read: {}", chain(&error));
@@ -95,13 +101,14 @@ impl<A: Application> Group<A> {
         if let Some(lost) = archive.commits().iter().find(|commit| !commit.in_lineage) {
             return Err(format!("the group has gone back behind {}, which is committed", lost.snapshot));
         }
-        for commit in archive.commits().iter().skip(self.counts.commits) {
+        for commit in archive.commits().iter().skip(self.read) {
             let cut = at_once(archive.read(commit.snapshot)).map_err(wrong)?;
             let (id, flying) = (cut.id(), cut.in_flight().count());
             self.trace.line(format_args!("{id} is committed, {flying} messages in flight"));
             self.new.push(cut);
         }
-        self.counts.commits = archive.commits().len();
+        self.counts.commits += archive.commits().len() - self.read;
+        self.read = archive.commits().len();
         Ok(())
     }
 
@@ -112,18 +119,26 @@ impl<A: Application> Group<A> {
             runs && self.covered.get(id) >= cut.turn(*id).as_ref()
         })
     }
-}
 
-/// What no node may ever tell where nothing is damaged and nobody lies.
-pub(super) fn outrage<M, C>(id: NodeId, event: &Event<M, C>) -> Option<Wrong> {
-    match event {
-        Event::Violation { peer, what } => Some(format!("{id} says that {peer} broke the protocol: {what}")),
-        Event::FellBack { to, given_up, .. } => {
-            Some(format!("{id} fell back to {to:?} behind {given_up:?}, and nothing was damaged"))
+    /// What no node may ever tell where nothing is damaged and nobody lies.
+    pub(super) fn outrage(&self, id: NodeId, event: &EventOf<A>) -> Option<Wrong> {
+        match event {
+            // What is left over of a history that was undone greets in generations that never were.
+            Event::Violation { what: Violation::UnknownGeneration { generation }, .. }
+                if Some(*generation) <= self.buried =>
+            {
+                None
+            }
+            Event::Violation { peer, what } => {
+                Some(format!("{id} says that {peer} broke the protocol: {what}"))
+            }
+            Event::FellBack { to, given_up, .. } => {
+                Some(format!("{id} fell back to {to:?} behind {given_up:?}, and nothing was damaged"))
+            }
+            Event::CheckFailed { snapshot, check, what, .. } => {
+                Some(format!("the check `{check}` of {id} has failed on {snapshot}: {what}"))
+            }
+            _ => None,
         }
-        Event::CheckFailed { snapshot, check, what, .. } => {
-            Some(format!("the check `{check}` of {id} has failed on {snapshot}: {what}"))
-        }
-        _ => None,
     }
 }

@@ -58,11 +58,17 @@ pub enum FaultKind {
     LateWrite,
     /// A listing does not show the newest parts yet.
     StaleListing,
+    /// The store goes back, and the network does not: all processes die, the store becomes what it was when a copy of it was
+    /// taken, or is empty, and what was under way stays so and reaches the processes that come next, as on a bus. What was
+    /// committed after the copy is undone, also what was announced; the application's own value is told with
+    /// [`Application::put_back`](super::Application::put_back). A part of the channels may then stand still until the same copy
+    /// is put back once more.
+    PutBack,
 }
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Delay,
         Self::Cut,
         Self::Partition,
@@ -84,6 +90,7 @@ impl FaultKind {
         Self::StoreFull,
         Self::LateWrite,
         Self::StaleListing,
+        Self::PutBack,
     ];
 }
 
@@ -111,6 +118,7 @@ impl fmt::Display for FaultKind {
             Self::StoreFull => "store full",
             Self::LateWrite => "late write",
             Self::StaleListing => "stale listing",
+            Self::PutBack => "store put back",
         })
     }
 }

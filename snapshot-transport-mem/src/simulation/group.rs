@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use snapshot_core::{
-    Archive, Event, Failure as Ending, Graph, LinkUse, NodeBuilder, NodeError, NodeId, Retention,
+    Archive, Event, Failure as Ending, Generation, Graph, LinkUse, NodeBuilder, NodeError, NodeId, Retention,
     SnapshotNode, SnapshotStore, StateProvider, Topology, Turn,
 };
 
@@ -51,6 +51,10 @@ pub(super) struct Group<A: Application> {
     pub(super) wrap: Rc<Wrap>,
     pub(super) codec: SharedCodec<A::Message>,
     pub(super) archive: Option<Archive<A::State, A::Message>>,
+    /// How many commits of this history of the store have been read.
+    pub(super) read: usize,
+    /// The newest generation of a history that was undone.
+    pub(super) buried: Option<Generation>,
     /// Commits that nobody has asked for yet.
     pub(super) new: Vec<Cut<A>>,
     /// The newest turn of each node that is known to be committed, to whichever process of it.
@@ -124,6 +128,8 @@ impl<A: Application> Group<A> {
             wrap,
             codec,
             archive: None,
+            read: 0,
+            buried: None,
             new: Vec::new(),
             covered: BTreeMap::new(),
             seeds: Random::of(seed, 2),

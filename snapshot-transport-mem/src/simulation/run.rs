@@ -12,6 +12,7 @@ use super::checks::Checks;
 use super::group::{Group, Wrong};
 use super::plan::Plan;
 use super::process::{Death, Life, Progress};
+use super::putting_back::Backup;
 use super::{Application, Cut, FaultKind, Random, Summary};
 
 pub(super) const MS: Duration = Duration::from_millis(1);
@@ -43,6 +44,7 @@ pub(super) struct Run<'a, A: Application> {
     work: Random,
     pub(super) links: Vec<(NodeId, NodeId)>,
     pub(super) cut: BTreeSet<(NodeId, NodeId)>,
+    pub(super) backup: Backup,
     faults: BTreeMap<FaultKind, u64>,
 }
 
@@ -61,7 +63,8 @@ impl<'a, A: Application> Run<'a, A> {
         let random = Random::of(seed, 3);
         let links = group.network.fabric.topology.links().map(|(from, to, _)| (from, to)).collect();
         let work = Random::of(seed, 4);
-        Self { group, checks, plan, random, work, links, cut: BTreeSet::new(), faults: BTreeMap::new() }
+        let (cut, backup, faults) = (BTreeSet::new(), Backup::default(), BTreeMap::new());
+        Self { group, checks, plan, random, work, links, cut, backup, faults }
     }
 
     /// The whole run: storm and calm, as often as is asked for.
@@ -104,7 +107,12 @@ impl<'a, A: Application> Run<'a, A> {
     }
 
     fn step(&mut self) -> Result<(), Wrong> {
+        if self.plan.faults.has(FaultKind::PutBack) {
+            self.keep_a_backup()?;
+        }
         let Plan { trouble, work, snapshots, .. } = self.plan;
+        // What is to be undone must first be done.
+        let trouble = if self.backup.is_to_be_put_back() { trouble / 8 } else { trouble };
         let dice = self.random.below(1000);
         let mut bound = 0;
         let mut under = |share: u64| {
@@ -112,7 +120,7 @@ impl<'a, A: Application> Run<'a, A> {
             dice < bound
         };
         if under(trouble) {
-            self.make_trouble();
+            self.make_trouble()?;
         } else if under(2 * trouble + 20) {
             self.mend();
         } else if under(work) {
@@ -321,6 +329,7 @@ impl<'a, A: Application> Run<'a, A> {
         for (a, b) in std::mem::take(&mut self.cut) {
             self.heal(a, b);
         }
+        self.release_what_stands_still();
         for (from, to) in &self.links {
             self.group.network.set_delay(*from, *to, CALM_DELAY);
         }

@@ -33,7 +33,8 @@ const LINES: usize = 40;
 ///
 /// * every committed snapshot can be read, and every [`invariant`](Self::invariant) holds in it, at the moment at which it
 ///   is committed;
-/// * no node ends but by a fault, breaks the protocol, or goes back behind what was announced as committed;
+/// * no node ends but by a fault, breaks the protocol, or goes back behind what was announced as committed; only
+///   [`PutBack`](super::FaultKind::PutBack) takes that back, to what the copy has;
 /// * no handler panics, sends to a stranger, or sends without bound.
 pub struct SimulatedGroup<A: Application> {
     graph: Graph,
@@ -91,7 +92,8 @@ impl<A: Application> SimulatedGroup<A> {
     }
 
     /// What holds when everything has come to rest after the faults: in a committed snapshot that was begun when no more work
-    /// came, has no message in flight, and of which all nodes have been told. The application's own value shows what its clients know.
+    /// came, has no message in flight, and of which all nodes have been told. The application's own value shows what its clients know,
+    /// but for what a backup has undone ([`Application::put_back`]).
     ///
     /// Only for applications that come to rest when no new work comes.
     #[must_use]

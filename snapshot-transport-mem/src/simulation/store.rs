@@ -134,6 +134,15 @@ impl Storage {
         }
     }
 
+    /// What was asked of it and has not been done goes to the store that is no more.
+    pub(super) fn exchange(&mut self, memory: MemoryStore) {
+        self.memory = memory;
+        let mut weather = self.weather();
+        weather.late.clear();
+        weather.created.clear();
+        weather.journal_grew = true;
+    }
+
     /// Whether the journal has grown since this was last asked.
     pub(super) fn take_journal_grew(&self) -> bool {
         mem::take(&mut self.weather().journal_grew)

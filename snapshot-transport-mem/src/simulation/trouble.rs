@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use snapshot_core::NodeId;
 
+use super::group::Wrong;
 use super::process::Death;
 use super::run::{MS, Run};
 use super::{Application, FaultKind};
 
 impl<A: Application> Run<'_, A> {
-    pub(super) fn make_trouble(&mut self) {
-        const ACTS: [FaultKind; 7] = [
+    pub(super) fn make_trouble(&mut self) -> Result<(), Wrong> {
+        const ACTS: [FaultKind; 8] = [
             FaultKind::Cut,
             FaultKind::Partition,
             FaultKind::Crash,
@@ -19,10 +20,11 @@ impl<A: Application> Run<'_, A> {
             FaultKind::Pause,
             FaultKind::Zombie,
             FaultKind::StoreFull,
+            FaultKind::PutBack,
         ];
         let acts: Vec<FaultKind> = ACTS.into_iter().filter(|kind| self.plan.faults.has(*kind)).collect();
         if acts.is_empty() {
-            return;
+            return Ok(());
         }
         let kind = *self.random.pick(&acts);
         let members = self.group.members();
@@ -39,7 +41,7 @@ impl<A: Application> Run<'_, A> {
                 let across = |(a, b): &&(NodeId, NodeId)| side.contains(a) != side.contains(b);
                 let broken: Vec<_> = self.links.iter().filter(across).copied().collect();
                 if broken.is_empty() {
-                    return;
+                    return Ok(());
                 }
                 broken.into_iter().for_each(|(a, b)| self.cut_off(a, b));
             }
@@ -54,7 +56,7 @@ impl<A: Application> Run<'_, A> {
             }
             FaultKind::Leave => {
                 if !self.group.leave(one) {
-                    return;
+                    return Ok(());
                 }
             }
             FaultKind::Pause => {
@@ -64,16 +66,18 @@ impl<A: Application> Run<'_, A> {
             FaultKind::Zombie => {
                 let wakes_at = now + self.random.time(..=1000 * MS);
                 if !self.group.take_for_dead(one, wakes_at) {
-                    return;
+                    return Ok(());
                 }
             }
             FaultKind::StoreFull => {
                 self.group.trace.line(format_args!("store: full"));
                 self.group.storage.weather().full_until = now + self.random.time(..300 * MS);
             }
-            _ => return,
+            FaultKind::PutBack => return self.put_back(),
+            _ => return Ok(()),
         }
         self.count(kind);
+        Ok(())
     }
 
     /// Puts one thing right that is broken.

@@ -8,7 +8,6 @@ use std::time::Duration;
 use snapshot_core::{Event, NodeId};
 
 use super::Application;
-use super::events::outrage;
 use super::group::{Group, Wrong, chain};
 use super::process::Life;
 use crate::process::Death as End;
@@ -56,7 +55,7 @@ impl<A: Application> Group<A> {
                 self.trace.line(format_args!("a zombie of {id} hears that {snapshot} is committed"));
                 self.heard(id, snapshot, turn)?;
             }
-            Ok(event) => return outrage(id, &event).map_or(Ok(()), Err),
+            Ok(event) => return self.outrage(id, &event).map_or(Ok(()), Err),
             Err(error) if error.is_replaced() => self.bury(number, "it has been replaced"),
             Err(error) => return Err(format!("a zombie of {id} has ended: {}", chain(&error))),
         }

@@ -3,6 +3,7 @@
 mod conformance;
 mod contract;
 mod control;
+mod outlive;
 mod process;
 mod runtimes;
 mod schedules;

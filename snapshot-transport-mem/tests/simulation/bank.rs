@@ -32,6 +32,8 @@ pub(crate) enum Defect {
     SendsToAStranger,
     /// Every message is answered.
     NeverRests,
+    /// When a backup is put in place, it holds the group to what was acknowledged after it.
+    ForgetsNothingWithABackup,
 }
 
 /// A number of its own, so that deposits can be told apart in what clients remember.
@@ -91,7 +93,7 @@ pub(crate) struct Bank {
     defect: Defect,
     /// Deposits made so far, and those that clients were told to be safe.
     made: Deposit,
-    told: BTreeSet<Deposit>,
+    told: BTreeMap<Deposit, (NodeId, Turn)>,
     /// In the memory of each process.
     pending: BTreeMap<NodeId, VecDeque<(Turn, Deposit)>>,
     seen: BTreeMap<NodeId, BTreeSet<(NodeId, u64)>>,
@@ -101,13 +103,13 @@ pub(crate) struct Bank {
 impl Bank {
     pub(crate) fn new(defect: Defect) -> Self {
         let (pending, seen, last) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { defect, made: 0, told: BTreeSet::new(), pending, seen, last }
+        Self { defect, made: 0, told: BTreeMap::new(), pending, seen, last }
     }
 
     fn release(&mut self, node: NodeId, turn: Turn) {
         let pending = self.pending.entry(node).or_default();
         while pending.front().is_some_and(|(of, _)| *of <= turn) {
-            self.told.extend(pending.pop_front().map(|(_, deposit)| deposit));
+            self.told.extend(pending.pop_front().map(|(of, deposit)| (deposit, (node, of))));
         }
     }
 }
@@ -158,7 +160,7 @@ impl Application for Bank {
                 self.made += 1;
                 ledger.deposits.insert(self.made);
                 if self.defect == Defect::AcknowledgesTooEarly {
-                    self.told.insert(self.made);
+                    self.told.insert(self.made, (out.me(), out.turn()));
                 } else {
                     self.pending.entry(out.me()).or_default().push_back((out.turn(), self.made));
                 }
@@ -198,6 +200,12 @@ impl Application for Bank {
             out.send(to, transfer);
         }
     }
+
+    fn put_back(&mut self, node: NodeId, turn: Turn) {
+        if self.defect != Defect::ForgetsNothingWithABackup {
+            self.told.retain(|_, (by, of)| *by != node || *of <= turn);
+        }
+    }
 }
 
 pub(crate) fn money(cut: &Cut<Bank>) -> Result<(), String> {
@@ -214,7 +222,7 @@ pub(crate) fn money(cut: &Cut<Bank>) -> Result<(), String> {
 pub(crate) fn nothing_acknowledged_is_lost(bank: &Bank, cut: &Cut<Bank>) -> Result<(), String> {
     let there: BTreeSet<Deposit> =
         cut.states().flat_map(|(_, ledger)| ledger.deposits.iter().copied()).collect();
-    match bank.told.difference(&there).next() {
+    match bank.told.keys().find(|deposit| !there.contains(deposit)) {
         None => Ok(()),
         Some(lost) => Err(format!("deposit {lost} was acknowledged")),
     }

@@ -61,6 +61,19 @@ fn an_acknowledgement_that_outlives_the_rollback_of_its_turn_is_found() {
 }
 
 #[test]
+fn an_acknowledgement_that_outlives_the_backup_that_undid_it_is_found() {
+    let group = |faults| simulated(Graph::mesh(MEMBERS), Defect::ForgetsNothingWithABackup).faults(faults);
+    let backups = group(Faults::none().with(FaultKind::PutBack));
+    let failure = (0..40).find_map(|seed| backups.run(seed).err()).expect("it is found in 40 seeds");
+    assert!(
+        failure.what().starts_with("`no acknowledged deposit is lost` does not hold at rest"),
+        "{failure}"
+    );
+    // Nothing else takes it back.
+    group(Faults::all().without(FaultKind::PutBack)).check(0..40);
+}
+
+#[test]
 fn a_state_that_ignores_what_is_installed_is_found() {
     assert!(found(Defect::InstallsNothing).what().starts_with("`money` does not hold in g"));
 }

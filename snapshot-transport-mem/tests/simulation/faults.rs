@@ -54,6 +54,24 @@ fn a_process_that_was_taken_for_dead_finds_out_that_it_was_replaced() {
 }
 
 #[test]
+fn a_store_that_was_put_back_meets_what_the_network_still_has_and_the_group_goes_on() {
+    let group = simulated(Graph::mesh(MEMBERS), Defect::Nothing)
+        .faults(Faults::none().with(FaultKind::PutBack).with(FaultKind::Delay))
+        .at_rest("shows its trace", |_, _| Err("here it is".to_owned()))
+        .trace_lines(usize::MAX);
+    let failures: Vec<_> = (0..20).filter_map(|seed| group.run(seed).err()).collect();
+    assert!(failures.iter().all(|failure| failure.what().contains("here it is")), "{failures:?}");
+    let lines: Vec<&String> = failures.iter().flat_map(|failure| failure.trace()).collect();
+    let count = |all: &[&str]| lines.iter().filter(|line| all.iter().all(|text| line.contains(text))).count();
+    let put_back = count(&["store: put back to"]);
+    let (emptied, with_nothing) = (count(&["put back to 0 commits"]), count(&["with 0 frames"]));
+    assert!(replayed() || put_back > 20, "{put_back} times");
+    assert!(replayed() || 0 < emptied && emptied < put_back, "{emptied} of {put_back}");
+    assert!(replayed() || with_nothing < put_back * 2 / 3, "{with_nothing} of {put_back}");
+    assert!(replayed() || count(&["hears of", "what never was"]) > 0, "generations that never were");
+}
+
+#[test]
 fn rounds_go_on_in_one_store_and_each_begins_with_a_restart() {
     let group = simulated(Graph::mesh(MEMBERS), Defect::Nothing).faults(Faults::none()).steps(50).rounds(4);
     let summary = group.check(0..5);

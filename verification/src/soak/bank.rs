@@ -15,7 +15,7 @@ const START: u64 = 100;
 pub struct Bank {
     /// How many deposits clients have made, and which of them they were told to be safe.
     made: u64,
-    told: BTreeSet<u64>,
+    told: BTreeMap<u64, (NodeId, Turn)>,
     /// In the memory of each process: deposits of which the client has not been told yet.
     pending: BTreeMap<NodeId, VecDeque<(Turn, u64)>>,
 }
@@ -63,13 +63,17 @@ impl Application for Bank {
     fn committed(&mut self, _: &mut Ledger, turn: Turn, out: &mut Outgoing<'_, u64>) {
         let pending = self.pending.entry(out.me()).or_default();
         while pending.front().is_some_and(|(of, _)| *of <= turn) {
-            self.told.extend(pending.pop_front().map(|(_, deposit)| deposit));
+            self.told.extend(pending.pop_front().map(|(of, deposit)| (deposit, (out.me(), of))));
         }
     }
 
     fn rolled_back(&mut self, ledger: &mut Ledger, turn: Turn, out: &mut Outgoing<'_, u64>) {
         self.committed(ledger, turn, out);
         self.pending.remove(&out.me());
+    }
+
+    fn put_back(&mut self, node: NodeId, turn: Turn) {
+        self.told.retain(|_, (by, of)| *by != node || *of <= turn);
     }
 }
 
@@ -95,7 +99,7 @@ impl Judged for Bank {
     fn judge_rest(&self, cut: &Cut<Self>) -> Result<(), String> {
         let there: BTreeSet<u64> =
             cut.states().flat_map(|(_, ledger)| ledger.deposits.iter().copied()).collect();
-        let lost = self.told.difference(&there).next();
+        let lost = self.told.keys().find(|deposit| !there.contains(deposit));
         lost.map_or(Ok(()), |lost| Err(format!("deposit {lost} was acknowledged")))
     }
 }

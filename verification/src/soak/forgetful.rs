@@ -73,6 +73,10 @@ impl<A: Application> Application for Forgetful<A> {
     fn rolled_back(&mut self, state: &mut A::State, turn: Turn, out: &mut Outgoing<'_, Option<A::Message>>) {
         out.component(Some, |out| self.0.rolled_back(state, turn, out));
     }
+
+    fn put_back(&mut self, node: NodeId, turn: Turn) {
+        self.0.put_back(node, turn);
+    }
 }
 
 impl<A: Judged<State: StateProvider<Captured: Clone>>> Judged for Forgetful<A> {
