@@ -320,7 +320,7 @@ mod tests {
     use crate::protocol::coordinator::random::SplitMix;
     use crate::protocol::coordinator::recording::Capture;
     use crate::protocol::settings::{Bound, Settings};
-    use crate::vocabulary::frame::{Body, Frames};
+    use crate::vocabulary::frame::{Body, Frame, Frames, Stamp};
     use crate::vocabulary::id::{NodeId, SnapshotId};
     use crate::vocabulary::outcome::AbortReason;
     use crate::vocabulary::topology::Graph;
@@ -406,6 +406,34 @@ mod tests {
         assert!(node.end_turn().is_err(), "the turn is over the bound, and taken back");
         holds(&node, &[]);
         assert!(!node.is_busy(two) && !node.is_busy(three));
+    }
+
+    #[test]
+    fn nobody_is_departing_for_whom_a_marker_was_all_there_was_and_it_is_forgotten() {
+        // Two greets in the middle of a line, then says a marker and its end in one batch: what is queued for it is the marker
+        // back, which is of no use any more.
+        let topology = Graph::star([1, 2, 3].map(NodeId)).at(NodeId(1)).unwrap();
+        let [two, three] = [2, 3].map(|id| topology.peer(NodeId(id)).unwrap());
+        let mut node = SnapshotCoordinator::<u64, ()>::new(topology, Settings::default(), 1);
+        let now = Duration::ZERO;
+        node.start(now);
+        for peer in [two, three] {
+            assert!(node.take_outgoing(peer, &mut Frames::new()));
+            node.handle_sent(now, peer);
+        }
+        let snapshot = SnapshotId { generation: node.generation, sequence: 1, initiator: two.id() };
+        let end = Control::Aborted { snapshot, by: two.id(), reason: AbortReason::Requested };
+        let said = [Control::Hello { nonce: node.nonce }, Control::Marker { snapshot }, end];
+        for (number, control) in (1..).zip(said) {
+            let stamp = Stamp::new(node.generation, number << 16 | node.nonce & 0xffff);
+            let frame = Frame { stamp, body: Body::Control(control.encode()) };
+            node.handle_frame(now, two, frame, &mut || Capture::new(()));
+        }
+        assert!(!node.has_outgoing(two));
+        assert!(node.has_outgoing(three), "it hears of the end");
+        assert_eq!(node.departing(), Some(three));
+        assert!(node.take_outgoing(three, &mut Frames::new()));
+        assert_eq!(node.departing(), None);
     }
 
     /// One random input of those that can change what may depart. Those that the rules leave to the driver keep to them.
