@@ -17,6 +17,24 @@ pub(super) struct Copy {
     commits: usize,
 }
 
+/// What somebody has who keeps backups, and means to do with them.
+#[derive(Default)]
+pub(super) struct Backup {
+    /// Of the history that goes on: a copy of one that was undone would bring its turns back.
+    pub(super) copy: Option<Copy>,
+    /// In so many steps the same is put back once more.
+    pub(super) again_in: Option<u64>,
+    /// Channels that stand still until then, so that the first frames of a history are there when it is undone.
+    pub(super) still: Vec<(NodeId, NodeId)>,
+}
+
+impl Backup {
+    /// Whether somebody waits to put it back once more.
+    pub(super) fn is_to_be_put_back(&self) -> bool {
+        self.again_in.is_some()
+    }
+}
+
 impl<A: Application> Group<A> {
     /// A copy that may be put back: every member has its seat in the newest generation. In another one a process would sit down
     /// in a generation in which a process of another history has sent, and its frames would be believed.

@@ -1,29 +1,8 @@
 //! When a backup is taken, and when it is put back.
 
-use snapshot_core::NodeId;
-
 use super::group::Wrong;
-use super::histories::Copy;
 use super::run::Run;
 use super::{Application, FaultKind};
-
-/// What somebody has who keeps backups, and means to do with them.
-#[derive(Default)]
-pub(super) struct Backup {
-    /// Of the history that goes on: a copy of one that was undone would bring its turns back.
-    copy: Option<Copy>,
-    /// In so many steps the same is put back once more.
-    again_in: Option<u64>,
-    /// Channels that stand still until then, so that the first frames of a history are there when it is undone.
-    still: Vec<(NodeId, NodeId)>,
-}
-
-impl Backup {
-    /// Whether somebody waits to put it back once more.
-    pub(super) fn is_to_be_put_back(&self) -> bool {
-        self.again_in.is_some()
-    }
-}
 
 impl<A: Application> Run<'_, A> {
     /// Now and then takes a copy, and puts it back a second time when that is due.

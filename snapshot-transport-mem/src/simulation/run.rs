@@ -10,9 +10,9 @@ use snapshot_core::{NodeId, SnapshotError, SnapshotId, SnapshotReport};
 
 use super::checks::Checks;
 use super::group::{Group, Wrong};
+use super::histories::Backup;
 use super::plan::Plan;
 use super::process::{Death, Life, Progress};
-use super::putting_back::Backup;
 use super::{Application, Cut, FaultKind, Random, Summary};
 
 pub(super) const MS: Duration = Duration::from_millis(1);
