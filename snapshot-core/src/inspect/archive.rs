@@ -1,6 +1,7 @@
 //! Reads a group's store from outside: which snapshots there are, whether they are whole, what they hold.
 
 mod history;
+mod restored;
 #[cfg(test)]
 mod tests;
 
@@ -34,7 +35,7 @@ const PARTS_AT_ONCE: usize = 4;
 
 /// A group's store, read from outside, without taking part in the group: for reports, tests, analysis, and to see whether
 /// a restart would find what it needs. It may be used while the group runs, and changes nothing, but for
-/// [`discard`](Self::discard).
+/// [`discard`](Self::discard) and, where the group does not run, [`open_generation`](Self::open_generation).
 ///
 /// It shows the journal as it was when it was opened or last [refreshed](Self::refresh). Memory: some 100 bytes a member for
 /// each commit in the journal, which is never shortened.

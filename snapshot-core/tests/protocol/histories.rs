@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use crate::group::{Branch, Coordinator, Group, Store, Transfer, greeting, greets, stamp};
 use bytes::Bytes;
+use futures::executor::block_on;
 use snapshot_core::{
-    AbortReason, Body, Capture, Event, Frame, FrameKind, Generation, Graph, InitiateError, Key, NodeId,
-    Output, Retention, Settings, Stamp, StoreAnswer, StoreRequest, Violation,
+    AbortReason, Archive, Body, Capture, Event, Frame, FrameKind, Generation, Graph, InitiateError, Key,
+    NodeId, Output, RawBytes, Retention, Settings, Sink, SnapshotStore, Stamp, StoreAnswer, StoreRequest,
+    Violation,
 };
+use snapshot_store::MemoryStore;
 
 const A: NodeId = NodeId(1);
 const B: NodeId = NodeId(2);
@@ -212,6 +215,86 @@ fn a_connection_that_comes_up_while_a_node_looks_for_what_is_not_there_is_greete
     let id = group.initiate(A).unwrap();
     group.settle();
     assert_eq!((&group.processes[&A].reports[..], generations(&group)), (&[id][..], vec![2; 3]));
+}
+
+// ---- a copy from between a record and the seats -------------------------------------------------------------------------
+
+/// The store when A has opened the second generation, and nobody sits in it; and a group that went on from there. The channel
+/// from A to B has all that A says in it, from its greeting on, with a payment.
+fn put_back_to_before_the_seats() -> (Group, Store) {
+    let mut group = Group::at_rest(Graph::mesh([A, B]), durable());
+    group.pay_to(A, B);
+    group.settle();
+    group.initiate(A).unwrap();
+    group.settle();
+    group.stop_all();
+    group.channels.values_mut().for_each(|frames| frames.clear());
+    let records = |store: &Store| store.small.keys().filter(|key| matches!(key, Key::Journal(_))).count();
+    let before = records(&group.store);
+    group.boot(A);
+    while records(&group.store) == before {
+        assert!(group.serve(A));
+    }
+    let store = group.store.clone();
+    while group.serve(A) {}
+    group.boot(B);
+    while group.serve(B) || group.deliver((B, A)) {}
+    group.pay_to(A, B);
+    assert_eq!(generations(&group), [2, 2]);
+    let said: Vec<_> = group.channels[&(A, B)].iter().map(Frame::kind).collect();
+    assert_eq!((said[0], said.last()), (Ok(FrameKind::Hello), Some(&Ok(FrameKind::Message))));
+    (group, store)
+}
+
+/// All start on this store, and B hears what was left for it, and nothing else.
+fn hear_what_is_left(group: &mut Group, store: Store) {
+    let left = group.channels[&(A, B)].len();
+    group.channels.get_mut(&(B, A)).unwrap().clear();
+    exchange_store(group, store);
+    group.boot_all();
+    while group.serve(A) || group.serve(B) {}
+    assert!(!group.processes[&B].coordinator.has_message(), "nothing was in flight in the snapshot");
+    for _ in 0..left {
+        assert!(group.deliver((A, B)));
+    }
+}
+
+/// As whoever puts a backup in place would do.
+fn open_a_generation(store: &Store) -> Store {
+    let (mut renewed, memory) = (store.clone(), MemoryStore::new());
+    block_on(async {
+        for (key, bytes) in &store.small {
+            memory.create(*key, bytes.clone().into()).await.unwrap();
+        }
+        let mut archive = Archive::<(), Bytes>::open(memory.clone(), RawBytes).await.unwrap();
+        archive.open_generation().await.unwrap();
+        for key in memory.keys() {
+            let (sink, place) = Sink::collect();
+            memory.read(key, sink).await.unwrap();
+            renewed.small.insert(key, place.take().unwrap().into());
+        }
+    });
+    renewed
+}
+
+#[test]
+fn where_a_generation_has_its_record_and_not_its_seats_what_was_said_in_it_is_believed() {
+    // The name is the record's: that is why such a copy is no good as it is.
+    let (mut group, store) = put_back_to_before_the_seats();
+    hear_what_is_left(&mut group, store);
+    assert_eq!(generations(&group), [2, 2]);
+    assert!(group.processes[&B].coordinator.has_message(), "A has never sent it");
+}
+
+#[test]
+fn where_a_generation_was_opened_in_it_first_such_a_copy_is_as_good_as_any() {
+    let (mut group, store) = put_back_to_before_the_seats();
+    let store = open_a_generation(&store);
+    hear_what_is_left(&mut group, store);
+    assert!(!group.processes[&B].coordinator.has_message());
+    group.settle();
+    assert_eq!(group.rollbacks, 2, "each has gone back once, to what the copy has");
+    goes_on(&mut group, 3);
 }
 
 /// A course of the group's own choice.

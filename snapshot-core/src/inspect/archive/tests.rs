@@ -194,6 +194,75 @@ async fn four_parts_are_read_at_a_time_and_the_first_that_is_wrong_is_named() {
     assert!(missing(archive.verify(snapshot).await.unwrap_err()));
 }
 
+/// A store in which somebody else is first, once.
+struct Rival {
+    shelf: Arc<Shelf>,
+    writes: Mutex<Option<Record>>,
+}
+
+#[async_trait]
+impl SnapshotStore for Rival {
+    async fn create(&self, key: Key, content: Content) -> Result<Created, StoreError> {
+        if let Some(record) = self.writes.lock().unwrap().take() {
+            self.shelf.0.lock().unwrap().insert(Key::Journal(record.index), record.encode().into());
+        }
+        self.shelf.create(key, content).await
+    }
+
+    async fn read(&self, key: Key, sink: Sink) -> Result<bool, StoreError> {
+        self.shelf.read(key, sink).await
+    }
+
+    async fn list_parts(&self, generation: Option<Generation>) -> Result<Vec<Key>, StoreError> {
+        self.shelf.list_parts(generation).await
+    }
+
+    async fn delete(&self, key: Key) -> Result<(), StoreError> {
+        self.shelf.delete(key).await
+    }
+}
+
+async fn written(store: &Shelf, index: u64) -> Record {
+    record(store, index).await.unwrap().expect("it is there")
+}
+
+#[tokio::test]
+async fn a_generation_that_is_opened_from_outside_begins_at_the_newest_commit_and_has_a_name_of_its_own() {
+    let mut group = Group::new(Retention::last(2));
+    let mut archive = group.archive().await.unwrap();
+    assert_eq!(archive.open_generation().await.unwrap(), Generation(2));
+    assert_eq!((archive.latest(), archive.generations()[1].start), (None, None));
+
+    group.last = Some(written(&group.store, 2).await);
+    let snapshot = group.commit(3);
+    // It knows nothing of the commit yet.
+    assert_eq!(archive.open_generation().await.unwrap(), Generation(3));
+    let opened = *archive.generations().last().unwrap();
+    assert_eq!((opened.index, opened.start, opened.by), (4, Some(snapshot), A));
+    assert_eq!(flags(&archive), [(snapshot, true, true)]);
+    archive.verify(snapshot).await.unwrap();
+
+    let (one, two) = (written(&group.store, 2).await, written(&group.store, 4).await);
+    assert_eq!((one.opened, two.opened), (Some(one.nonce), Some(two.nonce)));
+    assert!(one.nonce != two.nonce, "J1: it is told from others by that");
+    assert_eq!(two, group.last().open(A, two.nonce), "J2: as a node would have opened it");
+}
+
+#[tokio::test]
+async fn where_somebody_else_is_first_the_generation_after_that_is_opened() {
+    // J1: a record is created only by somebody who has read all before it.
+    let mut group = Group::new(Retention::All);
+    let snapshot = group.commit(3);
+    let first = group.last().open(B, 9);
+    let writes = Mutex::new(Some(first.clone()));
+    let rival = Arc::new(Rival { shelf: Arc::clone(&group.store), writes });
+    let mut archive = Archive::<Balance, Bytes>::open(rival, RawBytes).await.unwrap();
+    assert_eq!(archive.open_generation().await.unwrap(), Generation(3));
+    assert_eq!(written(&group.store, 3).await, first);
+    let by: Vec<_> = archive.generations().iter().map(|opened| (opened.by, opened.start)).collect();
+    assert_eq!(by, [(A, None), (B, Some(snapshot)), (A, Some(snapshot))]);
+}
+
 #[test]
 fn what_an_archive_does_may_be_spawned() {
     fn may_be_sent<T: Send>(_: T) {}

@@ -1,0 +1,70 @@
+//! What a store needs that was put back, before anybody starts on it.
+
+use std::hash::{BuildHasher, RandomState};
+
+use super::{Archive, ArchiveError, record};
+use crate::vocabulary::id::Generation;
+use crate::vocabulary::key::{Created, Key};
+
+impl<S, M: Send + 'static> Archive<S, M> {
+    /// Opens the next generation, at [`latest`](Self::latest), on behalf of the first member: for a store that was put back from a
+    /// backup, once, while no process runs. Whoever starts next takes part in it; of what was said in the generations before, in
+    /// whatever history of the store, nothing is believed any more.
+    ///
+    /// A backup that was taken at the right moment needs none of this: [when that is](crate::guide::deploying#backups). In one that
+    /// has the record of a generation, and not the seats of all its members, a process would sit down where another one has sent,
+    /// and over a network that still holds those frames (a bus, a queue) its neighbours would take them for its own.
+    ///
+    /// A snapshot of which all parts are there, and no record, is not committed after this. Nobody was told that it was.
+    ///
+    /// ```
+    /// use snapshot_core::{Archive, Generation, Graph, NodeId, PostcardState, RawBytes, SnapshotNode};
+    /// use snapshot_store::MemoryStore;
+    /// use snapshot_transport_mem::MemNetwork;
+    ///
+    /// #[derive(Clone, serde::Serialize, serde::Deserialize)]
+    /// struct Ledger { balance: u64 }
+    /// impl PostcardState for Ledger {}
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = MemoryStore::new();
+    /// let network = MemNetwork::<u64>::new(&Graph::new([NodeId(1)]))?;
+    /// let mut ledger = Ledger { balance: 10 };
+    /// let node = SnapshotNode::builder(network.transport(NodeId(1)));
+    /// drop(node.store(store.clone()).start(&mut ledger).await?);
+    ///
+    /// // … the store is lost, and a backup put in its place; then, before any process starts:
+    /// let backup = store.backup();
+    /// let mut archive = Archive::<(), _>::open(backup.clone(), RawBytes).await?;
+    /// assert_eq!(archive.open_generation().await?, Generation(2));
+    ///
+    /// let node = SnapshotNode::builder(network.transport(NodeId(1)));
+    /// let node = node.store(backup).start(&mut ledger).await?;
+    /// assert_eq!(node.generation(), Generation(2), "and not one more");
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the store fails, or has a record that cannot be read. Then try again: if it was done all the same, there is one
+    /// generation more, which costs nothing.
+    ///
+    /// # Cancel safety
+    ///
+    /// A generation may have been opened or not, as after an error.
+    pub async fn open_generation(&mut self) -> Result<Generation, ArchiveError> {
+        loop {
+            self.refresh().await?;
+            let Some(last) = record(&*self.store, self.read).await? else { return Err(ArchiveError::Empty) };
+            // Never one that an earlier history had: each hash map has other keys.
+            let nonce = RandomState::new().hash_one(std::process::id());
+            let next = last.open(self.members[0], nonce);
+            let key = Key::Journal(next.index);
+            // Where somebody else was first, see what is there, and decide anew (J1).
+            if self.store.create(key, next.encode().into()).await? == Created::New {
+                self.refresh().await?;
+                return Ok(next.generation);
+            }
+        }
+    }
+}
