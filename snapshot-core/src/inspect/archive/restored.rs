@@ -18,7 +18,7 @@ impl<S, M: Send + 'static> Archive<S, M> {
     /// A snapshot of which all parts are there, and no record, is not committed after this. Nobody was told that it was.
     ///
     /// ```
-    /// use snapshot_core::{Archive, Generation, Graph, NodeId, PostcardState, RawBytes, SnapshotNode};
+    /// use snapshot_core::{Archive, Generation, Graph, NodeId, Postcard, PostcardState, RawBytes, SnapshotNode};
     /// use snapshot_store::MemoryStore;
     /// use snapshot_transport_mem::MemNetwork;
     ///
@@ -31,7 +31,7 @@ impl<S, M: Send + 'static> Archive<S, M> {
     /// let network = MemNetwork::<u64>::new(&Graph::new([NodeId(1)]))?;
     /// let mut ledger = Ledger { balance: 10 };
     /// let node = SnapshotNode::builder(network.transport(NodeId(1)));
-    /// drop(node.store(store.clone()).start(&mut ledger).await?);
+    /// drop(node.store(store.clone()).codec(Postcard).start(&mut ledger).await?);
     ///
     /// // … the store is lost, and a backup put in its place; then, before any process starts:
     /// let backup = store.backup();
@@ -39,7 +39,7 @@ impl<S, M: Send + 'static> Archive<S, M> {
     /// assert_eq!(archive.open_generation().await?, Generation(2));
     ///
     /// let node = SnapshotNode::builder(network.transport(NodeId(1)));
-    /// let node = node.store(backup).start(&mut ledger).await?;
+    /// let node = node.store(backup).codec(Postcard).start(&mut ledger).await?;
     /// assert_eq!(node.generation(), Generation(2), "and not one more");
     /// # Ok(()) }
     /// ```
