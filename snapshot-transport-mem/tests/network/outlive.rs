@@ -30,7 +30,7 @@ fn what_was_under_way_reaches_the_next_processes_in_order_and_ahead_of_their_con
 #[test]
 fn nobody_is_told_of_ends_that_came_before() {
     let network = MemNetwork::<u32>::new(&Graph::mesh([A, B, C])).unwrap();
-    let [a, b, c] = [A, B, C].map(|id| network.transport(id));
+    let [a, _b, c] = [A, B, C].map(|id| network.transport(id));
     try_send(&a, B, [1]);
     drop(a); // b would hear of this
     network.outlive();
