@@ -173,10 +173,14 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
         self.drain();
         poll_fn(|cx| {
             while self.poll_store(cx, home) || self.install(home) {}
+            if !self.coordinator.is_running() {
+                // The neighbours hear of a new generation while this node reads its part.
+                self.poll_flights(cx);
+            }
             match self.failed.take() {
                 Some(error) => Poll::Ready(Err(self.end(error))),
                 None if self.coordinator.is_running() => {
-                    // The neighbours hear at once what they may send, and not only when this application comes back.
+                    // They hear at once what they may send, and not only when this application comes back.
                     self.poll_flights(cx);
                     Poll::Ready(Ok(()))
                 }

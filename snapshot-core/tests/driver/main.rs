@@ -9,6 +9,7 @@ mod golden_store;
 mod keeping;
 mod links;
 mod misuse;
+mod news;
 mod node;
 mod pace;
 mod shared;
