@@ -117,7 +117,8 @@ impl<M: 'static> TcpBuilder<M> {
         self
     }
 
-    /// How long to wait before the first redial, and at most; each wait is twice the one before. 10 ms and 1 s unless told.
+    /// How long to wait before a redial, at least and at most; in between it is an eighth of the time that the neighbour has been
+    /// away. 10 ms and 1 s unless told.
     #[must_use]
     pub fn redial(mut self, first: Duration, slowest: Duration) -> Self {
         self.timing.first_redial = first;
