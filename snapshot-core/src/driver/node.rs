@@ -10,6 +10,7 @@ mod keeping;
 mod pace;
 mod polling;
 mod room;
+mod verifying;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -29,6 +30,7 @@ use home::{Lent, Unborn};
 use keeping::Keeping;
 use pace::Pace;
 use room::Missed;
+use verifying::Verifying;
 
 use crate::contract::clock::Clock;
 use crate::contract::state::StateProvider;
@@ -83,6 +85,7 @@ pub struct SnapshotNode<S: StateProvider, M> {
     transport: Arc<dyn Transport<Message = M>>,
     persistence: Option<Persistence<M>>,
     keeping: Keeping<M, S::Captured>,
+    verifying: Verifying<M, S::Captured>,
     checks: Checks<M, S::Captured>,
     clock: Arc<dyn Clock>,
     /// The batches under way, at most one to a neighbour. Only those that can go on are polled.
@@ -129,6 +132,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
             spares: Vec::new(),
             persistence,
             keeping: Keeping::new(keeps_captures),
+            verifying: Verifying::new(),
             checks,
             coordinator,
             transport,

@@ -15,4 +15,5 @@ mod pace;
 mod shared;
 mod shared_storms;
 mod storms;
+mod uncommitted_sets;
 mod weights;

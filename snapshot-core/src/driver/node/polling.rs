@@ -217,7 +217,15 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
                         let held = std::future::ready((ticket, StoreAnswer::Part(Ok(part))));
                         self.storing.push(held.boxed());
                     } else if let Some(persistence) = self.persistence.clone() {
-                        let perform = persistence.perform::<S>(request).map(move |answer| (ticket, answer));
+                        let coming = self.verifying.look::<S>(&persistence, &request);
+                        let perform = async move {
+                            if let Some(coming) = coming
+                                && let Ok(answer) = coming.await
+                            {
+                                return (ticket, answer);
+                            }
+                            (ticket, persistence.perform::<S>(request).await)
+                        };
                         self.storing.push(perform.boxed());
                     }
                 }
@@ -266,14 +274,17 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
 
     pub(super) fn poll_store(&mut self, cx: &mut Context<'_>, home: &mut impl Home<S>) -> bool {
         let mut moved = false;
-        while let Poll::Ready(Some((ticket, answer))) = self.storing.poll_next_unpin(cx) {
+        loop {
+            self.verifying.poll(cx);
+            let Poll::Ready(Some((ticket, answer))) = self.storing.poll_next_unpin(cx) else {
+                return moved;
+            };
             moved = true;
             self.keeping.answered(ticket, &answer);
             self.feed(home, |coordinator, now, capture| {
                 coordinator.handle_store(now, ticket, answer, capture);
             });
         }
-        moved
     }
 
     /// Hands batches to the transport. Costs nothing for neighbours for which there is none, or whose batch cannot go on.
