@@ -131,12 +131,12 @@ fn send<B: Block>(node: &mut SnapshotNode<State<B>, Bytes>, others: &[NodeId], g
 }
 
 /// What the parent says. When it is gone, so is this process.
-fn orders() -> mpsc::UnboundedReceiver<String> {
-    let (sender, orders) = mpsc::unbounded_channel();
+fn orders() -> mpsc::Receiver<String> {
+    let (sender, orders) = mpsc::channel(1);
     thread::spawn(move || {
         for order in io::stdin().lines().map_while(Result::ok) {
             // The loop ends with the process.
-            let _ = sender.send(order);
+            let _ = sender.blocking_send(order);
         }
         std::process::exit(0);
     });
