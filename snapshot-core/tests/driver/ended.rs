@@ -153,6 +153,8 @@ fn a_turn_over_the_hard_bound_ends_the_node_at_flush_and_close_too_and_nothing_o
 /// Brings ten messages; the first `send` goes well, and no other. What is granted is of no use here.
 struct BringsTen {
     topology: Topology,
+    /// The number of the first of them.
+    first: u64,
     sends: AtomicUsize,
     has_brought: AtomicBool,
 }
@@ -178,7 +180,7 @@ impl Transport for BringsTen {
             return std::future::pending().await;
         }
         let from = self.topology.peer(B).unwrap();
-        for count in 1..=10 {
+        for count in self.first..self.first + 10 {
             // Without a store, the group itself stands for the generation.
             let number = count << 16 | self.topology.fingerprint() & 0xffff;
             into.push(from, Frame { stamp: Stamp::new(Generation(1), number), body: Body::Message(count) });
@@ -187,11 +189,25 @@ impl Transport for BringsTen {
     }
 }
 
+fn brings_ten_from(first: u64) -> SnapshotNode<(), u64> {
+    let topology = Graph::mesh([A, B]).at(A).unwrap();
+    let (sends, has_brought) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let transport = BringsTen { topology, first, sends, has_brought };
+    block_on(SnapshotNode::builder(transport).clock(still()).start(&mut ())).unwrap()
+}
+
+#[test]
+fn who_closes_waits_for_no_neighbour_of_which_something_is_missing() {
+    // The grant, it may be, which does not come again.
+    let mut node = brings_ten_from(2);
+    node.send(B, 1).unwrap();
+    let farewell = node.close(Duration::from_secs(60)).now_or_never();
+    assert_eq!(farewell.expect("at once").unwrap().unsent, [(B, 1)].into());
+}
+
 #[test]
 fn behind_the_end_no_message_is_handed_out() {
-    let topology = Graph::mesh([A, B]).at(A).unwrap();
-    let transport = BringsTen { topology, sends: AtomicUsize::new(0), has_brought: AtomicBool::new(false) };
-    let mut node = block_on(SnapshotNode::builder(transport).clock(still()).start(&mut ())).unwrap();
+    let mut node = brings_ten_from(1);
     let first = node.next(&mut ()).now_or_never();
     assert!(matches!(first, Some(Ok(Event::Message { message: 1, .. }))), "{first:?}");
     node.snapshot(); // which sends a marker

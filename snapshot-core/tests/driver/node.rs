@@ -11,9 +11,9 @@ use crate::bank::{A, App, B, C, Group, Ledger, START, durable, on};
 use futures::future;
 use futures::stream::{FuturesUnordered, StreamExt};
 use snapshot_core::{
-    AbortReason, Archive, Awaiting, Bound, Content, Created, Event, Generation, GlobalSnapshot, Graph, Key,
-    NodeError, Postcard, PostcardState, Sink, SnapshotError, SnapshotNode, SnapshotStore, StoreError,
-    async_trait,
+    AbortReason, Archive, Awaiting, Bound, Content, Created, Event, Flushed, Generation, GlobalSnapshot,
+    Graph, Key, NodeError, Postcard, PostcardState, Sink, SnapshotError, SnapshotNode, SnapshotStore,
+    StoreError, async_trait,
 };
 use snapshot_store::{Fault, FaultyStore, MemoryStore, Operation};
 use snapshot_transport_mem::MemNetwork;
@@ -65,14 +65,15 @@ fn a_committed_snapshot_is_announced_to_all_with_the_turn_that_it_covers() {
 
 #[test]
 fn a_process_that_resumed_has_no_room_for_new_work_before_it_was_told() {
-    let mut group = Group::new(&Graph::new([A]), durable());
-    assert!(group.app(A).node.has_room(), "the first start has nothing to tell");
+    let mut group = Group::new(&Graph::mesh([A, B]), durable());
+    let room = |group: &mut Group| (group.app(A).node.has_room(), group.app(A).node.has_room_for(B));
+    assert_eq!(room(&mut group), (true, true), "the first start has nothing to tell");
     group.snapshot(A).expect("it commits");
     group.kill(A);
     group.boot(A).expect("it resumes");
-    assert!(!group.app(A).node.has_room());
+    assert_eq!(room(&mut group), (false, false));
     group.until(|apps| apps[0].saw("RolledBack") == 1);
-    assert!(group.app(A).node.has_room());
+    assert_eq!(room(&mut group), (true, true));
 }
 
 #[test]
@@ -405,6 +406,21 @@ fn flush_waits_until_the_transport_has_taken_all_and_then_no_longer() {
     assert!(flushed);
     assert_eq!(b.ledger.received, [1, 2, 3]);
     network.run(a.node.flush(&mut a.ledger)).expect("there is nothing to wait for").expect("it runs");
+}
+
+#[test]
+fn a_flush_comes_back_where_the_node_goes_back_which_it_must_tell_of_first() {
+    let mut group = Group::new(&Graph::mesh([A, B]), durable());
+    group.until(|apps| apps.iter().all(|app| app.node.has_room()));
+    group.kill(B);
+    group.boot(B).expect("it resumes");
+    // That B was gone is news, and the state goes back when that has been handed out.
+    let Group { network, apps, .. } = &mut group;
+    let flushed = network.run(apps[0].flush()).expect("it does not wait for ever").expect("it runs");
+    assert_eq!(flushed, Flushed::Waiting { peers: Vec::new() });
+    group.until(all_rolled_back);
+    let Group { network, apps, .. } = &mut group;
+    assert_eq!(network.run(apps[0].flush()).expect("at once").expect("it runs"), Flushed::All);
 }
 
 #[test]

@@ -82,8 +82,11 @@ fn a_marker_behind_messages_that_wait_is_acted_on_within_a_millisecond() {
         let App { node, ledger, .. } = group.app(B);
         assert!(node.next(ledger).now_or_never().is_none(), "it has sent its marker, and waits");
         group.network.advance(passed);
+        let before = group.network.in_flight(A, B);
         let captured = (0..2).any(|_| matches!(next(group.app(A)), Event::SnapshotBegun { .. }));
         assert!(captured, "{passed:?} later");
+        // Before this turn, which may take the application a long time.
+        assert!(group.network.in_flight(A, B) > before, "its own marker is on its way");
     }
 }
 
@@ -195,5 +198,6 @@ fn a_neighbour_that_stands_still_is_not_looked_at_for_the_sake_of_the_others() {
         assert!(node.next(&mut ()).now_or_never().is_none(), "nothing has arrived");
         assert_eq!(sent.load(Ordering::Relaxed), 2 + number, "the greeting, the grant, and each marker");
     }
+    assert!(node.flush(&mut ()).now_or_never().is_none(), "one has not taken its greeting");
     assert_eq!(looks.load(Ordering::Relaxed), 1, "nobody has woken it");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::group::{Coordinator, Group, Transfer, ask, grant, stamp, windows};
 use snapshot_core::{
-    AbortReason, Body, Frame, FrameKind, Generation, Graph, InitiateError, NodeId, Settings,
+    AbortReason, Body, Bound, Frame, FrameKind, Generation, Graph, InitiateError, NodeId, Settings,
 };
 
 const A: NodeId = NodeId(1);
@@ -118,6 +118,17 @@ fn a_snapshot_under_way_is_given_up_for_who_breaks_the_window() {
 }
 
 #[test]
+fn who_is_lost_already_is_not_told_of_a_second_time() {
+    let mut group = mesh(true);
+    group.lost(A, B);
+    // These were on their way.
+    for _ in 0..=WINDOW {
+        group.forge((B, A), message(1));
+    }
+    assert_eq!((told(&group, A, "what: Window"), told(&group, A, "PeerLost { peer")), (1, 1));
+}
+
+#[test]
 fn in_the_next_generation_it_may_begin_anew() {
     let mut group = mesh(true);
     // These are taken before the group goes back, and have then never been.
@@ -156,6 +167,17 @@ fn a_grant_of_more_than_was_sent_is_a_violation_and_lets_nothing_go() {
 }
 
 #[test]
+fn a_grant_that_cannot_be_is_laid_to_the_account_of_who_brought_it() {
+    let mut group = Group::at_rest(Graph::ring([A, B, C]), Settings::default());
+    group.tolerant = true;
+    group.forge((C, A), grant(A, B, 1, 100));
+    let violations: Vec<_> =
+        group.processes[&A].events.iter().filter(|event| event.starts_with("Violation")).collect();
+    let c = group.processes[&A].coordinator.topology().peer(C).unwrap();
+    assert_eq!(violations, [&format!("Violation {{ peer: {c:?}, what: Grant {{ receiver: {B:?} }} }}")]);
+}
+
+#[test]
 fn a_grant_for_a_channel_that_there_is_not_and_a_question_on_a_way_back_are_violations() {
     let graph = Graph::new([A, B, C]).link(A, B).link(B, C).with_way_back();
     let mut group = Group::at_rest(graph, Settings::default());
@@ -191,11 +213,13 @@ const MOST: usize = 65_536;
 fn who_reads_no_control_frames_is_given_up_at_a_bound_and_finds_a_gap_should_it_read_on() {
     for durable in [false, true] {
         let graph = Graph::ring([A, B, C]);
-        let mut group = Group::at_rest(graph, Settings { durable, ..Settings::default() });
+        let outbox_low = Bound::new(1, usize::MAX);
+        let mut group = Group::at_rest(graph, Settings { durable, outbox_low, ..Settings::default() });
         (0..2).for_each(|_| group.pay_to(C, A));
         while group.deliver((C, A)) {}
-        // What C has to say to A waits: grants of B, that C passes on.
+        // What C has to say to A waits: a message, and grants of B, that C passes on.
         group.closed = [(C, A)].into();
+        group.pay_to(C, A);
         let last = group.last_on((B, C));
         let c = &mut group.processes.get_mut(&C).unwrap().coordinator;
         let (a, b) = (c.topology().peer(A).unwrap(), c.topology().peer(B).unwrap());
@@ -209,9 +233,11 @@ fn who_reads_no_control_frames_is_given_up_at_a_bound_and_finds_a_gap_should_it_
         for waiting in 0..MOST {
             assert_eq!(hears(c, grant(A, B, 0, 1)), None, "{waiting} wait");
         }
+        assert!(!c.has_room());
         let lost = hears(c, grant(A, B, 0, 1));
         assert!(format!("{lost:?}").contains("PeerLost"), "{lost:?}");
         assert_eq!(c.unreachable().collect::<Vec<_>>(), [a]);
+        assert!(c.has_room(), "the message is gone, too");
         assert_eq!((c.is_running(), c.generation()), (true, Generation(1)));
         // What A has taken comes by way of B, and nobody is accused for it, though C remembers nothing of what it has sent.
         assert_eq!(hears(c, grant(C, A, 2, 100)), None);

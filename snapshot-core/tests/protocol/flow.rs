@@ -263,6 +263,7 @@ fn w2_what_was_held_up_while_a_connection_was_gone_is_asked_for_when_it_is_back(
     assert!(group.take(B));
     group.lost(A, B);
     group.pay_amount(A, B, 7);
+    assert_eq!(kinds(&group, A, B), [], "nobody is there to be asked");
     group.up(A, B);
     group.settle();
     assert_eq!(taken(&group), 2);

@@ -108,6 +108,29 @@ fn room_for_a_neighbour_goes_by_weight_too_and_there_is_none_before_the_start() 
 }
 
 #[test]
+fn those_to_whom_messages_go_share_the_low_mark_and_64_kib_are_room_for_each() {
+    // Two of three neighbours; from the third one messages come.
+    let graph = Graph::new([A, B, C, D]).link(A, B).link(A, C).link(D, A).with_way_back();
+    let (unbound, kib) = (usize::MAX, 1 << 10);
+    for (low, share) in [
+        (Bound::new(400, unbound), 200),
+        (Bound::new(unbound, 400 * kib), 200),
+        (Bound::new(unbound, 100 * kib), 64),
+        (Bound::new(unbound, 30 * kib), 30),
+    ] {
+        let settings = Settings { outbox_low: low, ..Settings::default() };
+        let mut coordinator = Coordinator::new(graph.at(A).unwrap(), settings, 1).with_weight(move |_| kib);
+        coordinator.start(Duration::ZERO);
+        let [b, c] = [B, C].map(|id| coordinator.topology().peer(id).unwrap());
+        for sent in 0..share {
+            assert!(coordinator.has_room_for(b), "{sent} of {share} wait");
+            coordinator.send(b, Transfer { amount: 1, number: 1 }).unwrap();
+        }
+        assert!(!coordinator.has_room_for(b) && coordinator.has_room_for(c), "{share} wait");
+    }
+}
+
+#[test]
 fn one_batch_a_neighbour_is_under_way_at_a_time_and_it_counts_until_it_has_left() {
     let mut coordinator =
         lone(Settings { outbox_low: Bound::new(usize::MAX, WEIGHT), ..Settings::default() });
@@ -126,7 +149,7 @@ fn one_batch_a_neighbour_is_under_way_at_a_time_and_it_counts_until_it_has_left(
     assert!(coordinator.has_outgoing(to));
     assert!(!coordinator.take_outgoing(to, &mut frames), "there is something in it");
     assert!(coordinator.take_outgoing(to, &mut more));
-    assert!(!coordinator.has_room(), "what is under way counts");
+    assert!(!coordinator.has_room() && !coordinator.has_room_for(to), "what is under way counts");
     coordinator.handle_sent(Duration::ZERO, to);
     assert!(!coordinator.has_outgoing(to));
     assert!(coordinator.has_room(), "nothing is left");
@@ -189,6 +212,30 @@ fn after_a_rollback_too_nothing_of_a_turn_over_the_bound_is_sent_and_all_that_ca
     a.take_outgoing(to, &mut frames);
     let kinds: Vec<_> = frames.iter().map(|frame| frame.kind().unwrap()).collect();
     assert_eq!(kinds, [FrameKind::Hello, FrameKind::Flow]);
+}
+
+#[test]
+fn a_turn_whose_number_comes_again_after_a_rollback_is_taken_back_as_a_whole() {
+    let settings = Settings { durable: true, outbox_hard: Bound::new(8, usize::MAX), ..Settings::default() };
+    let mut group = Group::at_rest(Graph::mesh([A, B]), settings);
+    group.closed.insert((A, B));
+    (0..2).for_each(|_| group.pay_to(A, B));
+    let turn = group.processes[&A].coordinator.turn();
+    group.pay_to(A, B);
+    lose_a_frame(&mut group);
+    group.closed.clear();
+    group.settle();
+    let a = &mut group.processes.get_mut(&A).unwrap().coordinator;
+    assert!(a.is_running() && a.turn() < turn);
+    while a.turn() < turn {
+        a.end_turn().unwrap();
+    }
+    // All of these might depart.
+    let to = a.topology().peer(B).unwrap();
+    while a.send(to, Transfer { amount: 1, number: 1 }).is_ok() {}
+    assert!(a.has_outgoing(to));
+    assert_eq!(a.end_turn(), Err(Failure::OutboxOverflow));
+    assert!(!a.has_outgoing(to), "nothing is left of it");
 }
 
 #[test]

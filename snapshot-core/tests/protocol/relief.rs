@@ -176,8 +176,8 @@ fn unsent(group: &Group) -> usize {
     sent as usize - WINDOW
 }
 
-#[test]
-fn the_high_mark_delays_by_weight_as_well() {
+/// Both have flooded the other by weight: two messages of 5 bytes at each, and 60 bytes of the other's in the outbox.
+fn heavy() -> Group {
     let heavy = Bound::new(usize::MAX, 60);
     let settings = Settings {
         outbox_low: heavy,
@@ -192,10 +192,28 @@ fn the_high_mark_delays_by_weight_as_well() {
     group.settle();
     group.flood(A, B);
     group.flood(B, A);
+    group.exchange();
+    group
+}
+
+#[test]
+fn the_high_mark_delays_by_weight_as_well() {
+    let mut group = heavy();
     group.settle();
     assert_eq!([received(&group, A), received(&group, B)], [0, 0]);
     pass(&mut group, STALL);
     assert_eq!([received(&group, A), received(&group, B)], [14; 2]);
+}
+
+#[test]
+fn beyond_half_of_the_hard_bound_by_weight_nothing_is_handed_out_either() {
+    for (more, handed_out) in [(7, true), (8, false)] {
+        let mut group = heavy();
+        (0..more).for_each(|_| group.pay_to(A, B));
+        group.pass_time(Duration::ZERO);
+        group.pass_time(STALL / 10);
+        assert_eq!(group.take(A), handed_out, "{} bytes wait", 60 + 5 * more);
+    }
 }
 
 #[test]

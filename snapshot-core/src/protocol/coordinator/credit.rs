@@ -163,6 +163,13 @@ mod tests {
         assert_eq!(depart(&mut credit), 3, "by number: one is outstanding");
         credit.granted(grant(6, 100, 100));
         assert_eq!(depart(&mut credit), 4, "all that there is");
+        credit.granted(grant(10, 100, 9));
+        for _ in 0..3 {
+            credit.queue(3);
+            assert_eq!(depart(&mut credit), 1);
+        }
+        credit.queue(1);
+        assert_eq!(depart(&mut credit), 0, "the window is just full");
     }
 
     #[test]
@@ -203,6 +210,7 @@ mod tests {
         credit.asks();
         assert!(!credit.wants_to_ask());
         credit.granted(grant(1, 8, 10));
+        assert_eq!(credit.granted(grant(0, 8, 10)), Granted::Old);
         assert_eq!(depart(&mut credit), 1);
         assert!(credit.wants_to_ask());
         credit.granted(grant(2, 2, 1));

@@ -143,6 +143,8 @@ mod tests {
         (0..3).for_each(|_| intake.take(30));
         assert!(intake.is_grant_due(WINDOW));
         assert_eq!(intake.grant(WINDOW), Grant { taken: 0, messages: 2, bytes: 40, whole: false });
+        assert!(!intake.arrive(1000, WINDOW), "it would not go alone");
+        assert!(!intake.arrive(141, WINDOW), "with what is replayed it would be more than twice the window");
         assert!(intake.arrive(1, WINDOW));
         (0..2).for_each(|_| intake.take(30));
         assert_eq!(intake.grant(WINDOW), granted(4, 100, 0));

@@ -126,6 +126,41 @@ fn a_flush_to_a_neighbour_that_takes_its_time_ends_when_that_has_taken_enough() 
 }
 
 #[test]
+fn a_flush_reads_the_grant_that_has_come_though_a_message_waits_here() {
+    let (network, mut a, mut b) = pair();
+    run(&network, join(a.flush(), b.flush()));
+    b.send(A, 1);
+    assert_eq!(run(&network, b.flush()), Flushed::All);
+    a.send(B, WINDOW as u64 + 2);
+    assert_eq!(run(&network, a.flush()), Flushed::Waiting { peers: vec![B] });
+    run(&network, b.take(A, 2));
+    assert_eq!(run(&network, b.flush()), Flushed::All, "half a window is granted");
+    assert_eq!(run(&network, a.flush()), Flushed::All);
+    assert_eq!(network.now(), Duration::ZERO);
+}
+
+#[test]
+fn a_flush_waits_for_what_the_transport_has_not_taken_though_a_message_waits_here() {
+    let network = MemNetwork::builder(&Graph::star([A, B, C])).capacity(1).build().expect("a good graph");
+    let [mut a, mut c] = [A, C].map(|id| {
+        let mut book = Book::default();
+        let node = network.run(narrow(builder(network.transport(id))).start(&mut book)).unwrap().unwrap();
+        App { node, book }
+    });
+    let clock = network.clock();
+    c.send(A, 1);
+    let sends = async {
+        c.flush().await;
+        clock.sleep_until(clock.now() + Duration::from_secs(1)).await;
+    };
+    let flushed = run(&network, async {
+        tokio::select! { flushed = a.flush() => Some(flushed), () = sends => None }
+    });
+    assert_eq!(flushed, None, "B is not there, and its greeting is with the transport");
+    assert!(matches!(run(&network, a.node.next(&mut a.book)).expect("it runs"), Event::Message { .. }));
+}
+
+#[test]
 fn two_nodes_that_close_at_once_do_not_wait_for_each_other_to_take_anything() {
     for (from_a, from_b) in [(500, 500), (500, 300), (0, 300)] {
         let (network, mut a, mut b) = pair();
@@ -175,6 +210,117 @@ fn a_node_that_closes_towards_one_that_takes_nothing_ends_in_its_time_and_says_w
         tokio::select! { farewell = close => farewell, () = idle => unreachable!("it goes on") }
     });
     assert_eq!(farewell.unwrap().unsent, [(B, 500 - WINDOW)].into());
+}
+
+/// Three of which one is in the middle, with a store.
+fn star() -> (MemNetwork<Parcel>, MemoryStore, [App; 3]) {
+    let (network, store) = (network(&Graph::star([A, B, C])), MemoryStore::new());
+    let apps = [A, B, C].map(|id| {
+        let mut book = Book::default();
+        let builder = narrow(builder(network.transport(id))).store(store.clone());
+        let node = network.run(builder.start(&mut book)).unwrap().unwrap();
+        App { node, book }
+    });
+    (network, store, apps)
+}
+
+/// All take what there is, for a second.
+fn live(network: &MemNetwork<Parcel>, apps: &mut [App; 3]) {
+    let [a, b, c] = apps.each_mut().map(|app| async {
+        loop {
+            app.step().await;
+        }
+    });
+    let clock = network.clock();
+    run(network, async {
+        tokio::select! {
+            () = clock.sleep_until(clock.now() + Duration::from_secs(1)) => {}
+            () = a => {}
+            () = b => {}
+            () = c => {}
+        }
+    });
+}
+
+#[test]
+fn a_node_that_closes_waits_for_nobody_who_was_gone_before() {
+    let (network, _, mut apps) = star();
+    live(&network, &mut apps);
+    network.cut(A, B);
+    live(&network, &mut apps);
+    let [mut a, ..] = apps;
+    a.send(B, 3);
+    let begun = network.now();
+    let farewell = run(&network, a.node.close(Duration::from_secs(60))).unwrap();
+    assert_eq!((farewell.unsent, network.now()), ([(B, 3)].into(), begun));
+}
+
+#[test]
+fn a_node_that_closes_sends_all_that_it_has_to_one_that_comes_back_meanwhile() {
+    let (network, _, mut apps) = star();
+    live(&network, &mut apps);
+    network.cut(A, B);
+    live(&network, &mut apps);
+    let [mut a, mut b, mut c] = apps;
+    // The first leaves no room for the second, and is no half of a window: B must be asked.
+    for weight in [500_000, 900_000].repeat(3) {
+        let parcel = a.book.send(B, weight);
+        a.node.send(B, parcel).expect("it is below the hard bound");
+    }
+    a.send(C, WINDOW as u64 + 1);
+    let clock = network.clock();
+    let sleep = |seconds| clock.sleep_until(network.now() + Duration::from_secs(seconds));
+    let comes_back = async {
+        sleep(1).await;
+        network.heal(A, B);
+        loop {
+            b.step().await;
+            sleep(1).await;
+        }
+    };
+    let takes_all = async {
+        sleep(3).await;
+        loop {
+            c.step().await;
+        }
+    };
+    let close = a.node.close(Duration::from_secs(60));
+    let farewell = run(&network, async {
+        tokio::select! {
+            farewell = close => farewell,
+            () = comes_back => unreachable!("it goes on"),
+            () = takes_all => unreachable!("it goes on"),
+        }
+    });
+    assert_eq!(farewell.unwrap(), Farewell::default());
+}
+
+#[test]
+fn a_node_that_closes_is_done_when_the_group_has_gone_on_without_it() {
+    let (network, store, mut apps) = star();
+    live(&network, &mut apps);
+    let [mut a, _b, c] = apps;
+    a.send(B, 20);
+    let (clock, begun) = (network.clock(), network.now());
+    let begins_anew = async {
+        clock.sleep_until(begun + Duration::from_secs(1)).await;
+        network.crash(C);
+        drop(c);
+        clock.sleep_until(begun + Duration::from_secs(2)).await;
+        let mut book = Book::default();
+        let builder = narrow(builder(network.transport(C))).store(store);
+        let mut node: Node = builder.start(&mut book).await.expect("it resumes");
+        assert_eq!(node.generation(), Generation(2));
+        loop {
+            node.next(&mut book).await.expect("it runs");
+        }
+    };
+    let close = a.node.close(Duration::from_secs(60));
+    let farewell = run(&network, async {
+        tokio::select! { farewell = close => farewell, () = begins_anew => unreachable!("it goes on") }
+    });
+    assert_eq!(farewell.unwrap().unsent, [(B, 20 - WINDOW)].into());
+    assert_eq!(network.now() - begun, Duration::from_secs(2));
 }
 
 /// Gives no answer to some of what is asked.
