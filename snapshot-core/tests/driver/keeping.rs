@@ -102,6 +102,52 @@ fn a_survivor_that_holds_its_capture_reads_nothing() {
 }
 
 #[test]
+fn a_survivor_holds_no_capture_to_which_nobody_goes_back() {
+    let (network, transports) = MemNetwork::<u64>::mesh::<2>();
+    let store = MemoryStore::new();
+    let mut states = [7, 8].map(|value| Count::<true> { value: Arc::new(value) });
+    let mut nodes: Vec<SnapshotNode<Count<true>, u64>> = Vec::new();
+    for ((seed, transport), state) in (1..).zip(transports).zip(&mut states) {
+        let builder = SnapshotNode::builder(transport).store(store.clone()).codec(Postcard).seed(seed);
+        nodes.push(network.run(builder.start(state)).expect("the store answers").expect("it starts"));
+    }
+    let until =
+        |nodes: &mut Vec<SnapshotNode<_, _>>, states: &mut [_; 2], is_it: fn(&Event<_, _>) -> bool| {
+            let mut seen = false;
+            let run = poll_fn(|cx| {
+                for (node, state) in nodes.iter_mut().zip(states.iter_mut()) {
+                    while let Poll::Ready(event) = pin!(node.next(state)).poll(cx) {
+                        seen |= is_it(&event.expect("it runs"));
+                    }
+                }
+                if seen { Poll::Ready(()) } else { Poll::Pending }
+            });
+            network.run(run).expect("it comes");
+            network.run(async {}).expect("at once");
+        };
+    let mut captured = Vec::new();
+    for commits in [true, true, false] {
+        captured.push(Arc::downgrade(&states[0].value));
+        if commits {
+            nodes[0].snapshot();
+            until(&mut nodes, &mut states, |event| matches!(event, Event::Committed { report: Some(_), .. }));
+        } else {
+            // A's part is written, and B's receipt does not come.
+            network.hold(B, A);
+            network.let_pass(B, A, 1);
+            nodes[0].snapshot();
+            until(&mut nodes, &mut states, |event| matches!(event, Event::PartDurable { .. }));
+            let handle = nodes[0].handle();
+            handle.abort(handle.running()[0].snapshot);
+            until(&mut nodes, &mut states, |event| matches!(event, Event::SnapshotAborted { .. }));
+        }
+        states[0].value = Arc::new(9);
+    }
+    let held: Vec<_> = captured.iter().map(|captured| captured.strong_count()).collect();
+    assert_eq!(held, [0, 1, 0], "the last commit's alone");
+}
+
+#[test]
 fn a_survivor_whose_state_gives_no_handle_reads_its_part() {
     assert_eq!(reads_of_a_rollback::<false>(|builder| builder), 2);
 }

@@ -58,7 +58,7 @@ pub enum Output<M, C> {
 
 /// Names a request to the store, so that its answer finds its way. See [`Output`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Ticket(pub(super) u64);
+pub struct Ticket(pub(crate) u64);
 
 /// Something to do with the store. See [`Output`] for an example.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
