@@ -129,6 +129,18 @@ fn who_is_lost_already_is_not_told_of_a_second_time() {
 }
 
 #[test]
+fn with_one_that_has_left_no_snapshot_is_begun_either() {
+    let mut group = mesh(true);
+    let refused = group.input(A, |a, now, capture| {
+        let b = a.topology().peer(B).unwrap();
+        a.handle_left(now, b, capture);
+        assert_eq!(a.unreachable().collect::<Vec<_>>(), [b]);
+        a.initiate(now, capture)
+    });
+    assert_eq!(refused, Some(Err(InitiateError::Refused(AbortReason::PeerLost { peer: B }))));
+}
+
+#[test]
 fn in_the_next_generation_it_may_begin_anew() {
     let mut group = mesh(true);
     // These are taken before the group goes back, and have then never been.

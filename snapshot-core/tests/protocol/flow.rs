@@ -444,8 +444,20 @@ fn w12_each_sender_has_its_share_of_the_inbox_and_the_floor_at_least() {
 }
 
 #[test]
+fn w12_the_floor_is_one_of_weight_too() {
+    let settings = Settings {
+        inbox: Bound::new(usize::MAX, 40),
+        window_floor: Bound::new(1, 16),
+        ..Settings::default()
+    };
+    let mut group = weighing(|_, _| 4, Graph::star([A, B, C, D, E]), settings);
+    (0..9).for_each(|_| group.pay_to(B, A));
+    assert_eq!(on_wire(&group, B, A).len(), 4);
+}
+
+#[test]
 fn w12_who_sends_no_messages_has_no_share() {
-    let graph = Graph::new([A, B, C]).link(A, B).link(B, C).with_way_back();
+    let graph = Graph::new([A, B, C, D]).link(A, B).link(B, C).link(B, D).with_way_back();
     assert_eq!(graph.at(B).unwrap().link_use(C, B), Some(LinkUse::ControlOnly));
     let mut group = Group::at_rest(graph, windows(6, usize::MAX));
     (0..10).for_each(|_| group.pay_to(A, B));

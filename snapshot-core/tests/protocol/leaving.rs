@@ -191,6 +191,20 @@ fn who_leaves_before_it_runs_runs_no_more() {
 }
 
 #[test]
+fn who_leaves_while_it_goes_back_has_nothing_to_send_of_what_is_over() {
+    let settings = Settings { durable: true, ..Settings::default() };
+    let mut group = Group::at_rest(Graph::mesh([A, B]), settings);
+    group.closed.insert((A, B));
+    group.pay_to(A, B);
+    // Of two that B has sent the first is lost.
+    (0..2).for_each(|_| group.pay_to(B, A));
+    group.channels.get_mut(&(B, A)).unwrap().pop_front();
+    assert!(group.deliver((B, A)));
+    leave(&mut group, A);
+    assert!(has_sent_all(&group, A));
+}
+
+#[test]
 fn to_a_node_that_is_gone_nothing_is_sent_that_waits_for_its_word() {
     // Its greeting never comes, and so no grant: what there is to say departs, and the messages stay.
     let graph = Graph::mesh([A, B]);

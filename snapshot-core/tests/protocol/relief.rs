@@ -162,6 +162,9 @@ fn beyond_half_of_the_hard_bound_nothing_is_handed_out_and_it_is_told_for_whom_a
         // It is told again as long as it lasts.
         group.pass_time(STALL);
         assert_eq!(stalls(&group, A).len(), 2);
+        group.pass_time(3 * STALL);
+        group.pass_time(Duration::ZERO);
+        assert_eq!(stalls(&group, A).len(), 3, "once, though nobody has looked for long");
     }
 }
 
