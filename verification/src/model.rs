@@ -100,7 +100,7 @@ impl Group {
                 retention: config.retention(),
                 inbox: Bound::new(config.window.0, config.window.1),
                 window_floor: Bound::new(1, 1),
-                ..Settings::default()
+                ..marks(config)
             },
             topologies,
             tally: Arc::new(Tally {
@@ -271,6 +271,21 @@ impl Group {
     }
 }
 
+/// Where outboxes are full.
+fn marks(config: &Config) -> Settings {
+    if config.high == 0 {
+        return Settings::default();
+    }
+    let messages = |messages| Bound::new(messages, usize::MAX);
+    let high = messages(config.high);
+    Settings {
+        outbox_low: high,
+        outbox_high: high,
+        outbox_hard: messages(8 * config.high),
+        ..Settings::default()
+    }
+}
+
 impl Model for Group {
     type State = State;
     type Action = Action;
@@ -307,7 +322,8 @@ impl Model for Group {
             Restored,
             OwnGeneration,
             Cause,
-            Sound
+            Sound,
+            Ends
         ];
         all.push(Property::always(Rule::Rest.name(), |group: &Self, state: &State| match &state.fault {
             Some(fault) => fault.rule != Rule::Rest,

@@ -21,7 +21,7 @@ pub enum Action {
     Take { place: usize },
     /// A store operation.
     Store { place: usize, operation: usize, how: How },
-    /// A process that waits to try the store again does so.
+    /// A process that waits for a moment, to try the store again or to hand out one more message, sees it come.
     Retry { place: usize },
     /// A supervisor starts a process; of the frames sent meanwhile, the dead connections have swallowed so many.
     Start { node: usize, swallowed: usize },
@@ -251,9 +251,15 @@ pub fn changes(request: &Request) -> bool {
     )
 }
 
-/// Whether a process that is not running waits for a moment to come.
+/// Whether a process waits for a moment to come: one that is not running, or one over its high mark, which hands out nothing until
+/// then.
 pub fn waits_to_retry(process: &Process) -> bool {
-    !process.coordinator.is_running() && process.coordinator.poll_timeout().is_some()
+    let coordinator = &process.coordinator;
+    let Some(at) = coordinator.poll_timeout() else { return false };
+    let is_held_up = !coordinator.has_room() && !coordinator.has_message();
+    // Later, it only says that it is.
+    let is_soon = at <= process.now + coordinator.settings().stall / 10;
+    !coordinator.is_running() || is_held_up && is_soon
 }
 
 /// Whether this key is in the journal.

@@ -25,6 +25,8 @@ pub struct Config {
     pub untold: bool,
     /// How many messages, and how many bytes of them, may be outstanding on a channel.
     pub window: (usize, usize),
+    /// How many messages in an outbox leave no room for more, and delay what is handed out; 0: as many as there can be.
+    pub high: usize,
     /// Whether frames that had been received reach a node that no longer asks for any, as one batch of a transport does.
     pub eager: bool,
     /// Whether an operation of the store and the news of it are two steps.
@@ -165,6 +167,8 @@ pub enum Seen {
     Split,
     /// A message that its sender had recorded and sent again.
     Resent,
+    /// A node over its high mark that waited for the moment to hand out one more.
+    Relieved,
     /// A frame that was on its way when the store went back.
     LeftOver,
 }
@@ -187,6 +191,7 @@ impl Config {
         flights: false,
         untold: false,
         window: (usize::MAX, usize::MAX),
+        high: 0,
         eager: false,
         split: false,
         stale: false,

@@ -76,6 +76,15 @@ pub const ALL: &[Config] = &[
         ..WINDOW
     },
     Config {
+        name: "window-relief",
+        about: "2 nodes, no store, a window of 1 message: outboxes over their high mark of 2, so that little is handed out",
+        high: 2,
+        sends: &[(0, 1, 3), (1, 0, 3)],
+        snapshots: &[],
+        expects: &[Seen::HeldBack, Seen::Relieved],
+        ..WINDOW
+    },
+    Config {
         name: "window-ring",
         about: "3 nodes in a one-way ring, no store: grants go round behind the markers, a window of 1 message",
         shape: Shape::Ring(3),

@@ -14,6 +14,9 @@ use super::shared::Shared;
 use super::state::{Coordinator, Item, Pending, Process, index, is_ask, name, part};
 use super::step::Step;
 
+/// Several times what any configuration has a node say to a neighbour in one generation.
+const MOST_FRAMES: u64 = 20;
+
 impl Step<'_> {
     /// Gives the code under test one input, and does what comes of it.
     pub(super) fn input<R>(
@@ -252,6 +255,11 @@ impl Step<'_> {
         let mut frames = Frames::new();
         if process.coordinator.take_outgoing(peer, &mut frames) {
             self.group.note(Seen::Asked, frames.iter().any(is_ask));
+            if frames.iter().any(|frame| frame.stamp.count() > MOST_FRAMES) {
+                let what =
+                    format!("n{} has said more than {MOST_FRAMES} things to n{}", process.node + 1, to + 1);
+                self.broke(Rule::Ends, what);
+            }
             if place < self.group.nodes() {
                 let at = to * self.group.nodes() + usize::from(process.node);
                 let items = frames.drain(usize::MAX).map(Item::Frame);

@@ -45,6 +45,9 @@ pub enum Rule {
     Cause,
     /// No node fails, panics or is accused without cause.
     Sound,
+    /// What nodes have to say to each other has an end: no channel carries more frames in a generation than so little work is
+    /// cause for.
+    Ends,
     /// At rest all is well: every snapshot has ended, all live nodes run in the newest generation, nobody waits, and every
     /// message that was sent has taken effect exactly once.
     Rest,
@@ -52,7 +55,7 @@ pub enum Rule {
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Consistent,
         Self::Exact,
         Self::Conserved,
@@ -64,6 +67,7 @@ impl Rule {
         Self::OwnGeneration,
         Self::Cause,
         Self::Sound,
+        Self::Ends,
         Self::Rest,
     ];
 
@@ -81,6 +85,7 @@ impl Rule {
             Self::OwnGeneration => "no message of an older generation is handed out",
             Self::Cause => "no generation is opened without a cause",
             Self::Sound => "no node fails without cause",
+            Self::Ends => "what nodes say to each other has an end",
             Self::Rest => "at rest every snapshot has ended and every message counted once",
         }
     }

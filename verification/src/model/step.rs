@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Group;
 use super::action::Action;
 use super::app::App;
+use super::config::Seen;
 use super::oracle::{Fault, Rule, Verdict};
 use super::state::{Process, State};
 
@@ -44,6 +45,7 @@ impl<'a> Step<'a> {
             Action::Take { place } => self.with(place, |step, process| step.take(place, process)),
             Action::Store { place, operation, how } => self.operate(place, operation, how),
             Action::Retry { place } => self.with(place, |step, process| {
+                step.group.note(Seen::Relieved, process.coordinator.is_running());
                 process.now = process.coordinator.poll_timeout().unwrap_or_default().max(process.now);
                 step.input(place, process, |c, now, capture| c.handle_timeout(now, capture));
             }),

@@ -45,7 +45,7 @@ pub struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { states: 400_000, seeds: 300 }
+        Self { states: 600_000, seeds: 300 }
     }
 }
 
