@@ -210,9 +210,11 @@ mod tests {
         credit.asks();
         assert!(!credit.wants_to_ask());
         credit.granted(grant(1, 8, 10));
-        assert_eq!(credit.granted(grant(0, 8, 10)), Granted::Old);
         assert_eq!(depart(&mut credit), 1);
         assert!(credit.wants_to_ask());
+        credit.asks();
+        assert_eq!(credit.granted(grant(0, 8, 10)), Granted::Old);
+        assert!(!credit.wants_to_ask(), "an older grant is no answer");
         credit.granted(grant(2, 2, 1));
         assert_eq!(depart(&mut credit), 1);
         credit.queue(1);
