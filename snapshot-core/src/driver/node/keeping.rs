@@ -133,7 +133,7 @@ mod tests {
             snapshot: id(sequence),
             node: ME,
             turn: Turn(sequence),
-            members: vec![ME, NodeId(2)],
+            members: [ME, NodeId(2)].into(),
             state: Arc::new(7),
             channels: [(NodeId(2), vec![5])].into(),
             outgoing: [(NodeId(2), vec![6; waiting])].into(),
