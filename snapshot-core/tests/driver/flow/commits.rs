@@ -124,7 +124,7 @@ fn in_each_way(weights: &[usize], mut run: impl FnMut(usize, Slow, Begun)) {
 
 #[test]
 fn twenty_of_twenty_snapshots_commit_though_the_receiver_takes_next_to_nothing_of_a_deep_channel() {
-    in_each_way(&WEIGHTS, |weight, slow, begun| {
+    in_each_way(&[WEIGHTS[0], WEIGHTS[2], WEIGHTS[3]], |weight, slow, begun| {
         let mut flood = Flood::on(network(&Graph::mesh([A, B])));
         let builders = [A, B].map(|id| flood.build(flood.network.transport(id)));
         pair(&mut flood, builders, weight, slow, begun);
