@@ -5,6 +5,7 @@ mod ends;
 mod pauses;
 mod recovery;
 mod room;
+mod slow_store;
 mod steps;
 mod support;
 mod waits;

@@ -1,6 +1,7 @@
 //! Ends that wait for each other, and ends that wait for nobody.
 
 use std::future::{Future, pending};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join;
@@ -11,6 +12,7 @@ use snapshot_core::{
 use snapshot_store::MemoryStore;
 use snapshot_transport_mem::MemNetwork;
 
+use super::slow_store::Slow;
 use super::support::*;
 
 /// Four messages depart before one is taken.
@@ -522,4 +524,30 @@ fn two_that_answer_each_message_go_on_though_both_are_over_their_high_mark() {
         }
     });
     assert_eq!((a.book.taken[&B], b.book.taken[&A]), (400, 400));
+}
+
+#[test]
+fn a_node_that_closes_waits_for_what_its_store_is_doing() {
+    // Alone, so that its part waits for nobody.
+    let network = network(&Graph::new([A]));
+    let (store, clock) = (MemoryStore::new(), network.clock());
+    let takes = Duration::from_secs(1);
+    let slow = Slow { store: store.clone(), takes, hangs: Arc::default(), clock: network.clock() };
+    let mut book = Book::default();
+    let builder = builder(network.transport(A)).store(slow);
+    let mut node = network.run(builder.start(&mut book)).unwrap().unwrap();
+    // The part is on its way to the store, and nothing else.
+    node.snapshot();
+    run(&network, async {
+        tokio::select! {
+            () = clock.sleep_until(clock.now() + takes / 2) => {}
+            () = async { while node.next(&mut book).await.is_ok() {} } => unreachable!("it goes on")
+        }
+    });
+    let parts = || run(&network, store.list_parts(None)).unwrap();
+    let (before, begun) = (parts(), network.now());
+    run(&network, node.close(Duration::from_secs(5))).unwrap();
+    let (after, took) = (parts(), network.now() - begun);
+    assert_eq!(after.len(), before.len() + 1, "it is there when the node has ended");
+    assert!(took <= takes, "and no longer than that is waited for: {took:?}");
 }

@@ -1,47 +1,13 @@
 //! A snapshot goes through all its steps at one look of a node whose turns are long: the next message waits for them, a little.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use snapshot_core::{
-    Clock, Content, Created, Generation, Graph, Key, Sink, SnapshotStore, StoreError, async_trait,
-};
-use snapshot_store::MemoryStore;
+use snapshot_core::Graph;
 
+use super::slow_store::Slow;
 use super::support::*;
-
-/// Whatever is created takes its time, or no end while it hangs.
-#[derive(Clone)]
-struct Slow {
-    store: MemoryStore,
-    takes: Duration,
-    hangs: Arc<AtomicBool>,
-    clock: Arc<dyn Clock>,
-}
-
-#[async_trait]
-impl SnapshotStore for Slow {
-    async fn create(&self, key: Key, content: Content) -> Result<Created, StoreError> {
-        self.clock.sleep_until(self.clock.now() + self.takes).await;
-        while self.hangs.load(Ordering::Relaxed) {
-            self.clock.sleep_until(self.clock.now() + self.takes).await;
-        }
-        self.store.create(key, content).await
-    }
-
-    async fn read(&self, key: Key, sink: Sink) -> Result<bool, StoreError> {
-        self.store.read(key, sink).await
-    }
-
-    async fn list_parts(&self, generation: Option<Generation>) -> Result<Vec<Key>, StoreError> {
-        self.store.list_parts(generation).await
-    }
-
-    async fn delete(&self, key: Key) -> Result<(), StoreError> {
-        self.store.delete(key).await
-    }
-}
 
 /// The longest that a message waits for a snapshot.
 const MOST: Duration = Duration::from_millis(5);
