@@ -37,6 +37,7 @@ searched_to_the_end! {
     no_marker_overtakes_a_batch_that_is_under_way: "window-flights",
     who_is_held_up_asks_for_room: "window-ask",
     messages_larger_than_a_window_go_one_by_one: "window-large",
+    outboxes_over_their_high_mark_are_relieved: "window-relief",
     grants_go_round_behind_the_markers: "window-ring",
     two_initiators_on_a_line_with_ways_back_are_right: "line",
     commits_of_snapshots_that_cross_form_a_chain: "commit",
