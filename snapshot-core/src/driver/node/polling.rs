@@ -220,7 +220,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
                         let coming = self.verifying.look::<S>(&persistence, &request);
                         let perform = async move {
                             if let Some(coming) = coming
-                                && let Ok(answer) = coming.await
+                                && let Some(answer) = coming.await
                             {
                                 return (ticket, answer);
                             }
@@ -274,17 +274,14 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
 
     pub(super) fn poll_store(&mut self, cx: &mut Context<'_>, home: &mut impl Home<S>) -> bool {
         let mut moved = false;
-        loop {
-            self.verifying.poll(cx);
-            let Poll::Ready(Some((ticket, answer))) = self.storing.poll_next_unpin(cx) else {
-                return moved;
-            };
+        while let Poll::Ready(Some((ticket, answer))) = self.storing.poll_next_unpin(cx) {
             moved = true;
             self.keeping.answered(ticket, &answer);
             self.feed(home, |coordinator, now, capture| {
                 coordinator.handle_store(now, ticket, answer, capture);
             });
         }
+        moved
     }
 
     /// Hands batches to the transport. Costs nothing for neighbours for which there is none, or whose batch cannot go on.

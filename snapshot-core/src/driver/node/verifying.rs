@@ -2,11 +2,10 @@
 //! next ones under way or done.
 
 use std::collections::BTreeMap;
-use std::task::Context;
 
 use futures::FutureExt;
 use futures::channel::oneshot;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, Either, Shared, select};
 use futures::stream::{self, StreamExt};
 
 use crate::contract::state::StateProvider;
@@ -21,12 +20,16 @@ const AT_ONCE: usize = 4;
 /// One set. Its parts never change, so it makes no difference that most are read before they are asked for.
 pub(super) struct Verifying<M, C> {
     snapshot: Option<SnapshotId>,
-    work: Option<BoxFuture<'static, ()>>,
+    /// Moved by whoever waits for an answer.
+    work: Option<Work>,
     /// Answers that nobody has asked for yet. One for each member at most.
-    coming: BTreeMap<Key, Coming<M, C>>,
+    coming: BTreeMap<Key, oneshot::Receiver<StoreAnswer<M, C>>>,
 }
 
-type Coming<M, C> = oneshot::Receiver<StoreAnswer<M, C>>;
+type Work = Shared<BoxFuture<'static, ()>>;
+
+/// An answer that is under way; nothing if the work for it has ended without it.
+type Coming<M, C> = BoxFuture<'static, Option<StoreAnswer<M, C>>>;
 
 impl<M: Send + 'static, C: Send + 'static> Verifying<M, C> {
     pub(super) fn new() -> Self {
@@ -48,7 +51,14 @@ impl<M: Send + 'static, C: Send + 'static> Verifying<M, C> {
         if self.snapshot != Some(*snapshot) {
             self.begin::<S>(persistence, *snapshot);
         }
-        self.coming.remove(key)
+        let (work, answer) = (self.work.clone()?, self.coming.remove(key)?);
+        let coming = async move {
+            match select(answer, work).await {
+                Either::Left((answer, _)) => answer.ok(),
+                Either::Right(((), answer)) => answer.await.ok(),
+            }
+        };
+        Some(coming.boxed())
     }
 
     fn begin<S: StateProvider<Captured = C>>(&mut self, persistence: &Persistence<M>, snapshot: SnapshotId) {
@@ -67,13 +77,6 @@ impl<M: Send + 'static, C: Send + 'static> Verifying<M, C> {
             // The asker may have lost interest in the set.
             persistence.clone().perform::<S>(request).map(|answer| drop(asker.send(answer)))
         });
-        *self = Self { snapshot: Some(snapshot), work: Some(work.boxed()), coming };
-    }
-
-    /// Goes on with the set.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) {
-        if self.work.as_mut().is_some_and(|work| work.poll_unpin(cx).is_ready()) {
-            self.work = None;
-        }
+        *self = Self { snapshot: Some(snapshot), work: Some(work.boxed().shared()), coming };
     }
 }
