@@ -92,8 +92,13 @@ impl<M: 'static> TcpBuilder<M> {
         self
     }
 
-    /// Where to dial `node`, as `"host:port"`; a name is resolved each time. Needed for neighbours with smaller ids, and
-    /// left aside for others.
+    /// Where to dial `node`, as `"host:port"`. Needed for neighbours with smaller ids, and left aside for others.
+    ///
+    /// A name is resolved each time, and all its addresses are tried in turn, beginning with another one each time.
+    ///
+    /// What is wrong here shows in the log, at `warn`: the peer, what was given here (`at`), the address that was tried, and why
+    /// nothing came of it. Each reason is told once for each address, again when it is another one than before, and again after a
+    /// connection; repeats are at `debug`. A connection after failures is told at `info`.
     #[must_use]
     pub fn peer(mut self, node: NodeId, address: impl Into<String>) -> Self {
         self.addresses.insert(node, address.into());
@@ -126,7 +131,8 @@ impl<M: 'static> TcpBuilder<M> {
         self
     }
 
-    /// How long a handshake may take, and before it the connection request. 5 s unless told.
+    /// How long a handshake may take, and before it the connection request, for each address; and how long a name may take to
+    /// resolve. 5 s unless told.
     #[must_use]
     pub fn handshake_within(mut self, limit: Duration) -> Self {
         self.timing.handshake = limit;

@@ -3,13 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
-use crate::error::LastSeen;
-use crate::greeting::greet;
-use crate::link::Link;
-use crate::shared::{Shared, Timing, prepare};
+use crate::dialer::Dialer;
+use crate::shared::{Shared, Timing};
 
 /// An eighth of the time that a neighbour is away may be spent on not noticing that it is back.
 const SHARE: u32 = 8;
@@ -25,12 +22,15 @@ const GOOD: u32 = 10;
 pub(crate) async fn keep_connected(shared: Arc<Shared>, index: usize, address: String) {
     let Some(link) = shared.links.get(index) else { return };
     let timing = shared.timing;
+    let mut dialer = Dialer::new(&shared, link, &address);
     let mut absence = Absence { since: Instant::now() };
     loop {
-        if dial(&shared, link, &address).await {
+        if dialer.dial().await {
             let begun = Instant::now();
             link.wait_until_down().await;
-            absence.goes_on(&timing, begun, Instant::now());
+            if !absence.goes_on(&timing, begun, Instant::now()) {
+                dialer.broke_at_once();
+            }
         }
         sleep(absence.pause(&timing, Instant::now())).await;
     }
@@ -43,44 +43,19 @@ struct Absence {
 
 impl Absence {
     /// A connection has stood, and is down. One that breaks as soon as it stands ends no absence, and is redialed as slowly as one
-    /// that does not come about.
-    fn goes_on(&mut self, timing: &Timing, begun: Instant, down: Instant) {
-        if down - begun >= timing.first_redial.saturating_mul(GOOD) {
+    /// that does not come about. Says whether it was a good one.
+    fn goes_on(&mut self, timing: &Timing, begun: Instant, down: Instant) -> bool {
+        let good = down - begun >= timing.first_redial.saturating_mul(GOOD);
+        if good {
             self.since = down;
         }
+        good
     }
 
     /// How long to wait before the next attempt.
     fn pause(&self, timing: &Timing, now: Instant) -> Duration {
         ((now - self.since) / SHARE).clamp(timing.first_redial, timing.slowest_redial)
     }
-}
-
-async fn dial(shared: &Shared, link: &Link, address: &str) -> bool {
-    let number = shared.next_connection();
-    let mut socket = match timeout(shared.timing.handshake, TcpStream::connect(address)).await {
-        Ok(Ok(socket)) => socket,
-        Ok(Err(error)) => return out_of_reach(link, address, error.to_string()),
-        Err(_) => return out_of_reach(link, address, "no answer to the connection request".to_owned()),
-    };
-    prepare(&socket);
-    match greet(&mut socket, &shared.identity, link.peer.id(), shared.timing.handshake).await {
-        Ok(agreed) => {
-            shared.install(socket, number, &agreed);
-            true
-        }
-        Err(failed) => {
-            shared.note_failure(Some(link.peer.id()), address, &failed);
-            failed.tell(socket).await;
-            false
-        }
-    }
-}
-
-fn out_of_reach(link: &Link, address: &str, why: String) -> bool {
-    tracing::debug!(peer = %link.peer, address, why, "a neighbour is out of reach");
-    link.note(LastSeen::Unreachable { why });
-    false
 }
 
 #[cfg(test)]
@@ -110,7 +85,7 @@ mod tests {
         let mut absence = Absence { since: now };
         // Away for long, then there, if only for a tenth of a second.
         now += 8_000 * MS;
-        absence.goes_on(&TIMING, now, now + 100 * MS);
+        assert!(absence.goes_on(&TIMING, now, now + 100 * MS));
         now += 100 * MS;
         assert_eq!(absence.pause(&TIMING, now), 10 * MS);
     }
@@ -121,7 +96,7 @@ mod tests {
         let mut absence = Absence { since: now };
         let mut pauses = vec![];
         for _ in 0..100 {
-            absence.goes_on(&TIMING, now, now + 99 * MS);
+            assert!(!absence.goes_on(&TIMING, now, now + 99 * MS));
             now += 99 * MS;
             pauses.push(absence.pause(&TIMING, now));
             now += *pauses.last().unwrap();

@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::error::LastSeen;
 use crate::handshake::{Disagreement, Hello, Identity, PREFIX, Prefix, Step, accept, refusal, refusal_text};
 
 /// How much of what a stranger still sends is read so that the refusal reaches it.
@@ -54,6 +55,19 @@ impl Failed {
     /// Whether one side looked at the other and said no: something for a person to correct.
     pub(crate) fn is_refusal(&self) -> bool {
         matches!(self.why, Why::Refused(_) | Why::RefusedByPeer(_))
+    }
+
+    pub(crate) fn last_seen(&self) -> LastSeen {
+        let why = self.why.to_string();
+        if self.is_refusal() { LastSeen::Refused { why } } else { LastSeen::Unreachable { why } }
+    }
+
+    /// The reason, without what differs from one time to the next: how a broken connection shows depends on who was faster.
+    pub(crate) fn sort(&self) -> String {
+        match &self.why {
+            Why::Broken(_) => "broken".to_owned(),
+            why => why.to_string(),
+        }
     }
 
     /// Tells the other side why not. Best effort: it may be gone, and this side's account does not depend on it.

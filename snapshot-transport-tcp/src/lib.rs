@@ -33,7 +33,8 @@
 //!
 //! There is one connection for each pair of neighbours; the node with the larger id dials. Nodes may start in any order. A
 //! handshake compares version, group, ids and graph, and a disagreement is reported on both sides: in the log, and by
-//! [`connected`](TcpTransport::connected). A lost connection is dialed again, at once and then ever more slowly, and a newer
+//! [`connected`](TcpTransport::connected). So is a neighbour that cannot be reached, on the side that dials
+//! ([`peer`](TcpBuilder::peer)). A lost connection is dialed again, at once and then ever more slowly, and a newer
 //! connection of a neighbour takes the place of the older one, so that a process that was restarted is taken at once.
 //!
 //! A neighbour that says goodbye has [`left`](snapshot_core::Inbox::left); every other end of a connection is a
@@ -59,6 +60,7 @@ mod clock;
 mod codec;
 mod config;
 mod dial;
+mod dialer;
 mod error;
 #[cfg(test)]
 mod golden;
@@ -71,7 +73,9 @@ mod properties;
 mod receiving;
 mod sending;
 mod shared;
+mod told;
 mod transport;
+mod turns;
 mod write_buffer;
 
 pub use clock::TokioClock;

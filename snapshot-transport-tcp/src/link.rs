@@ -65,7 +65,8 @@ struct State {
     /// The latest that ever stood.
     newest: u64,
     last: LastSeen,
-    /// What was last noted since a connection stood, so that a failure that goes on is logged once.
+    /// What was last noted since a connection stood, so that a refusal that goes on is logged once. Only of those who dial this
+    /// node: the side that dials has its own memory, or both would take each other's failures for news.
     noted: Option<LastSeen>,
 }
 
@@ -150,15 +151,19 @@ impl Link {
         }
     }
 
-    /// Keeps what was seen of the neighbour, and says whether it is news.
+    /// Keeps what was seen of the neighbour that dials this node, and says whether it is news.
     pub(crate) fn note(&self, seen: LastSeen) -> bool {
+        self.see(seen.clone());
+        let before = lock(&self.state).noted.replace(seen.clone());
+        before != Some(seen)
+    }
+
+    /// Keeps what was seen of the neighbour.
+    pub(crate) fn see(&self, seen: LastSeen) {
         let mut state = lock(&self.state);
-        let news = state.noted.as_ref() != Some(&seen);
         if state.live.is_none() {
-            state.last = seen.clone();
+            state.last = seen;
         }
-        state.noted = Some(seen);
-        news
     }
 
     /// What was last seen of the neighbour.

@@ -56,9 +56,12 @@ fn poll_accept(
 async fn shake_hands(shared: &Shared, mut socket: TcpStream, from: SocketAddr, number: u64) {
     prepare(&socket);
     match receive(&mut socket, &shared.identity, shared.timing.handshake).await {
-        Ok(agreed) => shared.install(socket, number, &agreed),
+        Ok(agreed) => {
+            tracing::info!(me = %shared.identity.topology.me(), peer = %agreed.peer, "connected");
+            shared.install(socket, number, &agreed);
+        }
         Err(failed) => {
-            shared.note_failure(failed.claimed, &host(from), &failed);
+            shared.note_failure(&host(from), &failed);
             failed.tell(socket).await;
         }
     }

@@ -1,17 +1,16 @@
 //! What the transport and its background tasks share.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::task::AtomicWaker;
-use snapshot_core::NodeId;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use crate::error::LastSeen;
 use crate::greeting::{Agreed, Failed};
 use crate::handshake::Identity;
 use crate::link::{Connection, Link, lock};
@@ -20,6 +19,9 @@ use crate::link::{Connection, Link, lock};
 const KEEPALIVE: Duration = Duration::from_secs(15);
 /// How long it waits for each answer.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// So many strangers who take turns are each told once. One who comes by all addresses of a name is one for each.
+const STRANGERS: usize = 16;
 
 /// What the transport and its background tasks share.
 #[derive(Debug)]
@@ -33,8 +35,8 @@ pub(crate) struct Shared {
     /// Sends when a link comes or goes, and when the transport is closed.
     pub(crate) changes: Arc<watch::Sender<()>>,
     pub(crate) closed: AtomicBool,
-    /// The last refusal of somebody who is no neighbour.
-    stranger: Mutex<Option<String>>,
+    /// The last refusals of those who are no neighbours, the newest behind.
+    strangers: Mutex<VecDeque<String>>,
     connections: AtomicU64,
 }
 
@@ -60,7 +62,7 @@ impl Shared {
             recv,
             changes,
             closed: AtomicBool::new(false),
-            stranger: Mutex::default(),
+            strangers: Mutex::default(),
             connections: AtomicU64::new(0),
         }
     }
@@ -77,23 +79,28 @@ impl Shared {
     pub(crate) fn install(&self, socket: TcpStream, number: u64, agreed: &Agreed) {
         let takes = self.identity.max_frame as usize;
         if let Some(link) = self.links.get(agreed.peer.index()) {
-            tracing::info!(peer = %agreed.peer, "connected");
             link.install(Connection { socket, number, takes, gives: takes.min(agreed.max_frame) });
         }
     }
 
-    /// Keeps why a handshake failed, for [`connected`](crate::TcpTransport::connected), and logs it when it is news.
-    pub(crate) fn note_failure(&self, peer: Option<NodeId>, at: &str, failed: &Failed) {
+    /// Keeps why a handshake with somebody who has dialed failed, for [`connected`](crate::TcpTransport::connected), and logs it
+    /// when it is news.
+    pub(crate) fn note_failure(&self, at: &str, failed: &Failed) {
         let why = failed.why.to_string();
-        let link =
-            peer.and_then(|id| self.identity.topology.peer(id)).and_then(|peer| self.links.get(peer.index()));
-        let news = match (link, failed.is_refusal()) {
-            (Some(link), true) => link.note(LastSeen::Refused { why: why.clone() }),
-            (Some(link), false) => link.note(LastSeen::Unreachable { why: why.clone() }),
-            (None, _) => {
+        let peer = failed.claimed.and_then(|id| self.identity.topology.peer(id));
+        let news = match peer.and_then(|peer| self.links.get(peer.index())) {
+            Some(link) => link.note(failed.last_seen()),
+            None => {
                 let text = format!("somebody at {at} was refused: {why}");
-                let before = lock(&self.stranger).replace(text.clone());
-                before != Some(text)
+                let mut strangers = lock(&self.strangers);
+                let before = strangers.len();
+                strangers.retain(|told| *told != text);
+                let news = strangers.len() == before;
+                strangers.push_back(text);
+                if strangers.len() > STRANGERS {
+                    strangers.pop_front();
+                }
+                news
             }
         };
         if news && failed.is_refusal() {
@@ -104,7 +111,7 @@ impl Shared {
     }
 
     pub(crate) fn last_stranger(&self) -> Option<String> {
-        lock(&self.stranger).clone()
+        lock(&self.strangers).back().cloned()
     }
 }
 
