@@ -14,6 +14,9 @@ use super::support::*;
 /// From the smallest message to one of which a few fill a window.
 const WEIGHTS: [usize; 4] = [8, 128, 1 << 10, 256 << 10];
 
+/// Where few messages fit at all, those between weigh as little as the first.
+const EXTREMES: [usize; 2] = [WEIGHTS[0], WEIGHTS[3]];
+
 const SNAPSHOTS: usize = 20;
 
 /// How slow the application is that is sent more than it takes.
@@ -173,8 +176,7 @@ fn twenty_of_twenty_snapshots_commit_over_a_transport_that_brings_one_frame_at_a
 
 #[test]
 fn twenty_of_twenty_snapshots_commit_over_connections_of_the_applications_own() {
-    // The smallest bring the most of them, and the largest are few.
-    in_each_way(&[WEIGHTS[1], WEIGHTS[3]], |weight, slow, begun| {
+    in_each_way(&EXTREMES, |weight, slow, begun| {
         let graph = Graph::mesh([A, B]);
         // The clock and the executor are all that is used of it.
         let mut flood = Flood::on(network(&graph));
@@ -201,7 +203,7 @@ fn twenty_of_twenty_snapshots_commit_over_connections_of_the_applications_own() 
 fn twenty_of_twenty_snapshots_commit_in_a_ring_where_what_was_taken_is_told_the_long_way_round() {
     let graph = Graph::ring([A, B, C]);
     let busy = Duration::from_millis(100);
-    for weight in WEIGHTS {
+    for weight in EXTREMES {
         for begun in [Begun::By(A), Begun::By(B), Begun::By(C), Begun::OnInterval] {
             let mut flood = Flood::on(network(&graph));
             for (id, to) in [(A, B), (B, C), (C, A)] {
@@ -222,7 +224,7 @@ fn twenty_of_twenty_snapshots_commit_in_a_star_whose_hub_is_slow() {
     let leaves = [2, 3, 4, 5].map(NodeId);
     let graph = Graph::star([1, 2, 3, 4, 5].map(NodeId));
     let busy = Duration::from_millis(100);
-    for weight in WEIGHTS {
+    for weight in EXTREMES {
         for begun in [Begun::By(A), Begun::By(B), Begun::OnInterval] {
             let mut flood = Flood::on(network(&graph));
             let hub = few(begun_on(flood.build(flood.network.transport(A)), begun));
