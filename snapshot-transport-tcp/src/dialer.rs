@@ -10,6 +10,7 @@ use crate::error::LastSeen;
 use crate::greeting::{Failed, greet};
 use crate::link::Link;
 use crate::shared::{Shared, prepare};
+use crate::stream::Stream;
 use crate::told::Told;
 use crate::turns::Turns;
 
@@ -96,7 +97,7 @@ impl<'a> Dialer<'a> {
         match greet(&mut socket, &shared.identity, link.peer.id(), limit).await {
             Ok(agreed) => {
                 self.tell_connected(tried);
-                shared.install(socket, number, &agreed);
+                shared.install(Stream::Plain(socket), number, &agreed);
                 true
             }
             Err(failed) => {

@@ -73,6 +73,9 @@ mod properties;
 mod receiving;
 mod sending;
 mod shared;
+mod stream;
+#[cfg(feature = "tls")]
+mod tls_stream;
 mod told;
 mod transport;
 mod turns;

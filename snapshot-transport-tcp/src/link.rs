@@ -10,13 +10,12 @@ use std::task::{Context, Poll, Wake, Waker};
 use futures::task::AtomicWaker;
 use snapshot_core::{Frames, Inbox, MessageCodec, Peer, TransportError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, watch};
 
 use crate::error::LastSeen;
 use crate::receiving::ReadSide;
 use crate::sending::WriteSide;
+use crate::stream::{ReadHalf, Stream, WriteHalf};
 use crate::write_buffer::WriteBuffer;
 
 /// One neighbour.
@@ -41,7 +40,7 @@ pub(crate) struct Signal {
 /// A connection whose handshake is done.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    pub(crate) socket: TcpStream,
+    pub(crate) socket: Stream,
     /// Later connections to this node have larger numbers.
     pub(crate) number: u64,
     /// The longest frame that this side takes.
@@ -53,8 +52,8 @@ pub(crate) struct Connection {
 /// What is left of a connection when this side closes: the last frames, and a goodbye.
 #[derive(Debug)]
 pub(crate) struct Parting {
-    read: Option<OwnedReadHalf>,
-    write: OwnedWriteHalf,
+    read: Option<ReadHalf>,
+    write: WriteHalf,
     buffer: WriteBuffer,
 }
 

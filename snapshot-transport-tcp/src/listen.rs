@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::greeting::receive;
 use crate::shared::{Shared, host, prepare};
+use crate::stream::Stream;
 
 /// How many handshakes run at a time. Whoever comes when there are as many waits until one of them is done or its time is
 /// over, so that strangers who say nothing cost no more than this.
@@ -58,7 +59,7 @@ async fn shake_hands(shared: &Shared, mut socket: TcpStream, from: SocketAddr, n
     match receive(&mut socket, &shared.identity, shared.timing.handshake).await {
         Ok(agreed) => {
             tracing::info!(me = %shared.identity.topology.me(), peer = %agreed.peer, "connected");
-            shared.install(socket, number, &agreed);
+            shared.install(Stream::Plain(socket), number, &agreed);
         }
         Err(failed) => {
             shared.note_failure(&host(from), &failed);

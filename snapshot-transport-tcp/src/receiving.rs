@@ -7,10 +7,10 @@ use std::task::{Context, Poll};
 
 use snapshot_core::{Inbox, MessageCodec, Peer};
 use tokio::io::AsyncReadExt;
-use tokio::net::tcp::OwnedReadHalf;
 
 use crate::codec::{Decoded, FrameReader};
 use crate::error::LastSeen;
+use crate::stream::ReadHalf;
 
 /// How often a link may read in one `recv` while a large frame is still incomplete.
 const READS: usize = 16;
@@ -30,7 +30,7 @@ pub(crate) struct ReadSide {
 
 #[derive(Debug)]
 struct Reading {
-    socket: OwnedReadHalf,
+    socket: ReadHalf,
     number: u64,
     frames: FrameReader,
     goodbye: bool,
@@ -52,7 +52,7 @@ enum Step<M> {
 }
 
 impl ReadSide {
-    pub(crate) fn connect(&mut self, socket: OwnedReadHalf, number: u64, limit: usize) {
+    pub(crate) fn connect(&mut self, socket: ReadHalf, number: u64, limit: usize) {
         if self.closed {
             return;
         }
@@ -63,7 +63,7 @@ impl ReadSide {
         }
     }
 
-    pub(crate) fn close(&mut self) -> Option<OwnedReadHalf> {
+    pub(crate) fn close(&mut self) -> Option<ReadHalf> {
         self.closed = true;
         self.news.clear();
         let current = self.current.take();

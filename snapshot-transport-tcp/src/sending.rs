@@ -3,15 +3,15 @@
 use std::task::{Context, Poll, Waker};
 
 use snapshot_core::{Frames, MessageCodec, TransportError};
-use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::error::LastSeen;
+use crate::stream::WriteHalf;
 use crate::write_buffer::{EncodeError, WriteBuffer};
 
 /// The sending half.
 #[derive(Debug, Default)]
 pub(crate) struct WriteSide {
-    socket: Option<OwnedWriteHalf>,
+    socket: Option<WriteHalf>,
     number: u64,
     /// The longest frame that may be sent.
     limit: usize,
@@ -22,7 +22,7 @@ pub(crate) struct WriteSide {
 }
 
 impl WriteSide {
-    pub(crate) fn connect(&mut self, socket: OwnedWriteHalf, number: u64, limit: usize) -> Option<Waker> {
+    pub(crate) fn connect(&mut self, socket: WriteHalf, number: u64, limit: usize) -> Option<Waker> {
         if self.closed {
             return None;
         }
@@ -43,7 +43,7 @@ impl WriteSide {
         self.waiting.take()
     }
 
-    pub(crate) fn close(&mut self) -> (Option<Waker>, Option<(OwnedWriteHalf, WriteBuffer)>) {
+    pub(crate) fn close(&mut self) -> (Option<Waker>, Option<(WriteHalf, WriteBuffer)>) {
         self.closed = true;
         let buffer = std::mem::take(&mut self.buffer);
         (self.waiting.take(), self.socket.take().map(|socket| (socket, buffer)))

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use crate::greeting::{Agreed, Failed};
 use crate::handshake::Identity;
 use crate::link::{Connection, Link, lock};
+use crate::stream::Stream;
 
 /// How long a connection may be silent before the system asks whether the other machine is still there.
 const KEEPALIVE: Duration = Duration::from_secs(15);
@@ -76,7 +77,7 @@ impl Shared {
         self.closed.load(Ordering::Acquire)
     }
 
-    pub(crate) fn install(&self, socket: TcpStream, number: u64, agreed: &Agreed) {
+    pub(crate) fn install(&self, socket: Stream, number: u64, agreed: &Agreed) {
         let takes = self.identity.max_frame as usize;
         if let Some(link) = self.links.get(agreed.peer.index()) {
             link.install(Connection { socket, number, takes, gives: takes.min(agreed.max_frame) });

@@ -102,7 +102,7 @@ impl WriteBuffer {
         self.len += HEAD + 1;
     }
 
-    /// Writes until there is nothing left.
+    /// Writes until there is nothing left here, nor in what it is written to.
     pub(crate) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -127,7 +127,7 @@ impl WriteBuffer {
             }
             self.advance(written);
         }
-        Poll::Ready(Ok(()))
+        Pin::new(socket).poll_flush(cx)
     }
 
     /// Drops what is left of a frame that was begun on a connection that is gone: sent again it might be there twice.
