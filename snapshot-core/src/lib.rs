@@ -104,7 +104,7 @@ pub use contract::codec::{MessageCodec, RawBytes};
 pub use contract::postcard::{Postcard, PostcardState};
 pub use contract::state::{StateProvider, UnknownVersion};
 pub use contract::store::{Collected, Content, Sink, SnapshotStore, StoreError};
-pub use contract::transport::{Inbox, Incoming, Transport, TransportError};
+pub use contract::transport::{Transport, TransportError};
 pub use driver::builder::NodeBuilder;
 pub use driver::error::{NodeError, SnapshotError};
 pub use driver::handle::{BegunSnapshot, SnapshotHandle};
@@ -128,8 +128,10 @@ pub use protocol::coordinator::{
 pub use protocol::journal::ForeignStore;
 pub use protocol::settings::{Bound, Settings, UncommittedBound};
 pub use vocabulary::event::{Event, Violation};
-pub use vocabulary::frame::{Body, Frame, FrameKind, Frames, Stamp};
+pub use vocabulary::frame::{Body, Frame, FrameKind, Stamp};
+pub use vocabulary::frames::Frames;
 pub use vocabulary::id::{Generation, NodeId, Peer, SnapshotId, Turn};
+pub use vocabulary::inbox::{Inbox, Incoming};
 pub use vocabulary::key::{Created, Key};
 pub use vocabulary::malformed::Malformed;
 pub use vocabulary::outcome::{
@@ -137,6 +139,7 @@ pub use vocabulary::outcome::{
 };
 pub use vocabulary::part::{LocalSnapshot, PartRef, StoredPart};
 pub use vocabulary::retention::Retention;
+pub use vocabulary::run::Run;
 pub use vocabulary::shape::LinkUse;
 pub use vocabulary::topology::{Graph, Topology, TopologyError};
 

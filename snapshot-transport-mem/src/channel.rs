@@ -101,7 +101,7 @@ impl<M> Channel<M> {
     /// Hands out what has arrived, as far as there is room.
     pub(crate) fn take(&mut self, now: Duration, from: Peer, into: &mut Inbox<M>) {
         if self.before.is_empty() && self.due.is_empty() && !self.held {
-            self.frames.drain(into.room()).for_each(|frame| into.push(from, frame));
+            into.append(from, &mut self.frames);
             return;
         }
         while into.room() > 0 && self.front().is_some_and(|due| due <= now) {
@@ -226,9 +226,9 @@ impl<M> Channel<M> {
     }
 
     /// The frames that are in it, from front to back.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Frame<M>> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Frame<&M>> {
         let before = self.before.iter().filter_map(|(_, item)| match item {
-            Item::Frame(frame) => Some(frame),
+            Item::Frame(frame) => Some(frame.as_ref()),
             Item::Up | Item::End(_) => None,
         });
         before.chain(self.frames.iter())

@@ -232,7 +232,7 @@ impl<M: Send + 'static> MemNetwork<M> {
     ///
     /// If the graph has no such channel.
     #[track_caller]
-    pub fn look(&self, from: NodeId, to: NodeId, look: impl FnMut(&Frame<M>)) {
+    pub fn look(&self, from: NodeId, to: NodeId, look: impl FnMut(Frame<&M>)) {
         self.fabric.state(self.pipe(from, to)).channel.iter().for_each(look);
     }
 

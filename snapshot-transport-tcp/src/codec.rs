@@ -3,9 +3,15 @@
 //! ```text
 //! [u32 length, little-endian][u8 tag][stamp][body]        length counts what follows it
 //!                            tag: kind in the upper 3 bits, length of the stamp in the lower 5
+//! a run's body:              [varint step] and, once or more, [varint length][message]
 //! ```
 //!
+//! A run is several messages whose numbers follow each other: the stamp is that of the first, each other has a number that is
+//! `step` more. So a small message takes a byte beside its own.
+//!
 //! The version of this format is that of the handshake.
+
+use std::ops::Range;
 
 use bytes::{Buf, Bytes, BytesMut};
 use snapshot_core::{Body, Frame, MessageCodec, Stamp};
@@ -26,6 +32,7 @@ pub(crate) enum Kind {
     Message = 0,
     Control = 1,
     Goodbye = 2,
+    Run = 3,
 }
 
 impl Kind {
@@ -61,15 +68,17 @@ pub(crate) enum FrameError {
 #[derive(Debug)]
 pub(crate) struct FrameReader {
     limit: usize,
+    /// The run whose messages are being handed out.
+    run: Option<OpenRun>,
     /// Complete frames, frozen as one, so that messages are slices of it.
-    run: Bytes,
+    whole: Bytes,
     /// What came after them.
     rest: BytesMut,
 }
 
 impl FrameReader {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { limit, run: Bytes::new(), rest: BytesMut::new() }
+        Self { limit, run: None, whole: Bytes::new(), rest: BytesMut::new() }
     }
 
     /// Where the next bytes go: there is room for one at least.
@@ -90,32 +99,67 @@ impl FrameReader {
         &mut self,
         codec: &dyn MessageCodec<M>,
     ) -> Result<Option<Decoded<M>>, FrameError> {
-        if self.run.is_empty() {
-            let end = self.complete()?;
-            if end == 0 {
-                return Ok(None);
+        loop {
+            let mut first = None;
+            self.take_run(codec, 1, |stamp, message, _| first = Some((stamp, message)))?;
+            if let Some((stamp, message)) = first {
+                return Ok(Some(Decoded::Frame(Frame { stamp, body: Body::Message(message) })));
             }
-            self.run = self.rest.split_to(end).freeze();
+            if self.whole.is_empty() {
+                let end = self.complete()?;
+                if end == 0 {
+                    return Ok(None);
+                }
+                self.whole = self.rest.split_to(end).freeze();
+            }
+            // `complete` has seen to it that there are whole frames only.
+            let len = self.whole.get_u32_le() as usize;
+            let mut frame = self.whole.split_to(len);
+            let tag = frame.get_u8();
+            let stamp_len = usize::from(tag & 0x1f);
+            let Some(stamp) = frame.get(..stamp_len) else {
+                return Err(FrameError::Garbage("its stamp ends beyond its end"));
+            };
+            if tag == Kind::Goodbye.tag(0) && frame.is_empty() {
+                return Ok(Some(Decoded::Goodbye));
+            }
+            let stamp =
+                Stamp::from_bytes(stamp).map_err(|_| FrameError::Garbage("its stamp is malformed"))?;
+            frame.advance(stamp_len);
+            let body = match tag >> 5 {
+                0 => Body::Message(codec.decode(frame).map_err(FrameError::Message)?),
+                1 => Body::Control(frame),
+                3 => {
+                    self.run = Some(OpenRun::new(stamp, frame)?);
+                    continue;
+                }
+                _ => return Err(FrameError::Garbage("it is of an unknown kind")),
+            };
+            return Ok(Some(Decoded::Frame(Frame { stamp, body })));
         }
-        // `complete` has seen to it that the run holds whole frames only.
-        let len = self.run.get_u32_le() as usize;
-        let mut frame = self.run.split_to(len);
-        let tag = frame.get_u8();
-        let stamp_len = usize::from(tag & 0x1f);
-        if stamp_len > frame.len() {
-            return Err(FrameError::Garbage("its stamp ends beyond its end"));
+    }
+
+    /// Hands out messages of the run that has begun, at most `count`, with the length of each; returns how many. None where no run
+    /// has begun.
+    pub(crate) fn take_run<M: 'static>(
+        &mut self,
+        codec: &dyn MessageCodec<M>,
+        count: usize,
+        mut take: impl FnMut(Stamp, M, usize),
+    ) -> Result<usize, FrameError> {
+        let Some(run) = &mut self.run else { return Ok(0) };
+        let mut taken = 0;
+        while taken < count && run.at < run.bytes.len() {
+            let (stamp, part) = run.next()?;
+            let len = part.len();
+            take(stamp, codec.decode_part(&run.bytes, part).map_err(FrameError::Message)?, len);
+            taken += 1;
         }
-        let stamp = frame.split_to(stamp_len);
-        if tag == Kind::Goodbye.tag(0) && frame.is_empty() {
-            return Ok(Some(Decoded::Goodbye));
+        if run.at == run.bytes.len() {
+            // What was handed out keeps the memory, if it needs it.
+            self.run = None;
         }
-        let stamp = Stamp::from_bytes(&stamp).map_err(|_| FrameError::Garbage("its stamp is malformed"))?;
-        let body = match tag >> 5 {
-            0 => Body::Message(codec.decode(frame).map_err(FrameError::Message)?),
-            1 => Body::Control(frame),
-            _ => return Err(FrameError::Garbage("it is of an unknown kind")),
-        };
-        Ok(Some(Decoded::Frame(Frame { stamp, body })))
+        Ok(taken)
     }
 
     /// The bytes of the frame that has begun and how many it needs, where the end of the stream would cut one off.
@@ -147,6 +191,73 @@ impl FrameReader {
             }
         }
         Ok(end)
+    }
+}
+
+/// A run of which some messages are handed out.
+#[derive(Debug)]
+struct OpenRun {
+    bytes: Bytes,
+    /// Where the next message begins.
+    at: usize,
+    next: Stamp,
+    step: u64,
+}
+
+impl OpenRun {
+    fn new(first: Stamp, bytes: Bytes) -> Result<Self, FrameError> {
+        let mut run = Self { bytes, at: 0, next: first, step: 0 };
+        run.step = run.varint()?;
+        if run.at == run.bytes.len() {
+            return Err(FrameError::Garbage("it is a run of no messages"));
+        }
+        Ok(run)
+    }
+
+    /// The next message, of which there is one.
+    fn next(&mut self) -> Result<(Stamp, Range<usize>), FrameError> {
+        let len = self.varint()?;
+        let end = usize::try_from(len).ok().and_then(|len| self.at.checked_add(len));
+        let Some(end) = end.filter(|end| *end <= self.bytes.len()) else {
+            return Err(FrameError::Garbage("a message of its run ends beyond its end"));
+        };
+        let (stamp, part) = (self.next, self.at..end);
+        self.at = end;
+        if end < self.bytes.len() {
+            let Some(number) = stamp.number().checked_add(self.step) else {
+                return Err(FrameError::Garbage("the numbers of its run have an end"));
+            };
+            self.next = Stamp::new(stamp.generation(), number);
+        }
+        Ok((stamp, part))
+    }
+
+    #[inline]
+    fn varint(&mut self) -> Result<u64, FrameError> {
+        match self.bytes.get(self.at) {
+            Some(byte) if *byte < 0x80 => {
+                self.at += 1;
+                Ok(u64::from(*byte))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, FrameError> {
+        let mut value = 0;
+        for (shift, byte) in (0..).step_by(7).zip(&self.bytes[self.at..]) {
+            let bits = u64::from(byte & 0x7f);
+            // A value has one form: nothing is cut off, and no byte more than it needs.
+            if shift == 63 && bits > 1 || shift > 0 && *byte == 0 {
+                break;
+            }
+            value |= bits << shift;
+            if byte & 0x80 == 0 {
+                self.at += shift / 7 + 1;
+                return Ok(value);
+            }
+        }
+        Err(FrameError::Garbage("a number of its run is malformed"))
     }
 }
 

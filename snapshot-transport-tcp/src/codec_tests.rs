@@ -19,7 +19,7 @@ fn message(number: u64, len: usize) -> Frame<Bytes> {
 fn encoded(frames: &[Frame<Bytes>], goodbye: bool) -> Vec<u8> {
     let mut buffer = WriteBuffer::default();
     for frame in frames {
-        buffer.push(frame, &RawBytes, LIMIT).unwrap();
+        buffer.push(frame.as_ref(), &RawBytes, LIMIT).unwrap();
     }
     if goodbye {
         buffer.push_goodbye();

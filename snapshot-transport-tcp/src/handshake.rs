@@ -16,7 +16,7 @@ use snapshot_core::{NodeId, Peer, Topology};
 use thiserror::Error;
 
 /// The version of the handshake and of the frames after it.
-pub(crate) const VERSION: u16 = 1;
+pub(crate) const VERSION: u16 = 2;
 /// The bytes before a payload.
 pub(crate) const PREFIX: usize = 9;
 /// The longest name of a group.

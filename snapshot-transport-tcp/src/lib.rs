@@ -68,6 +68,7 @@ mod greeting;
 mod handshake;
 mod link;
 mod listen;
+mod lock;
 #[cfg(test)]
 mod properties;
 mod receiving;

@@ -4,7 +4,7 @@
 //! Locks are taken in the order `read`, `write`, `state`, and never held across an await.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
 use futures::task::AtomicWaker;
@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, watch};
 
 use crate::error::LastSeen;
+use crate::lock::lock;
 use crate::receiving::ReadSide;
 use crate::sending::WriteSide;
 use crate::stream::{ReadHalf, Stream, WriteHalf};
@@ -234,9 +235,4 @@ impl Wake for Signal {
     fn wake_by_ref(self: &Arc<Self>) {
         self.set();
     }
-}
-
-/// A panic of a codec must not spread to others who use the link.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

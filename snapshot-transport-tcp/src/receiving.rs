@@ -100,6 +100,21 @@ impl ReadSide {
                 }
                 return Poll::Pending;
             };
+            let room = into.room().min(*budget);
+            match reading.frames.take_run(codec, room, |stamp, message, len| {
+                into.push_message(peer, stamp, message, len);
+            }) {
+                Ok(0) => {}
+                Ok(taken) => {
+                    *budget -= taken;
+                    continue;
+                }
+                Err(error) => {
+                    let end = News::Lost(error.to_string());
+                    self.end(peer, end, &ended);
+                    continue;
+                }
+            }
             // What is here is handed on before more is asked for; a frame that needs many reads lets others go first.
             let may_read = into.len() == before && reads < READS;
             match reading.step(cx, codec, may_read, replaced) {
@@ -110,14 +125,18 @@ impl ReadSide {
                 Step::Bytes => reads += 1,
                 Step::Nothing if may_read => return Poll::Pending,
                 Step::Nothing => return Poll::Ready(()),
-                Step::End(end) => {
-                    tracing::info!(%peer, ?end, "a connection has ended");
-                    ended(reading.number, end.last_seen());
-                    self.current = None;
-                    self.news.push_back(end);
-                }
+                Step::End(end) => self.end(peer, end, &ended),
             }
         }
+    }
+
+    /// The current connection is over.
+    fn end(&mut self, peer: Peer, end: News, ended: &impl Fn(u64, LastSeen)) {
+        tracing::info!(%peer, ?end, "a connection has ended");
+        if let Some(reading) = self.current.take() {
+            ended(reading.number, end.last_seen());
+        }
+        self.news.push_back(end);
     }
 
     /// Lets the newer connection be the current one.

@@ -71,11 +71,8 @@ impl WriteSide {
                 self.wait(cx);
                 return Poll::Pending;
             };
-            while let Some(frame) = frames.front().filter(|_| self.buffer.has_room()) {
-                if let Err(error) = self.buffer.push(frame, codec, self.limit) {
-                    return Poll::Ready(Err(not_encoded(error, self.limit)));
-                }
-                frames.pop_front();
+            if let Err(error) = self.buffer.fill(frames, codec, self.limit) {
+                return Poll::Ready(Err(not_encoded(error, self.limit)));
             }
             match self.buffer.poll_write(cx, socket) {
                 Poll::Ready(Ok(())) if frames.is_empty() => return Poll::Ready(Ok(())),

@@ -13,7 +13,8 @@ use tokio::sync::watch;
 
 use crate::greeting::{Agreed, Failed};
 use crate::handshake::Identity;
-use crate::link::{Connection, Link, lock};
+use crate::link::{Connection, Link};
+use crate::lock::lock;
 use crate::stream::Stream;
 
 /// How long a connection may be silent before the system asks whether the other machine is still there.

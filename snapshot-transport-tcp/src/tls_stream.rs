@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, BufReader, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::coop::unconstrained;
 
-use crate::link::lock;
+use crate::lock::lock;
 
 /// How much is read from the socket at a time: a session asks for 4 KiB by itself.
 const SOCKET_READ: usize = 32 * 1024;

@@ -18,8 +18,9 @@ use crate::clock::TokioClock;
 use crate::config::TcpBuilder;
 use crate::dial::keep_connected;
 use crate::error::{BindError, LastSeen, Missing, NotConnected};
-use crate::link::{Link, lock};
+use crate::link::Link;
 use crate::listen::take_connections;
+use crate::lock::lock;
 use crate::shared::Shared;
 
 /// The most frames that one `recv` hands out; the rest stays as bytes.

@@ -7,13 +7,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use snapshot_core::{Body, Frame, MessageCodec};
+use snapshot_core::{Body, Frame, Frames, MessageCodec, Run};
 use tokio::io::AsyncWrite;
 
 use crate::codec::{HEAD, Kind};
 
 /// Frames are encoded while there are fewer bytes than this, so that this and one frame is the bound.
 const WRITE_BUFFER: usize = 256 * 1024;
+/// What one run of messages may take. The other end reads it as a whole, so it is less than what one read brings.
+const RUN: usize = 64 * 1024;
 /// Payloads over this many bytes are written from where they are.
 const BY_REFERENCE: usize = 8 * 1024;
 /// How many pieces one write takes.
@@ -50,16 +52,108 @@ impl WriteBuffer {
         self.len < WRITE_BUFFER
     }
 
-    /// Adds a frame, which may be up to `limit` bytes long.
-    pub(crate) fn push<M: 'static>(
+    /// Takes frames from the front while there is room. Each frame, and each run, may be up to `limit` bytes long.
+    pub(crate) fn fill<M: 'static>(
         &mut self,
-        frame: &Frame<M>,
+        frames: &mut Frames<M>,
         codec: &dyn MessageCodec<M>,
         limit: usize,
     ) -> Result<(), EncodeError> {
-        let (kind, message, whole) = match &frame.body {
+        while self.has_room() {
+            let taken = match frames.front_run() {
+                Some((run, messages)) if run.len() > 1 => self.push_run(run, messages, codec, limit),
+                _ => 0,
+            };
+            if taken > 0 {
+                frames.drain_run(taken).for_each(drop);
+                continue;
+            }
+            let Some(frame) = frames.front() else { return Ok(()) };
+            self.push(frame, codec, limit)?;
+            frames.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Adds the first messages of a run, and returns how many: those that fit into one frame, and none where that is one
+    /// alone. A message that cannot be encoded ends the run before it.
+    fn push_run<'m, M: 'static>(
+        &mut self,
+        run: Run,
+        messages: impl Iterator<Item = &'m M>,
+        codec: &dyn MessageCodec<M>,
+        limit: usize,
+    ) -> usize {
+        let start = self.tail.len();
+        let end = start + HEAD + RUN.min(limit);
+        let stamp = run.first().to_bytes();
+        self.tail.put_u32_le(0);
+        self.tail.put_u8(Kind::Run.tag(stamp.len()));
+        self.tail.put_slice(&stamp);
+        put_varint(&mut self.tail, run.step());
+        let mut taken = 0;
+        for message in messages {
+            let before = self.tail.len();
+            let room = end.saturating_sub(before + MAX_VARINT).min(BY_REFERENCE);
+            let fits = match codec.as_slice(message) {
+                Some(body) if body.len() <= room => {
+                    put_varint(&mut self.tail, body.len() as u64);
+                    self.tail.put_slice(body);
+                    true
+                }
+                Some(_) => false,
+                None => self.encode_into_run(message, codec, room),
+            };
+            if !fits {
+                self.tail.truncate(before);
+                break;
+            }
+            taken += 1;
+        }
+        if taken < 2 {
+            self.tail.truncate(start);
+            return 0;
+        }
+        let length = self.tail.len() - start - HEAD;
+        self.tail[start..start + HEAD].copy_from_slice(&(length as u32).to_le_bytes());
+        self.frames.push_back(HEAD + length);
+        self.len += HEAD + length;
+        taken
+    }
+
+    /// Whether there was room for the message, and it could be encoded; if not, something of it may be left behind.
+    fn encode_into_run<M: 'static>(&mut self, message: &M, codec: &dyn MessageCodec<M>, room: usize) -> bool {
+        let at = self.tail.len();
+        // The length of most takes one byte; for the others there is a place to be made.
+        self.tail.put_u8(0);
+        let mut out = Limited { out: &mut self.tail, room, beyond: 0 };
+        if codec.encode(message, &mut out).is_err() || out.beyond > 0 {
+            return false;
+        }
+        let len = self.tail.len() - at - 1;
+        if len < 0x80 {
+            self.tail[at] = len as u8;
+        } else {
+            let mut prefix = BytesMut::with_capacity(MAX_VARINT);
+            put_varint(&mut prefix, len as u64);
+            let more = prefix.len() - 1;
+            self.tail.put_bytes(0, more);
+            self.tail.copy_within(at + 1..at + 1 + len, at + 1 + more);
+            self.tail[at..at + prefix.len()].copy_from_slice(&prefix);
+        }
+        true
+    }
+
+    /// Adds a frame, which may be up to `limit` bytes long.
+    pub(crate) fn push<M: 'static>(
+        &mut self,
+        frame: Frame<&M>,
+        codec: &dyn MessageCodec<M>,
+        limit: usize,
+    ) -> Result<(), EncodeError> {
+        let (kind, message, whole) = match frame.body {
             Body::Message(message) => (Kind::Message, Some(message), codec.as_bytes(message)),
-            Body::Control(bytes) => (Kind::Control, None, Some(bytes.clone())),
+            Body::Control(bytes) => (Kind::Control, None, Some(bytes)),
         };
         let stamp = frame.stamp.to_bytes();
         let start = self.tail.len();
@@ -178,6 +272,17 @@ impl WriteBuffer {
             }
         }
     }
+}
+
+/// The most bytes that the length of a message in a run takes.
+const MAX_VARINT: usize = 4;
+
+fn put_varint(out: &mut BytesMut, mut value: u64) {
+    while value >= 0x80 {
+        out.put_u8(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.put_u8(value as u8);
 }
 
 /// Takes `room` bytes and counts the others, so that a message over the limit costs no memory and its size is known.

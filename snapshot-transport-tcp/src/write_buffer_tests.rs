@@ -82,7 +82,7 @@ fn what_is_written_in_pieces_is_the_same_as_at_once() {
             while sent < 60 && random.bool() {
                 sent += 1;
                 let len = if random.u8(..4) == 0 { random.usize(8000..9000) } else { random.usize(..300) };
-                buffer.push(&message(sent, len), &RawBytes, LIMIT).unwrap();
+                buffer.push(message(sent, len).as_ref(), &RawBytes, LIMIT).unwrap();
             }
             bytes.extend(write(&mut buffer, random.usize(..6000)));
         }
@@ -99,7 +99,7 @@ fn after_a_cut_only_the_frame_that_was_begun_is_missing() {
         let mut buffer = WriteBuffer::default();
         let sizes = [10, 0, 9000, 20, 8192, 8193, 5];
         for (number, len) in (1..).zip(sizes) {
-            buffer.push(&message(number, len), &RawBytes, LIMIT).unwrap();
+            buffer.push(message(number, len).as_ref(), &RawBytes, LIMIT).unwrap();
         }
         let frames: Vec<usize> = sizes.iter().map(|len| HEAD + 4 + len).collect();
         let first = write(&mut buffer, cut);
@@ -123,13 +123,13 @@ fn after_a_cut_only_the_frame_that_was_begun_is_missing() {
 #[test]
 fn a_message_over_the_limit_leaves_the_buffer_as_it_was_and_tells_its_size() {
     let mut buffer = WriteBuffer::default();
-    buffer.push(&message(1, 10), &RawBytes, 100).unwrap();
-    let error = buffer.push(&message(2, 200), &RawBytes, 100);
+    buffer.push(message(1, 10).as_ref(), &RawBytes, 100).unwrap();
+    let error = buffer.push(message(2, 200).as_ref(), &RawBytes, 100);
     assert!(matches!(error, Err(EncodeError::TooLarge { size: 204 })), "{error:?}");
     let text = Frame { stamp: Stamp::new(Generation(1), 2), body: Body::Message("x".repeat(200)) };
-    let error = buffer.push(&text, &Postcard, 100);
+    let error = buffer.push(text.as_ref(), &Postcard, 100);
     assert!(matches!(error, Err(EncodeError::TooLarge { size: 206 })), "{error:?}");
-    buffer.push(&message(3, 96), &RawBytes, 100).unwrap();
+    buffer.push(message(3, 96).as_ref(), &RawBytes, 100).unwrap();
     assert_eq!(numbers(&write(&mut buffer, usize::MAX)), [1, 3]);
 }
 
@@ -146,7 +146,7 @@ fn a_message_over_the_limit_takes_no_more_memory_than_the_limit() {
     }
     let mut buffer = WriteBuffer::default();
     let frame = Frame { stamp: Stamp::new(Generation(1), 1), body: Body::Message(()) };
-    let error = buffer.push(&frame, &Endless, 5000);
+    let error = buffer.push(frame.as_ref(), &Endless, 5000);
     assert!(matches!(error, Err(EncodeError::TooLarge { size: 10_240_004 })), "{error:?}");
     assert!(buffer.tail.capacity() < 20_000);
 }
@@ -165,9 +165,9 @@ fn a_codec_that_fails_leaves_the_buffer_as_it_was() {
     }
     let mut buffer = WriteBuffer::default();
     let frame = |n: u8| Frame { stamp: Stamp::new(Generation(1), u64::from(n)), body: Body::Message(n) };
-    buffer.push(&frame(1), &Failing, LIMIT).unwrap();
-    assert!(matches!(buffer.push(&frame(2), &Failing, LIMIT), Err(EncodeError::Codec(_))));
-    buffer.push(&frame(3), &Failing, LIMIT).unwrap();
+    buffer.push(frame(1).as_ref(), &Failing, LIMIT).unwrap();
+    assert!(matches!(buffer.push(frame(2).as_ref(), &Failing, LIMIT), Err(EncodeError::Codec(_))));
+    buffer.push(frame(3).as_ref(), &Failing, LIMIT).unwrap();
     assert_eq!(numbers(&write(&mut buffer, usize::MAX)), [1, 3]);
 }
 
@@ -175,7 +175,71 @@ fn a_codec_that_fails_leaves_the_buffer_as_it_was() {
 fn a_large_frame_does_not_keep_its_memory_once_it_is_written() {
     let mut buffer = WriteBuffer::default();
     let text = Frame { stamp: Stamp::new(Generation(1), 1), body: Body::Message("x".repeat(LIMIT - 100)) };
-    buffer.push(&text, &Postcard, LIMIT).unwrap();
+    buffer.push(text.as_ref(), &Postcard, LIMIT).unwrap();
     write(&mut buffer, usize::MAX);
     assert!(buffer.tail.capacity() <= 2 * WRITE_BUFFER);
+}
+
+fn batch(frames: impl IntoIterator<Item = Frame<Bytes>>) -> Frames<Bytes> {
+    let mut batch = Frames::new();
+    frames.into_iter().for_each(|frame| batch.push_back(frame));
+    batch
+}
+
+#[test]
+fn small_messages_that_follow_each_other_take_a_byte_more_than_their_own() {
+    let mut buffer = WriteBuffer::default();
+    let mut frames = batch((1..=1000).map(|number| message(number, 16)));
+    buffer.fill(&mut frames, &RawBytes, LIMIT).unwrap();
+    assert_eq!((frames.len(), buffer.frames.len()), (0, 1));
+    let bytes = write(&mut buffer, usize::MAX);
+    assert!(bytes.len() < 1000 * 17 + 20, "{}", bytes.len());
+    assert_eq!(numbers(&bytes), (1..=1000).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_run_is_no_longer_than_the_limit_and_a_large_message_in_it_goes_by_itself() {
+    let sizes = [10, 10, 30, 96, 5, 5, 90, 96, 96, 1];
+    let mut frames = batch((1..).zip(sizes).map(|(number, len)| message(number, len)));
+    let mut buffer = WriteBuffer::default();
+    buffer.fill(&mut frames, &RawBytes, 100).unwrap();
+    assert!(buffer.frames.iter().all(|len| *len <= HEAD + 100), "{:?}", buffer.frames);
+    assert_eq!(numbers(&write(&mut buffer, usize::MAX)), (1..=10).collect::<Vec<_>>());
+
+    let sizes = [10, 10, BY_REFERENCE, BY_REFERENCE + 1, 10, 10];
+    let mut frames = batch((1..).zip(sizes).map(|(number, len)| message(number, len)));
+    buffer.fill(&mut frames, &RawBytes, LIMIT).unwrap();
+    assert_eq!(buffer.frames.len(), 3);
+    assert_eq!(numbers(&write(&mut buffer, usize::MAX)), (1..=6).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_is_sent_before_a_message_that_cannot_be_goes_out_and_the_message_is_told() {
+    let mut frames = batch([message(1, 10), message(2, 10), message(3, 200), message(4, 10)]);
+    let mut buffer = WriteBuffer::default();
+    let error = buffer.fill(&mut frames, &RawBytes, 100);
+    assert!(matches!(error, Err(EncodeError::TooLarge { size: 204 })), "{error:?}");
+    assert_eq!(frames.front().map(|frame| frame.stamp.number()), Some(3));
+    assert_eq!(numbers(&write(&mut buffer, usize::MAX)), [1, 2]);
+}
+
+#[test]
+fn after_a_cut_within_a_run_the_run_is_missing_and_nothing_else() {
+    let mut one = batch((1..=5).map(|number| message(number, 20)));
+    let whole = {
+        let mut buffer = WriteBuffer::default();
+        buffer.fill(&mut one, &RawBytes, LIMIT).unwrap();
+        buffer.len
+    };
+    for cut in 0..=whole {
+        let mut buffer = WriteBuffer::default();
+        for from in [1, 11] {
+            buffer.fill(&mut batch((from..from + 5).map(|n| message(n, 20))), &RawBytes, LIMIT).unwrap();
+        }
+        write(&mut buffer, cut);
+        buffer.forget_begun();
+        let left = numbers(&write(&mut buffer, usize::MAX));
+        let first = if cut == 0 { 1..=5 } else { 1..=0 };
+        assert_eq!(left, first.chain(11..=15).collect::<Vec<u64>>(), "cut at {cut}");
+    }
 }

@@ -1,6 +1,7 @@
 //! Messages to bytes and back.
 
 use std::io;
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -91,6 +92,27 @@ pub trait MessageCodec<M>: Send + Sync + 'static {
         let _ = message;
         None
     }
+
+    /// The same to look at and copy, without a reference of its own to the memory: what small messages are sent by. By default there is
+    /// none, and the message is encoded.
+    fn as_slice<'m>(&self, message: &'m M) -> Option<&'m [u8]> {
+        let _ = message;
+        None
+    }
+
+    /// [`decode`](Self::decode) of a part of a buffer that holds many messages. By default the message may share the buffer's
+    /// memory, which takes a reference to it; a codec whose messages own what they hold reads it where it stands.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`decode`](Self::decode).
+    ///
+    /// # Panics
+    ///
+    /// If the range is not within the buffer.
+    fn decode_part(&self, buffer: &Bytes, part: Range<usize>) -> io::Result<M> {
+        self.decode(buffer.slice(part))
+    }
 }
 
 /// Counts what is written.
@@ -130,8 +152,16 @@ impl MessageCodec<Bytes> for RawBytes {
         Ok(bytes)
     }
 
+    fn encoded_len(&self, message: &Bytes) -> usize {
+        message.len()
+    }
+
     fn as_bytes(&self, message: &Bytes) -> Option<Bytes> {
         Some(message.clone())
+    }
+
+    fn as_slice<'m>(&self, message: &'m Bytes) -> Option<&'m [u8]> {
+        Some(message)
     }
 }
 
@@ -146,5 +176,9 @@ mod tests {
         RawBytes.encode(&message, &mut out).unwrap();
         assert_eq!(out, message);
         assert_eq!(RawBytes.as_bytes(&message).map(|bytes| bytes.as_ptr()), Some(message.as_ptr()));
+        assert_eq!(RawBytes.as_slice(&message), Some(&message[..]));
+        assert_eq!(RawBytes.encoded_len(&message), 5);
+        let part = RawBytes.decode_part(&message, 1..4).unwrap();
+        assert_eq!((&part[..], part.as_ptr()), (&b"ell"[..], message[1..].as_ptr()));
     }
 }

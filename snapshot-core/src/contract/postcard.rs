@@ -5,6 +5,7 @@ mod properties;
 mod streamed;
 
 use std::io;
+use std::ops::Range;
 
 use bytes::Bytes;
 use postcard::ser_flavors::Size;
@@ -92,6 +93,10 @@ impl<M: Serialize + DeserializeOwned> MessageCodec<M> for Postcard {
 
     fn decode(&self, bytes: Bytes) -> io::Result<M> {
         read(&bytes)
+    }
+
+    fn decode_part(&self, buffer: &Bytes, part: Range<usize>) -> io::Result<M> {
+        read(&buffer[part])
     }
 
     fn encoded_len(&self, message: &M) -> usize {

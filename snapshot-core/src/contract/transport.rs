@@ -8,8 +8,9 @@ use async_trait::async_trait;
 
 use crate::contract::clock::{Clock, SystemClock};
 use crate::contract::codec::MessageCodec;
-use crate::vocabulary::frame::{Frame, Frames};
+use crate::vocabulary::frames::Frames;
 use crate::vocabulary::id::{NodeId, Peer};
+use crate::vocabulary::inbox::Inbox;
 use crate::vocabulary::topology::Topology;
 
 /// Carries frames between a node and its neighbours. Three methods to write; the rest has defaults.
@@ -131,113 +132,6 @@ pub trait Transport: Send + Sync + 'static {
     }
 }
 
-/// Where a transport puts what has arrived: a landing buffer with a bound.
-///
-/// ```
-/// use snapshot_core::{Body, Frame, Generation, Graph, Inbox, NodeId, Stamp};
-/// let topology = Graph::mesh([NodeId(1), NodeId(2)]).at(NodeId(1))?;
-/// let peer = topology.peer(NodeId(2)).unwrap();
-/// let mut inbox = Inbox::with_capacity(2);
-/// inbox.push(peer, Frame { stamp: Stamp::new(Generation(1), 1), body: Body::Message("hello") });
-/// assert_eq!(inbox.room(), 1);
-/// # Ok::<(), snapshot_core::TopologyError>(())
-/// ```
-#[derive(Debug)]
-pub struct Inbox<M> {
-    items: std::collections::VecDeque<Incoming<M>>,
-    capacity: usize,
-}
-
-/// What a transport can say of a neighbour.
-///
-/// ```
-/// use snapshot_core::{Graph, Inbox, Incoming, NodeId};
-/// let topology = Graph::mesh([NodeId(1), NodeId(2)]).at(NodeId(1))?;
-/// let peer = topology.peer(NodeId(2)).unwrap();
-/// let mut inbox = Inbox::<u64>::with_capacity(8);
-/// inbox.up(peer);
-/// inbox.lost(peer, "the cable was cut");
-/// assert_eq!(inbox.pop(), Some(Incoming::Up(peer)));
-/// assert!(matches!(inbox.pop(), Some(Incoming::Lost { why, .. }) if why.contains("cable")));
-/// # Ok::<(), snapshot_core::TopologyError>(())
-/// ```
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub enum Incoming<M> {
-    /// A frame has arrived.
-    Frame {
-        /// Who sent it.
-        from: Peer,
-        /// The frame.
-        frame: Frame<M>,
-    },
-    /// A new connection to this neighbour stands.
-    Up(Peer),
-    /// The connection is gone; frames may have gone with it.
-    Lost {
-        /// The neighbour.
-        peer: Peer,
-        /// What the transport knows of it, for people.
-        why: String,
-    },
-    /// The neighbour said goodbye and closed the connection.
-    Left(Peer),
-}
-
-impl<M> Inbox<M> {
-    /// An empty one that takes `capacity` items.
-    pub fn with_capacity(capacity: usize) -> Self {
-        Self { items: std::collections::VecDeque::new(), capacity }
-    }
-
-    /// How many more items it takes. A transport that pushes more breaks clause T3, and the node ends with an error.
-    pub fn room(&self) -> usize {
-        self.capacity.saturating_sub(self.items.len())
-    }
-
-    /// A frame has arrived.
-    pub fn push(&mut self, from: Peer, frame: Frame<M>) {
-        self.items.push_back(Incoming::Frame { from, frame });
-    }
-
-    /// A new connection to this neighbour stands (T7).
-    pub fn up(&mut self, peer: Peer) {
-        self.items.push_back(Incoming::Up(peer));
-    }
-
-    /// The connection to this neighbour is gone, and frames may have gone with it (T2).
-    pub fn lost(&mut self, peer: Peer, why: impl Into<String>) {
-        self.items.push_back(Incoming::Lost { peer, why: why.into() });
-    }
-
-    /// This neighbour said goodbye (T7).
-    pub fn left(&mut self, peer: Peer) {
-        self.items.push_back(Incoming::Left(peer));
-    }
-
-    /// Takes the oldest item.
-    pub fn pop(&mut self) -> Option<Incoming<M>> {
-        self.items.pop_front()
-    }
-
-    /// Looks at the frames among them, oldest first.
-    pub(crate) fn frames(&self) -> impl Iterator<Item = (Peer, &Frame<M>)> {
-        self.items.iter().filter_map(|item| match item {
-            Incoming::Frame { from, frame } => Some((*from, frame)),
-            _ => None,
-        })
-    }
-
-    /// How many items there are.
-    pub fn len(&self) -> usize {
-        self.items.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
-    }
-}
-
 /// A transport has come to its end. Questions in place of kinds, so that every implementor can fill it.
 ///
 /// ```
@@ -335,18 +229,5 @@ mod tests {
         assert_eq!(asked(&error), (false, false, Some(NodeId(7))));
         assert_eq!(error.to_string(), "torn (peer n7)");
         assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("a cable"));
-    }
-
-    #[test]
-    fn an_inbox_is_a_queue() {
-        let peer = Peer::new(0, NodeId(7));
-        let mut inbox = Inbox::<()>::with_capacity(8);
-        assert!(inbox.is_empty());
-        inbox.up(peer);
-        inbox.left(peer);
-        assert_eq!((inbox.len(), inbox.is_empty()), (2, false));
-        assert!(matches!(inbox.pop(), Some(Incoming::Up(up)) if up == peer));
-        assert!(matches!(inbox.pop(), Some(Incoming::Left(left)) if left == peer));
-        assert!(inbox.is_empty());
     }
 }

@@ -19,9 +19,10 @@ pub use halves::{Arrivals, Departures, Push};
 use link::Ending;
 use shared::Shared;
 
-use crate::contract::transport::{Inbox, Transport, TransportError};
-use crate::vocabulary::frame::Frames;
+use crate::contract::transport::{Transport, TransportError};
+use crate::vocabulary::frames::Frames;
 use crate::vocabulary::id::{NodeId, Peer};
+use crate::vocabulary::inbox::Inbox;
 use crate::vocabulary::topology::Topology;
 
 /// A [`Transport`] for an application that already has a connection and tasks per neighbour: it keeps its own sockets,

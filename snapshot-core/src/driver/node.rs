@@ -34,7 +34,7 @@ use verifying::Verifying;
 
 use crate::contract::clock::Clock;
 use crate::contract::state::StateProvider;
-use crate::contract::transport::{Inbox, Transport, TransportError};
+use crate::contract::transport::{Transport, TransportError};
 use crate::driver::check::Checks;
 use crate::driver::error::NodeError;
 use crate::driver::handle::SnapshotHandle;
@@ -42,8 +42,9 @@ use crate::driver::handle::{Desk, Waiting};
 use crate::driver::persist::Persistence;
 use crate::protocol::coordinator::{SendError, SnapshotCoordinator, StoreAnswer, Ticket};
 use crate::vocabulary::event::Event;
-use crate::vocabulary::frame::Frames;
+use crate::vocabulary::frames::Frames;
 use crate::vocabulary::id::{Generation, NodeId, Peer, SnapshotId, Turn};
+use crate::vocabulary::inbox::Inbox;
 use crate::vocabulary::topology::Topology;
 
 /// The most items that one `recv` of the transport may bring.

@@ -22,6 +22,7 @@ mod search;
 mod sets;
 mod snapshotting;
 mod uncommitted;
+mod untaken;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -35,14 +36,14 @@ pub use recording::Capture;
 use crate::format::control::Control;
 use crate::protocol::settings::{Bound, Settings};
 use crate::vocabulary::event::{Event, Violation};
-use crate::vocabulary::frame::Frames;
+use crate::vocabulary::frames::Frames;
 use crate::vocabulary::id::{Generation, NodeId, Peer, SnapshotId, Turn};
 use crate::vocabulary::outcome::{AbortReason, SnapshotReport};
 use crate::vocabulary::shape::LinkUse;
 use crate::vocabulary::topology::Topology;
 use channel::Channel;
 use commit::{Commits, Tally};
-use flow::{Measure, Untaken};
+use flow::Measure;
 use lane::Lane;
 use outbox::Kind;
 use phase::Phase;
@@ -52,6 +53,7 @@ use recording::Recordings;
 use recovery::Recovery;
 use schedule::Schedule;
 use uncommitted::Uncommitted;
+use untaken::Untaken;
 
 /// Takes the state at the moment of the cut. The coordinator calls it, at most once a snapshot, from within the input that
 /// makes the capture due; so no message can slip between the rule and the state.
@@ -312,33 +314,26 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     ///
     /// If there is no channel for messages to that neighbour, or the outbox is at its hard bound.
     pub fn send(&mut self, to: Peer, message: M) -> Result<(), SendError> {
-        let me = self.topology.me();
-        match self.topology.outgoing_use(to) {
-            Some(LinkUse::Messages) => {}
-            Some(LinkUse::ControlOnly) => {
-                return Err(SendError::NoMessages { me, to: to.id() });
-            }
-            None if self.topology.peer(to.id()) == Some(to) => {
-                return Err(SendError::NoMessages { me, to: to.id() });
-            }
-            None => return Err(SendError::UnknownPeer { me, to: to.id() }),
+        let Some(channel) = self.channels.get_mut(to.index()).filter(|channel| channel.peer == to) else {
+            return Err(SendError::UnknownPeer { me: self.topology.me(), to: to.id() });
+        };
+        if channel.outgoing != Some(LinkUse::Messages) {
+            return Err(SendError::NoMessages { me: self.topology.me(), to: to.id() });
         }
         let (messages, bytes) = self.load;
         if self.overflowed || self.settings.outbox_hard.is_reached(messages, bytes) {
             self.overflowed = true;
             return Err(SendError::OutboxFull);
         }
-        if !self.settings.durable && self.channels[to.index()].is_cut() {
+        if !self.settings.durable && channel.is_cut() {
             // Lost for good: it would only take up room.
             return Ok(());
         }
         let weight = self.measure.weigh(&message);
         self.load = (messages + 1, bytes + weight);
-        let turn = self.turn();
-        let outbox = &mut self.channels[to.index()].outbox;
-        outbox.post_message(turn.0, message, weight);
+        channel.outbox.post_message(self.ended.0 + 1, message, weight);
         // What stands behind another changes nothing, and what waits for a batch is looked at when that has left.
-        if outbox.has_just_one() {
+        if channel.outbox.has_just_one() {
             self.review(to);
         }
         Ok(())

@@ -1,6 +1,5 @@
 //! What crosses a channel.
 
-use std::collections::VecDeque;
 use std::fmt;
 
 use bytes::Bytes;
@@ -49,6 +48,9 @@ impl Stamp {
     fn tag(nonce: u64) -> u64 {
         nonce & ((1 << Self::TAG_BITS) - 1)
     }
+
+    /// By how much the numbers of two frames differ that follow each other in a channel.
+    pub(crate) const STEP: u64 = 1 << Self::TAG_BITS;
 
     /// Which frame it is in its channel and generation, counted from 1; 0 for control frames outside the count.
     pub fn count(self) -> u64 {
@@ -120,6 +122,28 @@ pub struct Frame<M> {
     pub body: Body<M>,
 }
 
+impl<M> Frame<M> {
+    /// The same frame, its message by reference.
+    pub fn as_ref(&self) -> Frame<&M> {
+        let body = match &self.body {
+            Body::Message(message) => Body::Message(message),
+            Body::Control(bytes) => Body::Control(bytes.clone()),
+        };
+        Frame { stamp: self.stamp, body }
+    }
+}
+
+impl<M: Clone> Frame<&M> {
+    /// A frame with a message of its own.
+    pub fn cloned(self) -> Frame<M> {
+        let body = match self.body {
+            Body::Message(message) => Body::Message(message.clone()),
+            Body::Control(bytes) => Body::Control(bytes),
+        };
+        Frame { stamp: self.stamp, body }
+    }
+}
+
 /// What a frame is, for those who watch channels: tracing, tests, simulations.
 ///
 /// ```
@@ -153,91 +177,6 @@ pub enum FrameKind {
     Flow,
 }
 
-/// Frames on their way to one neighbour, in the order in which they must arrive.
-///
-/// ```
-/// use snapshot_core::{Body, Frame, Frames, Generation, Stamp};
-/// let mut frames = Frames::new();
-/// frames.push_back(Frame { stamp: Stamp::new(Generation(1), 1), body: Body::Message(7) });
-/// assert_eq!(frames.len(), 1);
-/// assert_eq!(frames.pop_front().unwrap().body, Body::Message(7));
-/// ```
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Frames<M> {
-    queue: VecDeque<Frame<M>>,
-}
-
-impl<M> Frames<M> {
-    /// None yet.
-    pub const fn new() -> Self {
-        Self { queue: VecDeque::new() }
-    }
-
-    /// Adds one at the back.
-    pub fn push_back(&mut self, frame: Frame<M>) {
-        self.queue.push_back(frame);
-    }
-
-    pub(crate) fn push_front(&mut self, frame: Frame<M>) {
-        self.queue.push_front(frame);
-    }
-
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Frame<M>> {
-        self.queue.iter_mut()
-    }
-
-    /// Takes the one at the front.
-    pub fn pop_front(&mut self) -> Option<Frame<M>> {
-        self.queue.pop_front()
-    }
-
-    /// Looks at the one at the front.
-    pub fn front(&self) -> Option<&Frame<M>> {
-        self.queue.front()
-    }
-
-    /// Looks at the one at the back.
-    pub fn back(&self) -> Option<&Frame<M>> {
-        self.queue.back()
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.queue.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.queue.is_empty()
-    }
-
-    /// Looks at them from front to back.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Frame<M>> {
-        self.queue.iter()
-    }
-
-    /// Takes the first `count` of them, or all where there are fewer, and keeps the buffer.
-    pub fn drain(&mut self, count: usize) -> impl ExactSizeIterator<Item = Frame<M>> {
-        let count = count.min(self.queue.len());
-        self.queue.drain(..count)
-    }
-
-    /// Drops all, and keeps the buffer.
-    pub fn clear(&mut self) {
-        self.queue.clear();
-    }
-
-    pub(crate) fn truncate(&mut self, len: usize) {
-        self.queue.truncate(len);
-    }
-}
-
-impl<M> Default for Frames<M> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -253,16 +192,5 @@ mod tests {
     #[test]
     fn a_stamp_is_shown_as_generation_and_number() {
         assert_eq!(format!("{:?}", Stamp::new(Generation(2), 7)), "g2#7");
-    }
-
-    #[test]
-    fn frames_leave_in_the_order_in_which_they_came() {
-        let frame = |number| Frame { stamp: Stamp::new(Generation(1), number), body: Body::Message(()) };
-        let mut frames = Frames::new();
-        (1..=3).for_each(|number| frames.push_back(frame(number)));
-        assert_eq!((frames.front(), frames.back(), frames.len()), (Some(&frame(1)), Some(&frame(3)), 3));
-        assert_eq!(frames.pop_front(), Some(frame(1)));
-        frames.clear();
-        assert_eq!((frames.pop_front(), frames.is_empty()), (None, true));
     }
 }

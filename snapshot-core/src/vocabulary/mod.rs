@@ -3,7 +3,9 @@
 
 pub(crate) mod event;
 pub(crate) mod frame;
+pub(crate) mod frames;
 pub(crate) mod id;
+pub(crate) mod inbox;
 pub(crate) mod key;
 pub(crate) mod malformed;
 pub(crate) mod outcome;
@@ -11,5 +13,6 @@ pub(crate) mod part;
 #[cfg(test)]
 pub(crate) mod properties;
 pub(crate) mod retention;
+pub(crate) mod run;
 pub(crate) mod shape;
 pub(crate) mod topology;

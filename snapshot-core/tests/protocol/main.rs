@@ -16,6 +16,7 @@ mod queues;
 mod recovery;
 mod relief;
 mod rules;
+mod runs;
 mod schedule;
 mod schedules;
 mod slow;

@@ -21,6 +21,10 @@ impl<M: 'static> MessageCodec<M> for SharedCodec<M> {
     fn as_bytes(&self, message: &M) -> Option<Bytes> {
         self.0.as_bytes(message)
     }
+
+    fn as_slice<'m>(&self, message: &'m M) -> Option<&'m [u8]> {
+        self.0.as_slice(message)
+    }
 }
 
 impl<M> Clone for SharedCodec<M> {

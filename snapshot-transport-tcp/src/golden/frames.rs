@@ -3,10 +3,10 @@
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use snapshot_core::{Body, Frame, Generation, RawBytes, Stamp};
+use snapshot_core::{Body, Frame, Frames, Generation, RawBytes, Stamp};
 
 use super::{check, flips, read};
-use crate::codec::{Decoded, FrameError, FrameReader};
+use crate::codec::{Decoded, FrameError, FrameReader, Kind};
 use crate::handshake::VERSION;
 use crate::write_buffer::WriteBuffer;
 
@@ -28,14 +28,45 @@ fn everything() -> Vec<Decoded<Bytes>> {
     frames().into_iter().map(Decoded::Frame).chain([Decoded::Goodbye]).collect()
 }
 
+/// What version 2 has beside that: a run of messages of all lengths that are told apart.
+fn run() -> Vec<Frame<Bytes>> {
+    let lengths = [0, 1, 127, 128, 200, 3];
+    let frame = |(at, len): (u64, usize)| Frame {
+        stamp: Stamp::new(Generation(300), 0x12_3456 + (at << 16)),
+        body: Body::Message(Bytes::from(vec![at as u8; len])),
+    };
+    (0..).zip(lengths).map(frame).collect()
+}
+
+/// All of version 2: frames, two runs of which one has the smallest step, a goodbye.
+fn stream() -> (Vec<u8>, Vec<Frame<Bytes>>) {
+    let second = [7, 8].map(|number| Frame {
+        stamp: Stamp::new(Generation(1), number),
+        body: Body::Message(Bytes::from_static(b"x")),
+    });
+    let all = [frames(), run(), second.to_vec()].concat();
+    let mut batch = Frames::new();
+    all.iter().cloned().for_each(|frame| batch.push_back(frame));
+    let mut buffer = WriteBuffer::default();
+    buffer.fill(&mut batch, &RawBytes, LIMIT).unwrap();
+    assert!(batch.is_empty());
+    buffer.push_goodbye();
+    (written(buffer), all)
+}
+
 fn encoded(all: &[Decoded<Bytes>]) -> Vec<u8> {
-    let (mut buffer, mut out) = (WriteBuffer::default(), Vec::new());
+    let mut buffer = WriteBuffer::default();
     for decoded in all {
         match decoded {
-            Decoded::Frame(frame) => buffer.push(frame, &RawBytes, LIMIT).unwrap(),
+            Decoded::Frame(frame) => buffer.push(frame.as_ref(), &RawBytes, LIMIT).unwrap(),
             Decoded::Goodbye => buffer.push_goodbye(),
         }
     }
+    written(buffer)
+}
+
+fn written(mut buffer: WriteBuffer) -> Vec<u8> {
+    let mut out = Vec::new();
     let written = buffer.poll_write(&mut Context::from_waker(Waker::noop()), &mut out);
     assert!(matches!(written, Poll::Ready(Ok(()))) && buffer.is_empty());
     out
@@ -63,8 +94,41 @@ fn frames_of_version_1_are_read_as_what_they_were() {
 }
 
 #[test]
+fn frames_of_version_2_are_read_as_what_they_were() {
+    let (found, end) = decoded(&read("frames-2/stream.bin"));
+    let expected = stream().1.into_iter().map(Decoded::Frame).chain([Decoded::Goodbye]);
+    assert_eq!(found, expected.collect::<Vec<_>>());
+    assert_eq!(end.unwrap().cut_short(), None);
+}
+
+#[test]
 fn frames_are_written_as_ever() {
-    check(&format!("frames-{VERSION}/stream.bin"), &encoded(&everything()));
+    check(&format!("frames-{VERSION}/stream.bin"), &stream().0);
+}
+
+#[test]
+fn a_stream_with_runs_that_ends_anywhere_gives_what_is_whole_and_in_order() {
+    let (bytes, all) = stream();
+    let mut most = 0;
+    for end in 0..bytes.len() {
+        let (found, rest) = decoded(&bytes[..end]);
+        let frames: Vec<_> = all.iter().take(found.len()).cloned().map(Decoded::Frame).collect();
+        assert_eq!(found, frames, "the first {end} bytes");
+        assert!(found.len() >= most && rest.is_ok());
+        most = found.len();
+    }
+    assert_eq!(most, all.len());
+}
+
+#[test]
+fn a_flipped_bit_in_a_run_makes_other_messages_or_none() {
+    let (bytes, all) = stream();
+    for (bit, flipped) in flips(&bytes) {
+        let (found, end) = decoded(&flipped);
+        let intact = all.iter().cloned().map(Decoded::Frame).chain([Decoded::Goodbye]);
+        let differs = !found.into_iter().eq(intact);
+        assert!(differs || end.is_err() || end.is_ok_and(|reader| reader.cut_short().is_some()), "bit {bit}");
+    }
 }
 
 #[test]
@@ -81,13 +145,25 @@ fn a_stream_that_ends_anywhere_gives_the_whole_frames_before_and_says_whether_on
     }
 }
 
+fn has_run(mut bytes: &[u8]) -> bool {
+    while let Some((head, rest)) = bytes.split_first_chunk() {
+        if rest.first().is_some_and(|tag| tag >> 5 == Kind::Run as u8) {
+            return true;
+        }
+        let Some(next) = rest.get(u32::from_le_bytes(*head) as usize..) else { return false };
+        bytes = next;
+    }
+    false
+}
+
 #[test]
 fn a_flipped_bit_makes_other_frames_or_none_and_never_a_second_form_of_one() {
     let bytes = read("frames-1/stream.bin");
     let (mut others, mut refused) = (0, 0);
     for (bit, flipped) in flips(&bytes) {
         let (found, end) = decoded(&flipped);
-        assert!(flipped.starts_with(&encoded(&found)), "bit {bit}");
+        // Runs can be put together in several ways.
+        assert!(flipped.starts_with(&encoded(&found)) || has_run(&flipped), "bit {bit}");
         match end {
             Ok(reader) => {
                 assert!(found != everything() || reader.cut_short().is_some(), "bit {bit}");

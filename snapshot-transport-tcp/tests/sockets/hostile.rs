@@ -97,9 +97,9 @@ async fn strangers_that_speak_another_protocol_are_told_and_disturb_nobody() {
             let mut socket = TcpStream::connect(at).await.unwrap();
             let bytes: Vec<u8> = match seed {
                 0 => b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n".to_vec(),
-                1 => handshake(1, HELLO, &[1, 2, 3]),
-                2 => handshake(1, ACCEPT, &[]),
-                3 => [&handshake(1, HELLO, &[])[..7], &[0xff, 0xff]].concat(),
+                1 => handshake(VERSION, HELLO, &[1, 2, 3]),
+                2 => handshake(VERSION, ACCEPT, &[]),
+                3 => [&handshake(VERSION, HELLO, &[])[..7], &[0xff, 0xff]].concat(),
                 _ => (0..random.usize(9..3000)).map(|_| random.u8(..)).collect(),
             };
             socket.write_all(&bytes).await.unwrap();
@@ -138,7 +138,7 @@ async fn a_connection_of_a_neighbour_that_disagrees_does_not_end_the_one_that_st
     guarded(async {
         let mut socket = TcpStream::connect(one.local_addr().unwrap()).await.unwrap();
         let hello = account(&graph("other", &[1, 2]).at(NodeId(2)).unwrap(), 1, 4096);
-        socket.write_all(&handshake(1, HELLO, &hello)).await.unwrap();
+        socket.write_all(&handshake(VERSION, HELLO, &hello)).await.unwrap();
         assert_eq!(read_handshake(&mut socket).await.0, REFUSAL);
         one.connected(std::time::Duration::from_secs(60)).await.unwrap();
         let mut ear = Ear::new(&one);

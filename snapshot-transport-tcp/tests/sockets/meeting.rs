@@ -262,7 +262,7 @@ async fn somebody_with_our_own_id_is_refused() {
     guarded(async {
         let mut socket = tokio::net::TcpStream::connect(one.local_addr().unwrap()).await.unwrap();
         let hello = account(&mesh(&[1, 2], 1), 1, 4096);
-        socket.write_all(&handshake(1, HELLO, &hello)).await.unwrap();
+        socket.write_all(&handshake(VERSION, HELLO, &hello)).await.unwrap();
         let (kind, text) = read_handshake(&mut socket).await;
         assert_eq!(kind, REFUSAL);
         assert!(String::from_utf8(text).unwrap().contains("two nodes say that they are n1"));
@@ -282,9 +282,9 @@ async fn another_version_is_told_to_the_dialer_and_here() {
         let (kind, text) = read_handshake(&mut socket).await;
         assert_eq!(kind, REFUSAL);
         assert!(
-            String::from_utf8(text).unwrap().contains("n1 speaks version 1 and its counterpart version 9")
+            String::from_utf8(text).unwrap().contains("n1 speaks version 2 and its counterpart version 9")
         );
-        reason(&one, "n2 was refused: n1 speaks version 1 and its counterpart version 9").await;
+        reason(&one, "n2 was refused: n1 speaks version 2 and its counterpart version 9").await;
     })
     .await;
 }
@@ -302,9 +302,9 @@ async fn another_version_is_told_to_the_listener_and_here() {
         let (kind, text) = read_handshake(&mut socket).await;
         assert_eq!(kind, REFUSAL);
         assert!(
-            String::from_utf8(text).unwrap().contains("n2 speaks version 1 and its counterpart version 9")
+            String::from_utf8(text).unwrap().contains("n2 speaks version 2 and its counterpart version 9")
         );
-        reason(&two, "refused: n2 speaks version 1 and its counterpart version 9").await;
+        reason(&two, "refused: n2 speaks version 2 and its counterpart version 9").await;
         // A refusal of any version can be read.
         let (mut socket, _) = listener.accept().await.unwrap();
         read_handshake(&mut socket).await;

@@ -64,13 +64,13 @@ pub(super) async fn greeted(at: SocketAddr) -> TcpStream {
     let mut socket = TcpStream::connect(at).await.expect("the node listens");
     socket.set_nodelay(true).expect("a socket");
     let hello = account(2, 1, topology(2).fingerprint(), u32::MAX, b"fuzz");
-    socket.write_all(&step(1, HELLO, &hello)).await.expect("the node reads");
+    socket.write_all(&step(2, HELLO, &hello)).await.expect("the node reads");
     let mut prefix = [0; 9];
     socket.read_exact(&mut prefix).await.expect("the node answers");
     assert_eq!(prefix[6], WELCOME);
     let mut payload = vec![0; usize::from(u16::from_le_bytes([prefix[7], prefix[8]]))];
     socket.read_exact(&mut payload).await.expect("the node answers");
-    socket.write_all(&step(1, ACCEPT, &[])).await.expect("the node reads");
+    socket.write_all(&step(2, ACCEPT, &[])).await.expect("the node reads");
     socket
 }
 

@@ -35,6 +35,13 @@ enum Piece {
         number: u64,
         body: Body,
     },
+    /// Messages whose numbers follow each other.
+    Run {
+        generation: u8,
+        number: u64,
+        step: u64,
+        messages: Vec<Body>,
+    },
     /// Any tag and anything behind it, under its true length.
     Odd {
         tag: u8,
@@ -53,17 +60,34 @@ enum Body {
     Many(u8, u16),
 }
 
+impl Body {
+    fn bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Bytes(bytes) => bytes.clone(),
+            Self::Many(byte, count) => vec![*byte; usize::from(*count)],
+        }
+    }
+}
+
 impl Piece {
     fn bytes(&self) -> Vec<u8> {
         match self {
             Self::Frame { kind, generation, number, body } => {
                 let mut stamp = Writer::default();
                 stamp.byte(0).uint(u64::from(*generation)).uint(*number);
-                let body = match body {
-                    Body::Bytes(bytes) => bytes.clone(),
-                    Body::Many(byte, count) => vec![*byte; usize::from(*count)],
-                };
-                framed(((kind % 4) << 5) | stamp.0.len() as u8, &[stamp.0, body].concat())
+                framed(((kind % 4) << 5) | stamp.0.len() as u8, &[stamp.0, body.bytes()].concat())
+            }
+            Self::Run { generation, number, step, messages } => {
+                let mut stamp = Writer::default();
+                stamp.byte(0).uint(u64::from(*generation)).uint(*number);
+                let mut run = Writer::default();
+                run.uint(*step);
+                for message in messages {
+                    let message = message.bytes();
+                    run.uint(message.len() as u64);
+                    run.0.extend(message);
+                }
+                framed((3 << 5) | stamp.0.len() as u8, &[stamp.0, run.0].concat())
             }
             Self::Odd { tag, rest } => framed(*tag, rest),
             Self::Goodbye => framed(2 << 5, &[]),

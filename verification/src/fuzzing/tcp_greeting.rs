@@ -85,7 +85,7 @@ impl Piece {
 fn greeting(dialed: bool, wrong: Wrong) -> Vec<u8> {
     // Node 2 dials node 1.
     let (mut from, mut to) = if dialed { (1, 2) } else { (2, 1) };
-    let (mut version, mut fingerprint, mut group) = (1, topology(1).fingerprint(), "fuzz".to_owned());
+    let (mut version, mut fingerprint, mut group) = (2, topology(1).fingerprint(), "fuzz".to_owned());
     match wrong {
         Wrong::Nothing => {}
         Wrong::Version(other) => version = other,
@@ -195,7 +195,7 @@ fn check_answer(answer: &[u8], whole: bool, expected: &Expected) {
 
 fn next_step<'a>(rest: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
     let (prefix, behind) = rest.split_first_chunk::<9>()?;
-    assert_eq!(prefix[..6], [0xf3, b'S', b'N', b'P', 1, 0], "its own version");
+    assert_eq!(prefix[..6], [0xf3, b'S', b'N', b'P', 2, 0], "its own version");
     let (payload, behind) =
         behind.split_at_checked(usize::from(u16::from_le_bytes([prefix[7], prefix[8]])))?;
     *rest = behind;

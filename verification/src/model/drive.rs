@@ -254,7 +254,7 @@ impl Step<'_> {
         let Some(peer) = process.coordinator.topology().peer(NodeId(to as u64 + 1)) else { return };
         let mut frames = Frames::new();
         if process.coordinator.take_outgoing(peer, &mut frames) {
-            self.group.note(Seen::Asked, frames.iter().any(is_ask));
+            self.group.note(Seen::Asked, frames.iter().any(|frame| is_ask(&frame)));
             if frames.iter().any(|frame| frame.stamp.count() > MOST_FRAMES) {
                 let what =
                     format!("n{} has said more than {MOST_FRAMES} things to n{}", process.node + 1, to + 1);

@@ -95,7 +95,7 @@ impl Item {
 }
 
 /// Whether a sender asks for more room by this frame: by its documented bytes.
-pub fn is_ask(frame: &Frame<Message>) -> bool {
+pub fn is_ask<M>(frame: &Frame<M>) -> bool {
     matches!(&frame.body, Body::Control(bytes) if bytes[..] == [2, 6])
 }
 

@@ -367,7 +367,7 @@ impl World {
             let mut frames = Frames::new();
             if process.coordinator.take_outgoing(peer, &mut frames) {
                 let to = peer.id();
-                lines.extend(frames.iter().map(|sent| Line::Out { node, to, frame: frame(sent) }));
+                lines.extend(frames.iter().map(|sent| Line::Out { node, to, frame: frame(&sent.cloned()) }));
                 self.network.entry((node, to)).or_default().extend(frames.drain(usize::MAX));
                 process.coordinator.handle_sent(self.now, peer);
             }

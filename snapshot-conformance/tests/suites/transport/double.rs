@@ -17,7 +17,7 @@ use futures::FutureExt;
 use futures::future::{Either, select};
 use snapshot_conformance::TransportFixture;
 use snapshot_core::{
-    Body, Clock, Frames, Graph, Inbox, Incoming, NodeId, Peer, Topology, Transport, TransportError,
+    Body, Clock, Frame, Frames, Graph, Inbox, Incoming, NodeId, Peer, Topology, Transport, TransportError,
     async_trait,
 };
 use snapshot_transport_mem::{Connection, MemNetwork, MemTransport};
@@ -212,7 +212,7 @@ impl Transport for Double {
             if let Some(sent) = self.inner.send(to, frames).now_or_never() {
                 return sent;
             }
-            let again = frames.front().cloned();
+            let again = frames.front().map(Frame::cloned);
             let rest: Vec<_> = again.into_iter().chain(frames.drain(usize::MAX)).collect();
             rest.into_iter().for_each(|frame| frames.push_back(frame));
         }

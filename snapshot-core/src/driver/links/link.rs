@@ -5,9 +5,10 @@ use std::mem;
 use std::task::{Context, Poll, Waker};
 
 use super::Disconnected;
-use crate::contract::transport::Inbox;
-use crate::vocabulary::frame::{Frame, Frames};
+use crate::vocabulary::frame::Frame;
+use crate::vocabulary::frames::Frames;
 use crate::vocabulary::id::Peer;
+use crate::vocabulary::inbox::Inbox;
 
 /// How a connection came to its end, as the node is told.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -10,9 +10,11 @@ use futures::task::AtomicWaker;
 use super::Disconnected;
 use super::gate::Gate;
 use super::link::{Aftermath, End, Ending, Link};
-use crate::contract::transport::{Inbox, TransportError};
-use crate::vocabulary::frame::{Frame, Frames};
+use crate::contract::transport::TransportError;
+use crate::vocabulary::frame::Frame;
+use crate::vocabulary::frames::Frames;
 use crate::vocabulary::id::Peer;
+use crate::vocabulary::inbox::Inbox;
 use crate::vocabulary::topology::Topology;
 
 #[derive(Debug)]

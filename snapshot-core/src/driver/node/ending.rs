@@ -12,9 +12,9 @@ use futures::stream::StreamExt;
 
 use super::{Home, Lent, SnapshotNode};
 use crate::contract::state::StateProvider;
-use crate::contract::transport::Incoming;
 use crate::driver::error::NodeError;
 use crate::vocabulary::id::{NodeId, Peer};
+use crate::vocabulary::inbox::Incoming;
 
 /// What became of a [`flush`](crate::SnapshotNode::flush).
 ///

@@ -10,13 +10,13 @@ use futures::stream::StreamExt;
 
 use super::{Home, INBOX, SnapshotNode};
 use crate::contract::state::StateProvider;
-use crate::contract::transport::{Inbox, Incoming};
 use crate::driver::error::{NodeError, SnapshotError};
 use crate::driver::handle::Wishes;
 use crate::protocol::coordinator::{
     Capture, InitiateError, Output, SnapshotCoordinator, StoreAnswer, StoreRequest,
 };
 use crate::vocabulary::event::Event;
+use crate::vocabulary::inbox::Inbox;
 
 /// Empty buffers of batches that are kept for the next ones. More would only stand there where many neighbours are idle.
 const MAX_SPARES: usize = 32;
@@ -353,19 +353,15 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
     /// Gives the coordinator all that the transport has brought.
     fn take_in(&mut self, now: Duration, home: &mut impl Home<S>) {
         if self.inbox.len() > 1 {
-            for (from, frame) in self.inbox.frames() {
-                self.coordinator.foresee(from, frame);
-            }
+            self.coordinator.foresee_all(&self.inbox);
         }
-        while let Some(item) = self.inbox.pop() {
-            self.input(now, home, |coordinator, now, capture| match item {
-                Incoming::Frame { from, frame } => coordinator.handle_frame(now, from, frame, capture),
-                Incoming::Up(peer) => coordinator.handle_up(now, peer),
-                Incoming::Lost { peer, why } => coordinator.handle_lost(now, peer, why, capture),
-                Incoming::Left(peer) => coordinator.handle_left(now, peer, capture),
-            });
+        let mut inbox = std::mem::replace(&mut self.inbox, Inbox::with_capacity(0));
+        while self.input(now, home, |coordinator, now, capture| {
+            coordinator.handle_incoming(now, &mut inbox, capture)
+        }) {
             self.drain();
         }
+        self.inbox = inbox;
     }
 
     /// Moves the transport's `recv`; whether it has brought something, be it its end.

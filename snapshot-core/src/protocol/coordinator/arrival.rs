@@ -9,8 +9,9 @@ use super::{CaptureFn, SnapshotCoordinator};
 use crate::format::control::Control;
 use crate::format::envelope::LIMIT;
 use crate::vocabulary::event::{Event, Violation};
-use crate::vocabulary::frame::{Body, Frame};
+use crate::vocabulary::frame::{Body, Frame, Stamp};
 use crate::vocabulary::id::Peer;
+use crate::vocabulary::inbox::{Inbox, Incoming};
 use crate::vocabulary::malformed::Malformed;
 use crate::vocabulary::outcome::AbortReason;
 use crate::vocabulary::shape::LinkUse;
@@ -41,6 +42,70 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
                 }
             }
         }
+    }
+
+    /// Handles what a transport has brought first, a whole run of messages where that is what stands there; whether there was
+    /// anything.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use snapshot_core::{Body, Capture, Frame, Frames, Graph, Inbox, NodeId, Settings, SnapshotCoordinator};
+    ///
+    /// let graph = Graph::mesh([NodeId(1), NodeId(2)]);
+    /// let [mut one, mut two] = [1, 2].map(|id| {
+    ///     let topology = graph.at(NodeId(id)).unwrap();
+    ///     let mut node = SnapshotCoordinator::<&str, u64>::new(topology, Settings::default(), id);
+    ///     node.start(Duration::ZERO);
+    ///     node
+    /// });
+    /// let [from_one, to_two] = [graph.at(NodeId(2))?.peers().next().unwrap(), graph.at(NodeId(1))?.peers().next().unwrap()];
+    /// let (mut frames, mut inbox) = (Frames::new(), Inbox::with_capacity(8));
+    /// one.take_outgoing(to_two, &mut frames);
+    /// inbox.append(from_one, &mut frames);
+    /// while two.handle_incoming(Duration::ZERO, &mut inbox, &mut || Capture::new(0)) {}
+    /// assert!(inbox.is_empty());
+    /// # Ok::<(), snapshot_core::TopologyError>(())
+    /// ```
+    pub fn handle_incoming(
+        &mut self,
+        now: Duration,
+        inbox: &mut Inbox<M>,
+        capture: &mut CaptureFn<'_, C>,
+    ) -> bool {
+        if self.accept_run(inbox) {
+            return true;
+        }
+        match inbox.pop() {
+            Some(Incoming::Frame { from, frame }) => self.handle_frame(now, from, frame, capture),
+            Some(Incoming::Up(peer)) => self.handle_up(now, peer),
+            Some(Incoming::Lost { peer, why }) => self.handle_lost(now, peer, why, capture),
+            Some(Incoming::Left(peer)) => self.handle_left(now, peer, capture),
+            None => return false,
+        }
+        true
+    }
+
+    /// Takes over the run that stands first, where all of it is in order and nothing is to be done for any one of its messages: then
+    /// it is the same as frame by frame.
+    fn accept_run(&mut self, inbox: &mut Inbox<M>) -> bool {
+        let Some((from, run)) = inbox.front_run() else { return false };
+        let channel = &mut self.channels[from.index()];
+        let is_usual = self.phase == Phase::Running
+            && self.recordings.is_empty()
+            && run.first().generation() == self.generation
+            && channel.incoming == Some(LinkUse::Messages)
+            && !channel.broken
+            && channel.is_next(run, self.nonce);
+        if !is_usual {
+            return false;
+        }
+        let bytes = inbox.weigh(run.len(), |message| self.measure.weigh(message));
+        if !channel.intake.arrive_all(run.len(), bytes, self.window) {
+            return false;
+        }
+        channel.count(run);
+        self.untaken.push_run(from, run.len(), inbox);
+        true
     }
 
     /// A new connection to this neighbour stands (T7).
@@ -119,8 +184,19 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     /// So a node that comes late, or stood still for long, does not capture its state for snapshots that were given up
     /// meanwhile. Changes nothing else; a driver that has a batch tells of each of its frames first.
     pub fn foresee(&mut self, from: Peer, frame: &Frame<M>) {
-        let Body::Control(bytes) = &frame.body else { return };
-        let Frame { stamp, .. } = frame;
+        if let Body::Control(bytes) = &frame.body {
+            self.foresee_control(from, frame.stamp, bytes);
+        }
+    }
+
+    /// The same for all that waits in an inbox.
+    pub fn foresee_all(&mut self, inbox: &Inbox<M>) {
+        for (from, stamp, bytes) in inbox.controls() {
+            self.foresee_control(from, stamp, bytes);
+        }
+    }
+
+    fn foresee_control(&mut self, from: Peer, stamp: Stamp, bytes: &[u8]) {
         let is_ours = stamp.generation() == self.generation && stamp.is_of(self.nonce);
         if !is_ours || self.phase != Phase::Running || self.channels[from.index()].broken {
             return;

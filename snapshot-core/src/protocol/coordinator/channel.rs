@@ -3,8 +3,10 @@
 
 use super::intake::Intake;
 use super::outbox::Outbox;
-use crate::vocabulary::frame::{Frames, Stamp};
+use crate::vocabulary::frame::Stamp;
+use crate::vocabulary::frames::Frames;
 use crate::vocabulary::id::{Generation, Peer};
+use crate::vocabulary::run::Run;
 use crate::vocabulary::shape::LinkUse;
 
 /// In this order, and not in one of the compiler's, so that a frame of control looks at two lines of the cache and not at five:
@@ -97,6 +99,18 @@ impl<M> Channel<M> {
             }
             _ => Arrival::Gap { expected },
         }
+    }
+
+    /// Whether a whole run of frames of the present generation is what comes next. What is not may be a gap, or of another
+    /// history: that is found out frame by frame.
+    pub(super) fn is_next(&self, run: Run, nonce: u64) -> bool {
+        let has_no_gap = run.step() == Stamp::STEP || run.len() == 1;
+        has_no_gap && run.first().is_of(nonce) && run.first().count() == self.last_in + 1
+    }
+
+    /// Counts frames that are next.
+    pub(super) fn count(&mut self, run: Run) {
+        self.last_in += run.len() as u64;
     }
 
     /// Whether what has arrived last is the first frame of the present generation.

@@ -1,7 +1,6 @@
 //! Flow: what may depart, windows and grants, room for more.
 
 use std::any::{Any, TypeId};
-use std::collections::VecDeque;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -17,39 +16,6 @@ use crate::protocol::settings::Bound;
 use crate::vocabulary::event::{Event, Violation};
 use crate::vocabulary::id::{NodeId, Peer};
 use crate::vocabulary::shape::LinkUse;
-
-/// Messages that have arrived and that the application has not taken, replayed ones first. One queue in the order of
-/// arrival, which keeps the order of each channel.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Untaken<M> {
-    queue: VecDeque<(Peer, M, usize)>,
-}
-
-impl<M> Untaken<M> {
-    pub(super) fn new() -> Self {
-        Self { queue: VecDeque::new() }
-    }
-
-    pub(super) fn push(&mut self, from: Peer, message: M, bytes: usize) {
-        self.queue.push_back((from, message, bytes));
-    }
-
-    pub(super) fn pop(&mut self) -> Option<(Peer, M, usize)> {
-        self.queue.pop_front()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.queue.clear();
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (Peer, &M, usize)> {
-        self.queue.iter().map(|(from, message, bytes)| (*from, message, *bytes))
-    }
-}
 
 /// How messages are weighed and copied. Part of the configuration: two coordinators do not differ by it.
 pub(super) struct Measure<M> {
@@ -320,7 +286,8 @@ mod tests {
     use crate::protocol::coordinator::random::SplitMix;
     use crate::protocol::coordinator::recording::Capture;
     use crate::protocol::settings::{Bound, Settings};
-    use crate::vocabulary::frame::{Body, Frame, Frames, Stamp};
+    use crate::vocabulary::frame::{Body, Frame, Stamp};
+    use crate::vocabulary::frames::Frames;
     use crate::vocabulary::id::{NodeId, SnapshotId};
     use crate::vocabulary::outcome::AbortReason;
     use crate::vocabulary::topology::Graph;

@@ -59,6 +59,19 @@ impl Intake {
         is_within
     }
 
+    /// Several messages have arrived that weigh so much together. Whether all of them are within the window, and none of them needs
+    /// what [`arrive`](Self::arrive) grants to the first; if not, nothing is changed.
+    pub(super) fn arrive_all(&mut self, messages: usize, bytes: usize, window: Bound) -> bool {
+        let last = self.taken + self.fresh.messages as u64 + messages as u64;
+        let before = self.replayed.bytes + self.fresh.bytes;
+        let are_within = last <= self.limit && before.saturating_add(bytes) <= window.bytes.saturating_mul(2);
+        if are_within {
+            self.fresh.messages += messages;
+            self.fresh.bytes += bytes;
+        }
+        are_within
+    }
+
     /// The application has taken the first message.
     pub(super) fn take(&mut self, bytes: usize) {
         if self.replayed.messages > 0 {

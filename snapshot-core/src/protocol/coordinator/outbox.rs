@@ -1,11 +1,15 @@
 //! What waits to depart to one neighbour: two queues (W4). Control goes first, and waits for nothing; messages wait for the
 //! window. Frames are numbered when they depart (F1).
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 
 use super::credit::Credit;
-use crate::vocabulary::frame::{Body, Frame, Frames, Stamp};
+use crate::vocabulary::frame::{Body, Frame, Stamp};
+use crate::vocabulary::frames::Frames;
 use crate::vocabulary::id::{Generation, SnapshotId};
+use crate::vocabulary::run::Run;
 
 /// The order is that of [`Channel`](super::channel::Channel).
 #[repr(C)]
@@ -13,8 +17,7 @@ use crate::vocabulary::id::{Generation, SnapshotId};
 pub(super) struct Outbox<M> {
     control: Vec<Queued>,
     flight: Option<Flight>,
-    /// Their stamps are given when they depart.
-    messages: Frames<M>,
+    messages: VecDeque<M>,
     bytes: usize,
     turn_mark: TurnMark,
     pub(super) credit: Credit,
@@ -64,7 +67,7 @@ impl<M> Outbox<M> {
     pub(super) fn new() -> Self {
         Self {
             control: Vec::new(),
-            messages: Frames::new(),
+            messages: VecDeque::new(),
             bytes: 0,
             turn_mark: TurnMark::default(),
             flight: None,
@@ -88,8 +91,7 @@ impl<M> Outbox<M> {
         }
         self.bytes += weight;
         self.credit.queue(weight);
-        let stamp = Stamp::new(Generation::FIRST, 0);
-        self.messages.push_back(Frame { stamp, body: Body::Message(message) });
+        self.messages.push_back(message);
     }
 
     /// Takes back all that the present turn has queued here. None of it has departed: nothing departs inside of a turn (W5).
@@ -119,43 +121,32 @@ impl<M> Outbox<M> {
         if !self.may_depart() || !into.is_empty() {
             return None;
         }
-        let numbered = self.control.iter().filter(|queued| queued.kind != Kind::Unnumbered).count() as u64;
         let (messages, bytes) = match self.messages.len() {
             0 => (0, 0),
             queued => self.credit.departable(queued, self.bytes),
         };
-        // As a rule all of it goes, and only the buffers change hands; an idle channel has none.
-        if messages == self.messages.len() {
-            if messages > 0 {
-                std::mem::swap(&mut self.messages, into);
-            }
-        } else {
-            self.messages.drain(messages).for_each(|frame| into.push_back(frame));
-        }
-        for (frame, number) in into.iter_mut().zip(next_number + numbered..) {
-            frame.stamp = Stamp::tagged(generation, number, nonce);
-        }
-        let mut number = next_number + numbered;
+        let mut number = next_number;
         // Control is rare, and channels may be many: the buffer that is freed here is the next one's, and still in the caches.
-        for Queued { bytes, kind } in std::mem::take(&mut self.control).into_iter().rev() {
-            let given = if kind == Kind::Unnumbered {
-                0
-            } else {
-                number -= 1;
-                number
-            };
-            into.push_front(Frame {
-                stamp: Stamp::tagged(generation, given, nonce),
-                body: Body::Control(bytes),
-            });
+        for Queued { bytes, kind } in std::mem::take(&mut self.control) {
+            let mut given = 0;
+            if kind != Kind::Unnumbered {
+                given = number;
+                number += 1;
+            }
+            let stamp = Stamp::tagged(generation, given, nonce);
+            into.push_back(Frame { stamp, body: Body::Control(bytes) });
         }
+        let run = Run::new(Stamp::tagged(generation, number, nonce), Stamp::STEP, messages);
+        // As a rule all of it goes, and only the buffers change hands; an idle channel has none.
+        into.push_run(run, &mut self.messages);
+        number += messages as u64;
         if messages > 0 {
             self.credit.depart(messages, bytes);
             self.bytes -= bytes;
             self.turn_mark.depart(messages, bytes);
         }
         self.flight = Some(Flight { messages, bytes });
-        Some(numbered + messages as u64)
+        Some(number - next_number)
     }
 
     /// The flight has landed; returns the messages that it held, and their weight.
@@ -188,11 +179,7 @@ impl<M> Outbox<M> {
 
     /// The messages that have not departed, with their weights.
     pub(super) fn undeparted(&self) -> impl Iterator<Item = (&M, usize)> {
-        let messages = self.messages.iter().filter_map(|frame| match &frame.body {
-            Body::Message(message) => Some(message),
-            Body::Control(_) => None,
-        });
-        messages.zip(self.credit.queued())
+        self.messages.iter().zip(self.credit.queued())
     }
 
     /// Messages, and their weight, that are queued or under way.

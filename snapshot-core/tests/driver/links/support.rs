@@ -97,7 +97,7 @@ pub(crate) fn try_send(
         sent.unwrap();
         assert!(frames.is_empty());
     }
-    frames.iter().map(number).collect()
+    frames.iter().map(|frame| number(&frame.cloned())).collect()
 }
 
 /// All that is to be written without waiting, and whether that was all for ever.

@@ -49,8 +49,8 @@ pub(crate) fn try_send(from: &Node, to: NodeId, messages: impl IntoIterator<Item
     frames.iter().map(message_of).collect()
 }
 
-pub(crate) fn message_of(frame: &Frame<u32>) -> u32 {
-    match &frame.body {
+pub(crate) fn message_of(frame: Frame<&u32>) -> u32 {
+    match frame.body {
         Body::Message(message) => *message,
         Body::Control(_) => panic!("a control frame"),
     }
@@ -59,7 +59,7 @@ pub(crate) fn message_of(frame: &Frame<u32>) -> u32 {
 pub(crate) fn empty(inbox: &mut Inbox<u32>) -> Vec<Heard> {
     std::iter::from_fn(|| inbox.pop())
         .map(|item| match item {
-            Incoming::Frame { from, frame } => Heard::Message(from.id(), message_of(&frame)),
+            Incoming::Frame { from, frame } => Heard::Message(from.id(), message_of(frame.as_ref())),
             Incoming::Up(peer) => Heard::Up(peer.id()),
             Incoming::Lost { peer, why } => {
                 assert!(!why.is_empty());

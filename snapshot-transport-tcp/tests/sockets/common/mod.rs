@@ -175,6 +175,9 @@ pub(crate) fn wire(frame: &Frame<Bytes>) -> Vec<u8> {
     [&len.to_le_bytes()[..], &[kind << 5 | stamp.len() as u8], &stamp, body].concat()
 }
 
+/// What both ends speak.
+pub(crate) const VERSION: u16 = 2;
+
 pub(crate) const GOODBYE: [u8; 5] = [1, 0, 0, 0, 0x40];
 
 /// A neighbour made of a bare socket: node `me` of the mesh dials node 1, and the handshake is done.
@@ -182,8 +185,8 @@ pub(crate) async fn bare_neighbour(members: &[u64], me: u64, at: SocketAddr, max
     let mut socket = TcpStream::connect(at).await.unwrap();
     socket.set_nodelay(true).unwrap(); // what is written has then arrived, here on the loopback
     let hello = account(&mesh(members, me), 1, max_frame);
-    socket.write_all(&handshake(1, HELLO, &hello)).await.unwrap();
+    socket.write_all(&handshake(VERSION, HELLO, &hello)).await.unwrap();
     assert_eq!(read_handshake(&mut socket).await.0, WELCOME);
-    socket.write_all(&handshake(1, ACCEPT, &[])).await.unwrap();
+    socket.write_all(&handshake(VERSION, ACCEPT, &[])).await.unwrap();
     socket
 }

@@ -397,7 +397,7 @@ impl Node {
         {
             let mut frames = Frames::new();
             self.coordinator.clone().take_outgoing(liar, &mut frames);
-            if let Some(nonce) = frames.iter().find_map(greeting) {
+            if let Some(nonce) = frames.iter().find_map(|frame| greeting(&frame)) {
                 self.heard = Some((generation, nonce));
             }
         }
@@ -409,7 +409,7 @@ impl Node {
         let (mut greets, mut takes) = (None, false);
         for frame in frames.iter() {
             let generation = frame.stamp.generation();
-            if let Some(nonce) = greeting(frame)
+            if let Some(nonce) = greeting(&frame)
                 && self.greeted < Some(generation)
             {
                 (self.heard, self.greeted) = (Some((generation, nonce)), Some(generation));
@@ -418,7 +418,7 @@ impl Node {
             }
             let is_message = matches!(frame.body, Body::Message(_));
             self.departed += u64::from(is_message);
-            takes |= is_message || is_ask(frame);
+            takes |= is_message || is_ask(&frame);
         }
         let me = self.coordinator.topology().me();
         let hears = self.coordinator.topology().links().any(|link| link == (me, LIAR, LinkUse::Messages));

@@ -153,7 +153,7 @@ impl Transport for Lying {
         let act = {
             let acts = &mut *self.script.acts();
             let greetings =
-                frames.iter().filter_map(|frame| Some((frame.stamp.generation(), greeting(frame)?)));
+                frames.iter().filter_map(|frame| Some((frame.stamp.generation(), greeting(&frame)?)));
             acts.nonces.extend(greetings);
             acts.sending.pop_front()
         };

@@ -23,6 +23,8 @@ pub(super) enum End {
 
 enum Item {
     Frame(Frame<Bytes>),
+    /// At least one, and why there are no more of them.
+    Run(Vec<Frame<Bytes>>, Result<(), &'static str>),
     Goodbye,
 }
 
@@ -38,6 +40,12 @@ impl Expected {
                 Ok(_) if goodbye => break End::Lost("after its goodbye"),
                 Ok(Item::Goodbye) => goodbye = true,
                 Ok(Item::Frame(frame)) => frames.push(frame),
+                Ok(Item::Run(run, end)) => {
+                    frames.extend(run);
+                    if let Err(text) = end {
+                        break End::Lost(text);
+                    }
+                }
             }
         };
         Self { frames, end }
@@ -63,12 +71,52 @@ fn item(bytes: &mut &[u8], limit: usize) -> Result<Item, &'static str> {
     let (stamp, body) =
         rest.split_at_checked(usize::from(tag & 0x1f)).ok_or("its stamp ends beyond its end")?;
     let stamp = read_stamp(stamp).ok_or("its stamp is malformed")?;
+    if tag >> 5 == 3 {
+        return run(stamp, body);
+    }
     let body = Bytes::copy_from_slice(body);
     match tag >> 5 {
         0 if body.first() == Some(&REFUSED) => Err("the codec cannot decode"),
         0 => Ok(Item::Frame(Frame { stamp, body: Body::Message(body) })),
         1 => Ok(Item::Frame(Frame { stamp, body: Body::Control(body) })),
         _ => Err("of an unknown kind"),
+    }
+}
+
+fn run(first: Stamp, mut body: &[u8]) -> Result<Item, &'static str> {
+    const MALFORMED: &str = "a number of its run is malformed";
+    let step = read_uint(&mut body).ok_or(MALFORMED)?;
+    if body.is_empty() {
+        return Err("a run of no messages");
+    }
+    let (mut frames, mut number) = (Vec::new(), Some(first.number()));
+    let mut next = || {
+        let length = read_uint(&mut body).ok_or(MALFORMED)?;
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let (message, rest) = body.split_at_checked(length).ok_or("ends beyond its end")?;
+        body = rest;
+        let here = number.expect("what comes behind the last number is refused below");
+        number = here.checked_add(step);
+        if !rest.is_empty() && number.is_none() {
+            return Err("the numbers of its run have an end");
+        }
+        if message.first() == Some(&REFUSED) {
+            return Err("the codec cannot decode");
+        }
+        let body = Body::Message(Bytes::copy_from_slice(message));
+        frames.push(Frame { stamp: Stamp::new(first.generation(), here), body });
+        Ok(!rest.is_empty())
+    };
+    let end = loop {
+        match next() {
+            Ok(true) => {}
+            Ok(false) => break Ok(()),
+            Err(text) => break Err(text),
+        }
+    };
+    match end {
+        Err(text) if frames.is_empty() => Err(text),
+        end => Ok(Item::Run(frames, end)),
     }
 }
 

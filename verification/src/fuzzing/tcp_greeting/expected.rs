@@ -113,7 +113,7 @@ impl Greeting<'_> {
 
 fn greeting<'a>(bytes: &mut &'a [u8], me: u64, wanted: u8) -> Result<Greeting<'a>, Stop> {
     let (version, kind, mut payload) = message(bytes)?;
-    if version != 1 {
+    if version != 2 {
         return Err(Stop::Refuse("run the same release"));
     }
     let mut number = || {

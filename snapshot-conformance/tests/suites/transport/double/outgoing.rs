@@ -56,7 +56,9 @@ impl Double {
             all = if kept.len() < 8 { Vec::new() } else { kept.drain(usize::MAX).collect() };
         } else if self.is(Fault::ControlWithTheNextMessage) {
             all.into_iter().for_each(|frame| kept.push_back(frame));
-            let last = kept.iter().collect::<Vec<_>>().iter().rposition(|frame| !is_control(frame));
+            let messages =
+                kept.iter().enumerate().filter(|(_, frame)| matches!(frame.body, Body::Message(_)));
+            let last = messages.last().map(|(at, _)| at);
             all = last.map_or(Vec::new(), |last| kept.drain(last + 1).collect());
         }
         for mut frame in all {
