@@ -351,6 +351,6 @@ mod tests {
         assert_eq!(batch.front_run().map(|_| ()), None);
         batch.pop_front();
         let (_, mut run) = batch.front_run().unwrap();
-        assert_eq!(run.next().map(|first| std::ptr::from_ref(first)), Some(at));
+        assert_eq!(run.next().map(std::ptr::from_ref), Some(at));
     }
 }
