@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use crate::TcpTransport;
 use crate::error::BindError;
 use crate::handshake::{Identity, MAX_GROUP};
+use crate::plain_text::{says_inside, stays_inside};
 use crate::shared::{Shared, Timing};
 
 /// Enough for control frames, whose size the application does not choose.
@@ -48,6 +49,7 @@ pub struct TcpBuilder<M> {
     listen: Option<SocketAddr>,
     max_frame: usize,
     timing: Timing,
+    plain_text_anywhere: bool,
 }
 
 /// A bound listener, of tokio or of the standard library, for [`TcpBuilder::bind_on`].
@@ -82,6 +84,7 @@ impl<M: 'static> TcpBuilder<M> {
             listen: None,
             max_frame: 16 * 1024 * 1024,
             timing,
+            plain_text_anywhere: false,
         }
     }
 
@@ -147,6 +150,34 @@ impl<M: 'static> TcpBuilder<M> {
         self
     }
 
+    /// Lets this node listen and dial outside the machine's own loopback without encryption.
+    ///
+    /// Everybody who can see that network then reads every message and every state that crosses it, and whoever can reach the port
+    /// can say that it is a node of the group, change its history and make it roll back. Only for a network that nobody but
+    /// the group can reach.
+    ///
+    /// ```
+    /// use snapshot_core::{Graph, NodeId, RawBytes};
+    /// use snapshot_transport_tcp::{BindError, TcpTransport};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let topology = Graph::mesh([NodeId(1), NodeId(2)]).at(NodeId(1))?;
+    /// let builder = || TcpTransport::builder(topology.clone(), RawBytes).listen("0.0.0.0:0".parse().unwrap());
+    /// let error = builder().bind().await.unwrap_err();
+    /// assert!(matches!(error, BindError::PlainText { .. }));
+    /// # if false {
+    /// let transport = builder().allow_plain_text_outside_loopback().bind().await?;
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn allow_plain_text_outside_loopback(mut self) -> Self {
+        self.plain_text_anywhere = true;
+        self
+    }
+
     /// Listens, and begins to dial in the background. Does not wait for any neighbour: nodes may start in any order.
     ///
     /// # Errors
@@ -158,6 +189,9 @@ impl<M: 'static> TcpBuilder<M> {
     /// Dropping the future leaves nothing behind.
     pub async fn bind(self) -> Result<TcpTransport<M>, BindError> {
         let shared = self.check(self.listen.is_some())?;
+        if let Some(address) = self.listen {
+            self.check_listen(address)?;
+        }
         let listener = match self.listen {
             Some(address) => match tokio::net::TcpListener::bind(address).await {
                 Ok(listener) => Some(listener),
@@ -183,6 +217,7 @@ impl<M: 'static> TcpBuilder<M> {
             }
         };
         let listener = listener.map_err(|source| BindError::Listener { source })?;
+        self.check_listen(listener.local_addr().map_err(|source| BindError::Listener { source })?)?;
         TcpTransport::start(self, shared, Some(listener))
     }
 
@@ -201,6 +236,12 @@ impl<M: 'static> TcpBuilder<M> {
             if peer > me && !listens {
                 return Err(BindError::NoListener { me, peer });
             }
+            if peer < me
+                && let Some(address) = self.addresses.get(&peer)
+                && !self.may_be_plain(says_inside(address))
+            {
+                return Err(BindError::PlainText { me, address: address.clone() });
+            }
         }
         let len = self.topology.group().len();
         if len > MAX_GROUP {
@@ -209,7 +250,19 @@ impl<M: 'static> TcpBuilder<M> {
         let (given, least, most) = (self.max_frame, LEAST_MAX_FRAME, MOST_MAX_FRAME);
         let max_frame = u32::try_from(given).ok().filter(|_| (least..=most).contains(&given));
         let max_frame = max_frame.ok_or(BindError::MaxFrame { given, least, most })?;
-        Ok(Shared::new(Identity { topology: self.topology.clone(), max_frame }, self.timing))
+        let identity = Identity { topology: self.topology.clone(), max_frame };
+        Ok(Shared::new(identity, self.timing, self.plain_text_anywhere))
+    }
+
+    fn check_listen(&self, address: SocketAddr) -> Result<(), BindError> {
+        if self.may_be_plain(stays_inside(address)) {
+            return Ok(());
+        }
+        Err(BindError::PlainText { me: self.topology.me(), address: address.to_string() })
+    }
+
+    fn may_be_plain(&self, inside: bool) -> bool {
+        inside || self.plain_text_anywhere
     }
 }
 

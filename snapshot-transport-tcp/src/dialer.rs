@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use crate::error::LastSeen;
 use crate::greeting::{Failed, greet};
 use crate::link::Link;
+use crate::plain_text::stays_inside;
 use crate::shared::{Shared, prepare};
 use crate::stream::Stream;
 use crate::told::Told;
@@ -81,6 +82,11 @@ impl<'a> Dialer<'a> {
     async fn try_one(&mut self, tried: SocketAddr) -> bool {
         let (shared, link) = (self.shared, self.link);
         let limit = shared.timing.handshake;
+        if !shared.plain_text_anywhere && !stays_inside(tried) {
+            let why = "it is not this machine's loopback, and the connection would be plain text";
+            self.out_of_reach(Some(tried), why.to_owned());
+            return false;
+        }
         let number = shared.next_connection();
         let mut socket = match timeout(limit, TcpStream::connect(tried)).await {
             Ok(Ok(socket)) => socket,

@@ -26,7 +26,7 @@ async fn listening(group: &str) -> (TcpTransport<bytes::Bytes>, SocketAddr) {
 fn node_two(handshake: Duration) -> Shared {
     let (first_redial, slowest_redial, close) = (LONG, LONG, LONG);
     let timing = Timing { handshake, first_redial, slowest_redial, close };
-    Shared::new(Identity { topology: topology("ours", 2), max_frame: 4096 }, timing)
+    Shared::new(Identity { topology: topology("ours", 2), max_frame: 4096 }, timing, false)
 }
 
 async fn nobody() -> SocketAddr {
@@ -98,4 +98,14 @@ async fn what_is_no_address_is_told_as_such() {
         let seen = dialer.link.last_seen();
         assert!(matches!(&seen, LastSeen::Unreachable { why: found } if found.starts_with(why)), "{seen:?}");
     }
+}
+
+#[tokio::test]
+async fn a_name_that_comes_to_stand_for_another_machine_gets_no_plain_text() {
+    let shared = node_two(LONG);
+    let mut dialer = Dialer::new(&shared, &shared.links[0], "localhost:1");
+    // An address that is kept for documentation: nobody is there.
+    assert!(!dialer.try_all(vec!["192.0.2.1:1".parse().unwrap()]).await);
+    let seen = dialer.link.last_seen();
+    assert!(matches!(&seen, LastSeen::Unreachable { why } if why.contains("plain text")), "{seen:?}");
 }

@@ -87,6 +87,17 @@ pub enum BindError {
         /// What the system says.
         source: io::Error,
     },
+    /// Connections outside this machine's loopback would not be encrypted, and nobody has said that they may.
+    #[error(
+        "{me} would use {address} in plain text, which is not this machine's loopback: whoever is on that network could read \
+         and forge everything. Where nobody but the group can reach the network, call `.allow_plain_text_outside_loopback()`"
+    )]
+    PlainText {
+        /// This node.
+        me: NodeId,
+        /// Where it would listen or dial.
+        address: String,
+    },
     /// There is no tokio runtime here.
     #[error("there is no tokio runtime here: call `bind` inside one that has I/O and time enabled")]
     NoRuntime,

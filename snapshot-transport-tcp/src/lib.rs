@@ -69,6 +69,7 @@ mod handshake;
 mod link;
 mod listen;
 mod lock;
+mod plain_text;
 #[cfg(test)]
 mod properties;
 mod receiving;

@@ -32,6 +32,8 @@ pub(crate) struct Shared {
     /// By [`Peer::index`](snapshot_core::Peer::index).
     pub(crate) links: Vec<Link>,
     pub(crate) timing: Timing,
+    /// Whether connections that are not encrypted may leave the machine.
+    pub(crate) plain_text_anywhere: bool,
     /// The task in `recv`.
     pub(crate) recv: Arc<AtomicWaker>,
     /// Sends when a link comes or goes, and when the transport is closed.
@@ -52,7 +54,7 @@ pub(crate) struct Timing {
 }
 
 impl Shared {
-    pub(crate) fn new(identity: Identity, timing: Timing) -> Self {
+    pub(crate) fn new(identity: Identity, timing: Timing, plain_text_anywhere: bool) -> Self {
         let recv = Arc::new(AtomicWaker::new());
         let changes = Arc::new(watch::Sender::new(()));
         let links =
@@ -61,6 +63,7 @@ impl Shared {
             links: links.collect(),
             identity,
             timing,
+            plain_text_anywhere,
             recv,
             changes,
             closed: AtomicBool::new(false),

@@ -61,7 +61,8 @@ async fn a_name_is_resolved() {
         let at = format!("localhost:{}", one.local_addr().unwrap().port());
         let two = builder(mesh(&[1, 2], 2)).peer(NodeId(1), at).bind().await.unwrap();
         two.connected(LONG).await.unwrap();
-        let three = builder(mesh(&[1, 2], 2)).peer(NodeId(1), "no such host:1").bind().await.unwrap();
+        let three = builder(mesh(&[1, 2], 2)).peer(NodeId(1), "no such host:1");
+        let three = three.allow_plain_text_outside_loopback().bind().await.unwrap();
         reason(&three, "n1 at no such host:1 is out of reach").await;
     })
     .await;
@@ -433,4 +434,23 @@ async fn a_group_of_one_is_connected_and_waits_until_it_is_closed() {
         assert!(inbox.is_empty());
     })
     .await;
+}
+
+#[tokio::test]
+async fn plain_text_leaves_the_machine_only_where_somebody_has_said_so() {
+    let outside = "0.0.0.0:0".parse().unwrap();
+    let plain = |bound: Result<Tcp, BindError>| match bound {
+        Err(error @ BindError::PlainText { .. }) => error.to_string(),
+        other => panic!("{other:?}"),
+    };
+    let why = plain(builder(mesh(&[1, 2], 1)).listen(outside).bind().await);
+    assert!(why.contains("0.0.0.0:0") && why.contains(".allow_plain_text_outside_loopback()"), "{why}");
+    for address in ["b.example.com:7", "10.1.2.3:7", "[2001:db8::1]:7"] {
+        let why = plain(builder(mesh(&[1, 2], 2)).peer(NodeId(1), address).bind().await);
+        assert!(why.contains(address), "{why}");
+    }
+    // Whom it does not dial it may have in its table.
+    builder(mesh(&[1, 2], 1)).peer(NodeId(2), "b.example.com:7").bind().await.unwrap();
+    let two = builder(mesh(&[1, 2], 2)).peer(NodeId(1), "no such host:7").allow_plain_text_outside_loopback();
+    two.bind().await.unwrap();
 }
