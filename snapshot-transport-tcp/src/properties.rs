@@ -70,7 +70,7 @@ fn encoded(stream: &[Decoded<Bytes>]) -> Vec<u8> {
     for decoded in stream {
         match decoded {
             Decoded::Frame(frame) => {
-                buffer.push(frame.as_ref(), &RawBytes, LIMIT).expect("it is within the limit")
+                buffer.push(frame.as_ref(), &RawBytes, LIMIT).expect("it is within the limit");
             }
             Decoded::Goodbye => buffer.push_goodbye(),
         }
