@@ -14,7 +14,7 @@
 use std::ops::Range;
 
 use bytes::{Buf, Bytes, BytesMut};
-use snapshot_core::{Body, Frame, MessageCodec, Stamp};
+use snapshot_core::{Body, Frame, Inbox, MessageCodec, Peer, Stamp};
 use thiserror::Error;
 
 /// The bytes of the length.
@@ -46,6 +46,8 @@ impl Kind {
 #[derive(PartialEq, Eq, Debug)]
 pub(crate) enum Decoded<M> {
     Frame(Frame<M>),
+    /// A run has begun.
+    Run,
     /// The peer sends nothing more.
     Goodbye,
 }
@@ -74,11 +76,13 @@ pub(crate) struct FrameReader {
     whole: Bytes,
     /// What came after them.
     rest: BytesMut,
+    /// Where the messages are that are being handed out.
+    parts: Vec<Range<usize>>,
 }
 
 impl FrameReader {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { limit, run: None, whole: Bytes::new(), rest: BytesMut::new() }
+        Self { limit, run: None, whole: Bytes::new(), rest: BytesMut::new(), parts: Vec::new() }
     }
 
     /// Where the next bytes go: there is room for one at least.
@@ -94,72 +98,91 @@ impl FrameReader {
         &mut self.rest
     }
 
-    /// The next frame; `None` where more bytes are needed. After an error there is nothing more to be had.
+    /// The next frame, or the news that a run has begun, all of which [`take_run`](Self::take_run) gives before this is called
+    /// again; `None` where more bytes are needed. After an error there is nothing more to be had.
     pub(crate) fn next<M: 'static>(
         &mut self,
         codec: &dyn MessageCodec<M>,
     ) -> Result<Option<Decoded<M>>, FrameError> {
-        loop {
-            let mut first = None;
-            self.take_run(codec, 1, |stamp, message, _| first = Some((stamp, message)))?;
-            if let Some((stamp, message)) = first {
-                return Ok(Some(Decoded::Frame(Frame { stamp, body: Body::Message(message) })));
+        if self.whole.is_empty() {
+            let end = self.complete()?;
+            if end == 0 {
+                return Ok(None);
             }
-            if self.whole.is_empty() {
-                let end = self.complete()?;
-                if end == 0 {
-                    return Ok(None);
-                }
-                self.whole = self.rest.split_to(end).freeze();
-            }
-            // `complete` has seen to it that there are whole frames only.
-            let len = self.whole.get_u32_le() as usize;
-            let mut frame = self.whole.split_to(len);
-            let tag = frame.get_u8();
-            let stamp_len = usize::from(tag & 0x1f);
-            let Some(stamp) = frame.get(..stamp_len) else {
-                return Err(FrameError::Garbage("its stamp ends beyond its end"));
-            };
-            if tag == Kind::Goodbye.tag(0) && frame.is_empty() {
-                return Ok(Some(Decoded::Goodbye));
-            }
-            let stamp =
-                Stamp::from_bytes(stamp).map_err(|_| FrameError::Garbage("its stamp is malformed"))?;
-            frame.advance(stamp_len);
-            let body = match tag >> 5 {
-                0 => Body::Message(codec.decode(frame).map_err(FrameError::Message)?),
-                1 => Body::Control(frame),
-                3 => {
-                    self.run = Some(OpenRun::new(stamp, frame)?);
-                    continue;
-                }
-                _ => return Err(FrameError::Garbage("it is of an unknown kind")),
-            };
-            return Ok(Some(Decoded::Frame(Frame { stamp, body })));
+            self.whole = self.rest.split_to(end).freeze();
         }
+        // `complete` has seen to it that there are whole frames only.
+        let len = self.whole.get_u32_le() as usize;
+        let mut frame = self.whole.split_to(len);
+        let tag = frame.get_u8();
+        let stamp_len = usize::from(tag & 0x1f);
+        let Some(stamp) = frame.get(..stamp_len) else {
+            return Err(FrameError::Garbage("its stamp ends beyond its end"));
+        };
+        if tag == Kind::Goodbye.tag(0) && frame.is_empty() {
+            return Ok(Some(Decoded::Goodbye));
+        }
+        let stamp = Stamp::from_bytes(stamp).map_err(|_| FrameError::Garbage("its stamp is malformed"))?;
+        frame.advance(stamp_len);
+        let body = match tag >> 5 {
+            0 => Body::Message(codec.decode(frame).map_err(FrameError::Message)?),
+            1 => Body::Control(frame),
+            3 => {
+                self.run = Some(OpenRun::new(stamp, frame)?);
+                return Ok(Some(Decoded::Run));
+            }
+            _ => return Err(FrameError::Garbage("it is of an unknown kind")),
+        };
+        Ok(Some(Decoded::Frame(Frame { stamp, body })))
     }
 
-    /// Hands out messages of the run that has begun, at most `count`, with the length of each; returns how many. None where no run
-    /// has begun.
+    /// Hands out messages of the run that has begun, at most `count`; returns how many. None where no run has begun.
     pub(crate) fn take_run<M: 'static>(
         &mut self,
         codec: &dyn MessageCodec<M>,
         count: usize,
-        mut take: impl FnMut(Stamp, M, usize),
+        from: Peer,
+        into: &mut Inbox<M>,
     ) -> Result<usize, FrameError> {
         let Some(run) = &mut self.run else { return Ok(0) };
-        let mut taken = 0;
-        while taken < count && run.at < run.bytes.len() {
-            let (stamp, part) = run.next()?;
-            let len = part.len();
-            take(stamp, codec.decode_part(&run.bytes, part).map_err(FrameError::Message)?, len);
-            taken += 1;
-        }
+        self.parts.clear();
+        let Some(first) = run.next else {
+            return Err(FrameError::Garbage("the numbers of its run have an end"));
+        };
+        let step = run.step;
+        let scanned = run.scan(first, count, &mut self.parts);
+        let (taken, decoded) = into.push_run(from, first, step, |messages, lengths| {
+            lengths.extend(self.parts.iter().map(|part| part.len().max(1)));
+            codec.decode_parts(&run.bytes, &self.parts, messages)
+        });
+        decoded.map_err(FrameError::Message)?;
+        scanned?;
         if run.at == run.bytes.len() {
             // What was handed out keeps the memory, if it needs it.
             self.run = None;
         }
         Ok(taken)
+    }
+
+    /// The next frame, be it of a run.
+    #[cfg(test)]
+    pub(crate) fn next_one<M: 'static>(
+        &mut self,
+        codec: &dyn MessageCodec<M>,
+    ) -> Result<Option<Decoded<M>>, FrameError> {
+        use snapshot_core::{Graph, Incoming, NodeId};
+        let graph = Graph::mesh([NodeId(1), NodeId(2)]).at(NodeId(1)).expect("a graph");
+        let mut inbox = Inbox::with_capacity(1);
+        loop {
+            if self.take_run(codec, 1, graph.peers().next().expect("a neighbour"), &mut inbox)? > 0 {
+                let Some(Incoming::Frame { frame, .. }) = inbox.pop() else { unreachable!("one was pushed") };
+                return Ok(Some(Decoded::Frame(frame)));
+            }
+            match self.next(codec)? {
+                Some(Decoded::Run) => {}
+                other => return Ok(other),
+            }
+        }
     }
 
     /// The bytes of the frame that has begun and how many it needs, where the end of the stream would cut one off.
@@ -200,13 +223,14 @@ struct OpenRun {
     bytes: Bytes,
     /// Where the next message begins.
     at: usize,
-    next: Stamp,
+    /// The stamp of the next message. `None`: there is no number that follows.
+    next: Option<Stamp>,
     step: u64,
 }
 
 impl OpenRun {
     fn new(first: Stamp, bytes: Bytes) -> Result<Self, FrameError> {
-        let mut run = Self { bytes, at: 0, next: first, step: 0 };
+        let mut run = Self { bytes, at: 0, next: Some(first), step: 0 };
         run.step = run.varint()?;
         if run.at == run.bytes.len() {
             return Err(FrameError::Garbage("it is a run of no messages"));
@@ -214,22 +238,24 @@ impl OpenRun {
         Ok(run)
     }
 
-    /// The next message, of which there is one.
-    fn next(&mut self) -> Result<(Stamp, Range<usize>), FrameError> {
-        let len = self.varint()?;
-        let end = usize::try_from(len).ok().and_then(|len| self.at.checked_add(len));
-        let Some(end) = end.filter(|end| *end <= self.bytes.len()) else {
-            return Err(FrameError::Garbage("a message of its run ends beyond its end"));
-        };
-        let (stamp, part) = (self.next, self.at..end);
-        self.at = end;
-        if end < self.bytes.len() {
-            let Some(number) = stamp.number().checked_add(self.step) else {
-                return Err(FrameError::Garbage("the numbers of its run have an end"));
+    /// Where the next messages are, at most `count`; all that are whole, be there an error behind them.
+    fn scan(&mut self, first: Stamp, count: usize, parts: &mut Vec<Range<usize>>) -> Result<(), FrameError> {
+        // As many numbers are left, and the first.
+        let numbers = (u64::MAX - first.number()).checked_div(self.step).unwrap_or(u64::MAX);
+        let count = count.min(usize::try_from(numbers).unwrap_or(usize::MAX).saturating_add(1));
+        while parts.len() < count && self.at < self.bytes.len() {
+            let len = self.varint()?;
+            let end = usize::try_from(len).ok().and_then(|len| self.at.checked_add(len));
+            let Some(end) = end.filter(|end| *end <= self.bytes.len()) else {
+                return Err(FrameError::Garbage("a message of its run ends beyond its end"));
             };
-            self.next = Stamp::new(stamp.generation(), number);
+            parts.push(self.at..end);
+            self.at = end;
         }
-        Ok((stamp, part))
+        let number =
+            self.step.checked_mul(parts.len() as u64).and_then(|more| more.checked_add(first.number()));
+        self.next = number.map(|number| Stamp::new(first.generation(), number));
+        Ok(())
     }
 
     #[inline]

@@ -36,7 +36,7 @@ type All = Result<Vec<Decoded<Bytes>>, (Vec<Decoded<Bytes>>, String)>;
 fn all(reader: &mut FrameReader) -> All {
     let mut out = Vec::new();
     loop {
-        match reader.next(&RawBytes) {
+        match reader.next_one(&RawBytes) {
             Ok(Some(decoded)) => out.push(decoded),
             Ok(None) => return Ok(out),
             Err(error) => return Err((out, error.to_string())),

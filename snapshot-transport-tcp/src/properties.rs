@@ -73,6 +73,7 @@ fn encoded(stream: &[Decoded<Bytes>]) -> Vec<u8> {
                 buffer.push(frame.as_ref(), &RawBytes, LIMIT).expect("it is within the limit");
             }
             Decoded::Goodbye => buffer.push_goodbye(),
+            Decoded::Run => unreachable!("runs are taken apart"),
         }
     }
     let written = buffer.poll_write(&mut Context::from_waker(Waker::noop()), &mut out);
@@ -85,7 +86,7 @@ fn decoded(mut bytes: &[u8], pieces: &[usize]) -> (Vec<Decoded<Bytes>>, Result<F
     let (mut reader, mut found) = (FrameReader::new(LIMIT), Vec::new());
     for size in pieces.iter().cycle() {
         loop {
-            match reader.next(&RawBytes) {
+            match reader.next_one(&RawBytes) {
                 Ok(Some(decoded)) => found.push(decoded),
                 Ok(None) => break,
                 Err(error) => return (found, Err(error)),

@@ -46,6 +46,7 @@ enum News {
 /// What one step of a connection brought.
 enum Step<M> {
     Frame(snapshot_core::Frame<M>),
+    Run,
     Bytes,
     Nothing,
     End(News),
@@ -101,9 +102,7 @@ impl ReadSide {
                 return Poll::Pending;
             };
             let room = into.room().min(*budget);
-            match reading.frames.take_run(codec, room, |stamp, message, len| {
-                into.push_message(peer, stamp, message, len);
-            }) {
+            match reading.frames.take_run(codec, room, peer, into) {
                 Ok(0) => {}
                 Ok(taken) => {
                     *budget -= taken;
@@ -122,6 +121,7 @@ impl ReadSide {
                     into.push(peer, frame);
                     *budget -= 1;
                 }
+                Step::Run => {}
                 Step::Bytes => reads += 1,
                 Step::Nothing if may_read => return Poll::Pending,
                 Step::Nothing => return Poll::Ready(()),
@@ -166,6 +166,7 @@ impl Reading {
                 return Step::End(News::Lost("it sent a frame after its goodbye".to_owned()));
             }
             Ok(Some(Decoded::Frame(frame))) => return Step::Frame(frame),
+            Ok(Some(Decoded::Run)) => return Step::Run,
             Ok(Some(Decoded::Goodbye)) => {
                 self.goodbye = true;
                 return Step::Bytes;

@@ -1,7 +1,7 @@
 //! Frames to bytes: what one connection is about to write. Encoded, bounded, and known frame by frame, so that a lost
 //! connection takes no whole frame along that it had not begun.
 
-use std::collections::VecDeque;
+use std::collections::{VecDeque, vec_deque};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -77,39 +77,21 @@ impl WriteBuffer {
 
     /// Adds the first messages of a run, and returns how many: those that fit into one frame, and none where that is one
     /// alone. A message that cannot be encoded ends the run before it.
-    fn push_run<'m, M: 'static>(
+    fn push_run<M: 'static>(
         &mut self,
         run: Run,
-        messages: impl Iterator<Item = &'m M>,
+        messages: vec_deque::Iter<'_, M>,
         codec: &dyn MessageCodec<M>,
         limit: usize,
     ) -> usize {
         let start = self.tail.len();
-        let end = start + HEAD + RUN.min(limit);
         let stamp = run.first().to_bytes();
         self.tail.put_u32_le(0);
         self.tail.put_u8(Kind::Run.tag(stamp.len()));
         self.tail.put_slice(&stamp);
         put_varint(&mut self.tail, run.step());
-        let mut taken = 0;
-        for message in messages {
-            let before = self.tail.len();
-            let room = end.saturating_sub(before + MAX_VARINT).min(BY_REFERENCE);
-            let fits = match codec.as_slice(message) {
-                Some(body) if body.len() <= room => {
-                    put_varint(&mut self.tail, body.len() as u64);
-                    self.tail.put_slice(body);
-                    true
-                }
-                Some(_) => false,
-                None => self.encode_into_run(message, codec, room),
-            };
-            if !fits {
-                self.tail.truncate(before);
-                break;
-            }
-            taken += 1;
-        }
+        let room = (start + HEAD + RUN.min(limit)).saturating_sub(self.tail.len());
+        let taken = codec.encode_delimited(messages, BY_REFERENCE, room, &mut self.tail);
         if taken < 2 {
             self.tail.truncate(start);
             return 0;
@@ -119,29 +101,6 @@ impl WriteBuffer {
         self.frames.push_back(HEAD + length);
         self.len += HEAD + length;
         taken
-    }
-
-    /// Whether there was room for the message, and it could be encoded; if not, something of it may be left behind.
-    fn encode_into_run<M: 'static>(&mut self, message: &M, codec: &dyn MessageCodec<M>, room: usize) -> bool {
-        let at = self.tail.len();
-        // The length of most takes one byte; for the others there is a place to be made.
-        self.tail.put_u8(0);
-        let mut out = Limited { out: &mut self.tail, room, beyond: 0 };
-        if codec.encode(message, &mut out).is_err() || out.beyond > 0 {
-            return false;
-        }
-        let len = self.tail.len() - at - 1;
-        if len < 0x80 {
-            self.tail[at] = len as u8;
-        } else {
-            let mut prefix = BytesMut::with_capacity(MAX_VARINT);
-            put_varint(&mut prefix, len as u64);
-            let more = prefix.len() - 1;
-            self.tail.put_bytes(0, more);
-            self.tail.copy_within(at + 1..at + 1 + len, at + 1 + more);
-            self.tail[at..at + prefix.len()].copy_from_slice(&prefix);
-        }
-        true
     }
 
     /// Adds a frame, which may be up to `limit` bytes long.
@@ -273,9 +232,6 @@ impl WriteBuffer {
         }
     }
 }
-
-/// The most bytes that the length of a message in a run takes.
-const MAX_VARINT: usize = 4;
 
 fn put_varint(out: &mut BytesMut, mut value: u64) {
     while value >= 0x80 {

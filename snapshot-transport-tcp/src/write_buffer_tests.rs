@@ -64,7 +64,7 @@ fn numbers(bytes: &[u8]) -> Vec<u64> {
     let mut reader = FrameReader::new(LIMIT);
     reader.space().extend_from_slice(bytes);
     let mut numbers = Vec::new();
-    while let Some(decoded) = reader.next(&RawBytes).unwrap() {
+    while let Some(decoded) = reader.next_one(&RawBytes).unwrap() {
         let Decoded::Frame(Frame { stamp, body: Body::Message(body) }) = decoded else { continue };
         assert!(body.iter().all(|byte| *byte == stamp.number() as u8));
         numbers.push(stamp.number());

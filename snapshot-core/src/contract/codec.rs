@@ -1,9 +1,12 @@
 //! Messages to bytes and back.
 
+use std::collections::{VecDeque, vec_deque};
 use std::io;
 use std::ops::Range;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+
+use crate::contract::delimited;
 
 /// Turns messages into bytes: for the recorded channels in a store, and for transports that need it.
 ///
@@ -112,6 +115,57 @@ pub trait MessageCodec<M>: Send + Sync + 'static {
     /// If the range is not within the buffer.
     fn decode_part(&self, buffer: &Bytes, part: Range<usize>) -> io::Result<M> {
         self.decode(buffer.slice(part))
+    }
+
+    /// [`decode_part`](Self::decode_part) of many, in order: one call for a batch, as transports have them. It need not be written: what stands
+    /// here is compiled for each codec.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`decode`](Self::decode). The messages before the one that is refused are in `messages`.
+    ///
+    /// # Panics
+    ///
+    /// If a range is not within the buffer.
+    fn decode_parts(
+        &self,
+        buffer: &Bytes,
+        parts: &[Range<usize>],
+        messages: &mut VecDeque<M>,
+    ) -> io::Result<()> {
+        messages.reserve(parts.len());
+        for part in parts {
+            messages.push_back(self.decode_part(buffer, part.clone())?);
+        }
+        Ok(())
+    }
+
+    /// Writes the first of these messages, each behind its length as a LEB128 integer: as many as take `room` bytes together, up to one that is
+    /// longer than `longest` or cannot be encoded. Returns how many. It need not be written: what stands here is compiled for each
+    /// codec.
+    fn encode_delimited(
+        &self,
+        messages: vec_deque::Iter<'_, M>,
+        longest: usize,
+        room: usize,
+        out: &mut BytesMut,
+    ) -> usize {
+        let end = out.len().saturating_add(room);
+        let mut taken = 0;
+        for message in messages {
+            let before = out.len();
+            let room = end.saturating_sub(before);
+            let fits = match self.as_slice(message) {
+                Some(bytes) => delimited::put(bytes, longest, room, out),
+                None => delimited::write(|out| self.encode(message, out), longest, room, out),
+            };
+            if !fits {
+                out.truncate(before);
+                break;
+            }
+            taken += 1;
+        }
+        taken
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod codec;
+mod delimited;
 #[cfg(feature = "postcard")]
 pub(crate) mod postcard;
 pub(crate) mod state;

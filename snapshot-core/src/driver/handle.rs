@@ -237,6 +237,7 @@ impl Desk {
     }
 
     /// Whether there may be new wishes. One load, no lock.
+    #[inline]
     pub(crate) fn is_rung(&self) -> bool {
         self.rung.load(Ordering::Acquire)
     }

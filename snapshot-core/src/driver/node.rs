@@ -7,6 +7,7 @@ mod ending;
 mod events;
 mod home;
 mod keeping;
+mod next;
 mod pace;
 mod polling;
 mod room;
@@ -28,6 +29,7 @@ pub use ending::{Farewell, Flushed};
 pub(crate) use home::Home;
 use home::{Lent, Unborn};
 use keeping::Keeping;
+use next::Next;
 use pace::Pace;
 use room::Missed;
 use verifying::Verifying;
@@ -213,9 +215,9 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
     ///
     /// While a snapshot is under way, and the application's turns take a millisecond or more, a message waits for what the snapshot
     /// needs: a sixteenth of the last turn, and 5 ms at most. A snapshot takes several steps, and would take as many turns.
-    pub async fn next(&mut self, state: &mut S) -> Result<Event<M, S::Captured>, NodeError> {
-        self.end_turn();
-        poll_fn(|cx| self.poll_next(cx, &mut Lent(state))).await
+    #[inline]
+    pub fn next(&mut self, state: &mut S) -> impl Future<Output = Result<Event<M, S::Captured>, NodeError>> {
+        Next::new(self, state)
     }
 
     /// Sends a message to a neighbour, as part of the present turn. It goes out when [`next`](Self::next) or
@@ -225,6 +227,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
     ///
     /// If there is no such neighbour, or the outbox is at its hard bound: then nothing of this turn is sent, and the node ends at
     /// the next call of `next`, `flush` or `close`.
+    #[inline]
     pub fn send(&mut self, to: impl Destination, message: M) -> Result<(), SendError> {
         let to = to.resolve(self.coordinator.topology())?;
         self.coordinator.send(to, message)
@@ -236,6 +239,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
     }
 
     /// Ends the present turn. Where it went over the hard bound, the next poll ends the node.
+    #[inline]
     pub(crate) fn end_turn(&mut self) {
         if !self.ended
             && let Err(failure) = self.coordinator.end_turn()

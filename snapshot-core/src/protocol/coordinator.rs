@@ -24,6 +24,7 @@ mod snapshotting;
 mod uncommitted;
 mod untaken;
 mod view;
+mod weights;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -313,13 +314,13 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     /// # Errors
     ///
     /// If there is no channel for messages to that neighbour, or the outbox is at its hard bound.
+    #[inline]
     pub fn send(&mut self, to: Peer, message: M) -> Result<(), SendError> {
-        let Some(channel) = self.channels.get_mut(to.index()).filter(|channel| channel.peer == to) else {
-            return Err(SendError::UnknownPeer { me: self.topology.me(), to: to.id() });
+        let Some(channel) =
+            self.channels.get_mut(to.index()).filter(|channel| channel.takes_messages_for(to))
+        else {
+            return Err(self.no_way_to(to));
         };
-        if channel.outgoing != Some(LinkUse::Messages) {
-            return Err(SendError::NoMessages { me: self.topology.me(), to: to.id() });
-        }
         let (messages, bytes) = self.load;
         if self.overflowed || self.settings.outbox_hard.is_reached(messages, bytes) {
             self.overflowed = true;
@@ -339,11 +340,22 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         Ok(())
     }
 
+    #[cold]
+    fn no_way_to(&self, to: Peer) -> SendError {
+        let me = self.topology.me();
+        if self.topology.peer(to.id()) == Some(to) {
+            SendError::NoMessages { me, to: to.id() }
+        } else {
+            SendError::UnknownPeer { me, to: to.id() }
+        }
+    }
+
     /// Ends the present turn: what it did to the state and what it sent are now one.
     ///
     /// # Errors
     ///
     /// If the turn went over the hard bound of the outbox. Then nothing of it is sent, and the node has come to its end.
+    #[inline]
     pub fn end_turn(&mut self) -> Result<(), Failure> {
         let turn = self.turn();
         if self.overflowed {
@@ -362,18 +374,23 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     /// Takes the next message for the application: in the order of arrival, replayed ones first. `None` while the outbox
     /// is over its high mark, but for one now and then, and while the node is not running.
     #[must_use]
+    #[inline(always)]
     pub fn take_message(&mut self) -> Option<(Peer, M)> {
         if !self.has_message() {
             return None;
         }
         self.extra = false;
         let (from, message, bytes) = self.untaken.pop()?;
-        self.channels[from.index()].intake.take(bytes);
-        self.post_grant_if_due(from);
+        let intake = &mut self.channels[from.index()].intake;
+        intake.take(bytes);
+        if intake.is_grant_due(self.window) {
+            self.post_grant(from);
+        }
         Some((from, message))
     }
 
     /// Whether [`take_message`](Self::take_message) would give one.
+    #[inline]
     pub fn has_message(&self) -> bool {
         self.phase == Phase::Running && !self.untaken.is_empty() && (self.extra || !self.is_over_high_mark())
     }

@@ -101,7 +101,7 @@ impl<M> Frames<M> {
     }
 
     /// The messages at the front that are one run. `None` where a control frame stands there, or nothing.
-    pub fn front_run(&self) -> Option<(Run, impl ExactSizeIterator<Item = &M>)> {
+    pub fn front_run(&self) -> Option<(Run, vec_deque::Iter<'_, M>)> {
         match self.heads.front()? {
             Head::Messages(run) => Some((*run, self.messages.range(..run.len()))),
             Head::Control { .. } => None,

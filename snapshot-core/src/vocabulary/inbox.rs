@@ -118,6 +118,43 @@ impl<M> Inbox<M> {
         self.push_weighed(from, stamp, message, bytes.max(1));
     }
 
+    /// Messages have arrived that follow each other, the first of them with this stamp and each other with a number that is `step` more:
+    /// `read` adds them to the first row, and to the second how long the encoding of each is. Returns how many there are, and what
+    /// `read` says. Of a row that has become longer than the other, the rest is dropped.
+    ///
+    /// ```
+    /// use snapshot_core::{Body, Frame, Generation, Graph, Inbox, Incoming, NodeId, Stamp};
+    /// let peer = Graph::mesh([NodeId(1), NodeId(2)]).at(NodeId(1))?.peers().next().unwrap();
+    /// let stamp = |number| Stamp::new(Generation(1), number);
+    /// let mut inbox = Inbox::with_capacity(8);
+    /// let (count, ()) = inbox.push_run(peer, stamp(10), 2, |messages, lengths| {
+    ///     messages.extend(["a", "bc"]);
+    ///     lengths.extend([1, 2]);
+    /// });
+    /// assert_eq!(count, 2);
+    /// inbox.pop();
+    /// assert_eq!(inbox.pop(), Some(Incoming::Frame { from: peer, frame: Frame { stamp: stamp(12), body: Body::Message("bc") } }));
+    /// # Ok::<(), snapshot_core::TopologyError>(())
+    /// ```
+    pub fn push_run<R>(
+        &mut self,
+        from: Peer,
+        first: Stamp,
+        step: u64,
+        read: impl FnOnce(&mut VecDeque<M>, &mut VecDeque<usize>) -> R,
+    ) -> (usize, R) {
+        let before = self.messages.len();
+        let result = read(&mut self.messages, &mut self.weights);
+        let end = self.messages.len().min(self.weights.len()).max(before);
+        self.messages.truncate(end);
+        self.weights.truncate(end);
+        let run = Run::new(first, step, end - before);
+        if !run.is_empty() {
+            self.items.push_back(Item::Messages { from, run });
+        }
+        (run.len(), result)
+    }
+
     /// Frames have arrived: moves them here, in order, as many as there is room for.
     pub fn append(&mut self, from: Peer, frames: &mut Frames<M>) {
         while self.room() > 0 {
@@ -198,12 +235,19 @@ impl<M> Inbox<M> {
 
     /// What the first `count` messages weigh, where what is not known is found out by `weigh`.
     pub(crate) fn weigh(&mut self, count: usize, weigh: impl Fn(&M) -> usize) -> usize {
-        let mut total = 0_usize;
+        let (mut total, mut is_known) = (0_usize, true);
+        for weight in self.weights.range(..count) {
+            total = total.saturating_add(*weight);
+            is_known &= *weight > 0;
+        }
+        if is_known {
+            return total;
+        }
         for (weight, message) in self.weights.range_mut(..count).zip(self.messages.range(..count)) {
             if *weight == 0 {
                 *weight = weigh(message);
+                total = total.saturating_add(*weight);
             }
-            total = total.saturating_add(*weight);
         }
         total
     }

@@ -67,9 +67,9 @@ fn while_messages_wait_what_is_sent_goes_out_in_batches_that_have_a_bound_in_tur
     assert_eq!(turns_until_it_is_sent(&mut group), 1, "a slow handler is found out at its first turn");
 
     let mut group = backlog();
-    (0..33).for_each(|_| take(&mut group));
+    (0..129).for_each(|_| take(&mut group));
     group.network.advance(TIME_OF_A_GLANCE);
-    assert_eq!(turns_until_it_is_sent(&mut group), 16, "later, at every sixteenth turn");
+    assert_eq!(turns_until_it_is_sent(&mut group), 64, "later, at every sixty-fourth turn");
     assert_eq!(turns_until_it_is_sent(&mut group), 513, "a look at the network begins the count anew");
 }
 

@@ -60,6 +60,7 @@ fn encoded(all: &[Decoded<Bytes>]) -> Vec<u8> {
         match decoded {
             Decoded::Frame(frame) => buffer.push(frame.as_ref(), &RawBytes, LIMIT).unwrap(),
             Decoded::Goodbye => buffer.push_goodbye(),
+            Decoded::Run => unreachable!("runs are taken apart"),
         }
     }
     written(buffer)
@@ -78,7 +79,7 @@ fn decoded(bytes: &[u8]) -> (Vec<Decoded<Bytes>>, Result<FrameReader, FrameError
     reader.space().extend_from_slice(bytes);
     let mut found = Vec::new();
     loop {
-        match reader.next(&RawBytes) {
+        match reader.next_one(&RawBytes) {
             Ok(Some(decoded)) => found.push(decoded),
             Ok(None) => return (found, Ok(reader)),
             Err(error) => return (found, Err(error)),

@@ -20,6 +20,7 @@ pub trait Destination: sealed::Sealed {
 }
 
 impl Destination for Peer {
+    #[inline]
     fn resolve(self, _: &Topology) -> Result<Peer, SendError> {
         Ok(self)
     }

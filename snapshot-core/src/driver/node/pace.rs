@@ -7,7 +7,7 @@ const TURNS_BETWEEN_POLLS: u32 = 512;
 
 /// … and, looked at every so many turns, at most this much time passes. So a quick handler has its messages in large
 /// batches, and what a slow one sends does not wait.
-const TURNS_BETWEEN_GLANCES: u32 = 16;
+const TURNS_BETWEEN_GLANCES: u32 = 64;
 const TIME_BETWEEN_POLLS: Duration = Duration::from_micros(50);
 
 /// While messages wait to be taken, the node reads ahead this often, so that a marker behind them is acted on when it
@@ -53,6 +53,7 @@ pub(super) struct Pace {
 
 impl Pace {
     /// Whether the next message may be handed out without a look at anything else.
+    #[inline]
     pub(super) fn may_wait_to_poll(&self, now: impl Fn() -> Duration) -> bool {
         // A slow handler is found out at its first turn, and a quick one is seldom asked.
         let glance = self.turns.is_power_of_two() || self.turns.is_multiple_of(TURNS_BETWEEN_GLANCES);
@@ -63,6 +64,7 @@ impl Pace {
     }
 
     /// A message is handed out without a look at anything else.
+    #[inline]
     pub(super) fn hands_out(&mut self) {
         self.turns += 1;
         self.answers += 1;

@@ -16,6 +16,7 @@ use crate::protocol::coordinator::{
     Capture, InitiateError, Output, SnapshotCoordinator, StoreAnswer, StoreRequest,
 };
 use crate::vocabulary::event::Event;
+use crate::vocabulary::id::Peer;
 use crate::vocabulary::inbox::Inbox;
 
 /// Empty buffers of batches that are kept for the next ones. More would only stand there where many neighbours are idle.
@@ -33,12 +34,30 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
         cx: &mut Context<'_>,
         home: &mut impl Home<S>,
     ) -> Poll<Result<Event<M, S::Captured>, NodeError>> {
-        if self.may_wait_to_poll()
-            && let Some((from, message)) = self.coordinator.take_message()
-        {
-            self.pace.hands_out();
+        if let Some((from, message)) = self.take_at_hand() {
             return Poll::Ready(Ok(Event::Message { from, message }));
         }
+        self.poll_network(cx, home)
+    }
+
+    /// A message that can be handed out without a look at anything else.
+    #[inline(always)]
+    pub(super) fn take_at_hand(&mut self) -> Option<(Peer, M)> {
+        if !self.may_wait_to_poll() {
+            return None;
+        }
+        let taken = self.coordinator.take_message()?;
+        self.pace.hands_out();
+        Some(taken)
+    }
+
+    /// The next event after a look at everything.
+    #[inline(never)]
+    pub(super) fn poll_network(
+        &mut self,
+        cx: &mut Context<'_>,
+        home: &mut impl Home<S>,
+    ) -> Poll<Result<Event<M, S::Captured>, NodeError>> {
         let now = self.clock.now();
         if self.pace.takes_a_pause(now) {
             cx.waker().wake_by_ref();
@@ -159,6 +178,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
     }
 
     /// Whether the next message may be handed out without a look at anything else.
+    #[inline]
     fn may_wait_to_poll(&self) -> bool {
         let is_quiet = self.events.is_empty() && !self.desk.is_rung() && !self.asked;
         is_quiet && self.failed.is_none() && !self.ended && self.pace.may_wait_to_poll(|| self.clock.now())

@@ -62,6 +62,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
         has_room
     }
 
+    #[inline]
     pub(crate) fn has_room_now(&self) -> bool {
         self.coordinator.has_room() && !self.is_rollback_untold()
     }

@@ -67,6 +67,12 @@ impl<M> Channel<M> {
         }
     }
 
+    /// Whether the application can send to this neighbour, and this is that neighbour.
+    #[inline]
+    pub(super) fn takes_messages_for(&self, peer: Peer) -> bool {
+        self.peer == peer && self.outgoing == Some(LinkUse::Messages)
+    }
+
     /// Whether an older frame from here should be answered now (F3a: once per connection and generation).
     pub(super) fn take_answer(&mut self) -> bool {
         self.outgoing.is_some() && !std::mem::replace(&mut self.answered, true)

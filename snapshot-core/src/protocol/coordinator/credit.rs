@@ -2,8 +2,7 @@
 //!
 //! Only the sender weighs: byte counts of two nodes are never compared, so that their weights may differ.
 
-use std::collections::VecDeque;
-
+use super::weights::Weights;
 use crate::format::control::Grant;
 
 /// What the receiver of a channel lets its sender send.
@@ -11,9 +10,9 @@ use crate::format::control::Grant;
 pub(super) struct Credit {
     /// The last grant of this generation. `None`: the receiver has not been heard, and nothing may depart (W3).
     told: Option<Grant>,
-    /// The weights of what is outstanding, then of what is queued: one row, since a departure only moves the border.
-    weights: VecDeque<usize>,
-    outstanding: usize,
+    /// What has departed and is not known to be taken, and what has not departed.
+    outstanding: Weights,
+    queued: Weights,
     outstanding_bytes: usize,
     /// The receiver has been asked since its last grant.
     asked: bool,
@@ -32,57 +31,60 @@ pub(super) enum Granted {
 
 impl Credit {
     pub(super) const fn new() -> Self {
-        Self { told: None, weights: VecDeque::new(), outstanding: 0, outstanding_bytes: 0, asked: false }
+        Self {
+            told: None,
+            outstanding: Weights::new(),
+            queued: Weights::new(),
+            outstanding_bytes: 0,
+            asked: false,
+        }
     }
 
     /// A message is queued.
+    #[inline]
     pub(super) fn queue(&mut self, weight: usize) {
-        self.weights.push_back(weight);
+        self.queued.push(weight);
     }
 
     /// The last messages that were queued are taken back.
     pub(super) fn take_back(&mut self, messages: usize) {
-        self.weights.truncate(self.weights.len() - messages);
+        self.queued.drop_last(messages);
     }
 
     /// How many of the messages that are queued may depart now, and what they weigh. Of `queued` that weigh `bytes`.
     pub(super) fn departable(&self, queued: usize, bytes: usize) -> (usize, usize) {
         let Some(told) = self.told else { return (0, 0) };
-        let room = usize::try_from(told.messages).unwrap_or(usize::MAX).saturating_sub(self.outstanding);
+        let room =
+            usize::try_from(told.messages).unwrap_or(usize::MAX).saturating_sub(self.outstanding.len());
         let limit = usize::try_from(told.bytes).unwrap_or(usize::MAX);
         if queued <= room && self.outstanding_bytes.saturating_add(bytes) <= limit {
             return (queued, bytes);
         }
-        let mut total = 0;
-        let fitting = self.weights.iter().skip(self.outstanding).take(room).take_while(|weight| {
-            let fits = self.outstanding_bytes.saturating_add(total + **weight) <= limit;
-            total += if fits { **weight } else { 0 };
-            fits
-        });
-        let count = fitting.count();
+        let (count, total) = self.queued.within(room, limit.saturating_sub(self.outstanding_bytes));
         // A message that is larger than the window goes when nothing else is under way.
-        match self.weights.front() {
-            Some(weight) if count == 0 && self.outstanding == 0 && told.whole => (1, *weight),
+        match self.queued.first() {
+            Some(weight) if count == 0 && self.outstanding.len() == 0 && told.whole => (1, weight),
             _ => (count, total),
         }
     }
 
     /// Whether the first message that is queued, if there is one, may depart now.
     pub(super) fn lets_one_go(&self) -> bool {
-        let Some((told, weight)) = self.told.zip(self.weights.get(self.outstanding)) else { return false };
-        let fits = (self.outstanding as u64) < told.messages
-            && self.outstanding_bytes.saturating_add(*weight) as u64 <= told.bytes;
-        fits || self.outstanding == 0 && told.whole
+        let Some((told, weight)) = self.told.zip(self.queued.first()) else { return false };
+        let outstanding = self.outstanding.len();
+        let fits = (outstanding as u64) < told.messages
+            && self.outstanding_bytes.saturating_add(weight) as u64 <= told.bytes;
+        fits || outstanding == 0 && told.whole
     }
 
     /// The weights of what is queued.
     pub(super) fn queued(&self) -> impl Iterator<Item = usize> {
-        self.weights.iter().skip(self.outstanding).copied()
+        self.queued.iter()
     }
 
     /// So many depart, which weigh so much.
     pub(super) fn depart(&mut self, messages: usize, bytes: usize) {
-        self.outstanding += messages;
+        self.queued.move_first(messages, &mut self.outstanding);
         self.outstanding_bytes += bytes;
     }
 
@@ -90,8 +92,8 @@ impl Credit {
     /// come by a grant by itself. Where half a window is outstanding it will, since it counts messages as this end does.
     pub(super) fn wants_to_ask(&self) -> bool {
         let Some(told) = self.told else { return false };
-        let is_held_up = self.weights.len() > self.outstanding && !self.lets_one_go();
-        let grant_comes = told.whole && self.outstanding as u64 >= told.messages.div_ceil(2);
+        let is_held_up = self.queued.len() > 0 && !self.lets_one_go();
+        let grant_comes = told.whole && self.outstanding.len() as u64 >= told.messages.div_ceil(2);
         is_held_up && !self.asked && !grant_comes
     }
 
@@ -103,11 +105,10 @@ impl Credit {
     pub(super) fn granted(&mut self, grant: Grant) -> Granted {
         let known = self.told.map_or(0, |told| told.taken);
         let Some(news) = grant.taken.checked_sub(known) else { return Granted::Old };
-        let Some(news) = usize::try_from(news).ok().filter(|news| *news <= self.outstanding) else {
+        let Some(news) = usize::try_from(news).ok().filter(|news| *news <= self.outstanding.len()) else {
             return Granted::TooMuch;
         };
-        self.outstanding -= news;
-        self.outstanding_bytes -= self.weights.drain(..news).sum::<usize>();
+        self.outstanding_bytes -= self.outstanding.drop_first(news);
         self.told = Some(match self.told {
             // Nothing was taken in between but what stood before it: the window only grew.
             Some(told) if news == 0 => Grant {
@@ -124,9 +125,10 @@ impl Credit {
 
     /// A new generation: nothing is outstanding, nothing queued, and the receiver has not been heard (W3).
     pub(super) fn reset(&mut self) {
-        let mut weights = std::mem::take(&mut self.weights);
-        weights.clear();
-        *self = Self { weights, ..Self::new() };
+        let [mut outstanding, mut queued] = [&mut self.outstanding, &mut self.queued].map(std::mem::take);
+        outstanding.clear();
+        queued.clear();
+        *self = Self { outstanding, queued, ..Self::new() };
     }
 }
 
@@ -145,9 +147,8 @@ mod tests {
     }
 
     fn depart(credit: &mut Credit) -> usize {
-        let queued = credit.weights.len() - credit.outstanding;
-        let bytes = credit.weights.iter().skip(credit.outstanding).sum();
-        let (messages, bytes) = credit.departable(queued, bytes);
+        let bytes = credit.queued.iter().sum();
+        let (messages, bytes) = credit.departable(credit.queued.len(), bytes);
         assert_eq!(credit.lets_one_go(), messages > 0);
         credit.depart(messages, bytes);
         messages

@@ -73,6 +73,7 @@ impl Intake {
     }
 
     /// The application has taken the first message.
+    #[inline]
     pub(super) fn take(&mut self, bytes: usize) {
         if self.replayed.messages > 0 {
             self.replayed.remove(bytes);
@@ -88,6 +89,7 @@ impl Intake {
     }
 
     /// Whether the sender should hear of it: half a window was taken, or it has asked and nothing is left.
+    #[inline]
     pub(super) fn is_grant_due(&self, window: Bound) -> bool {
         self.owed.messages >= window.frames.div_ceil(2)
             || self.owed.bytes >= window.bytes.div_ceil(2)

@@ -85,6 +85,7 @@ impl<M> Outbox<M> {
     }
 
     /// Queues a message of the present turn.
+    #[inline]
     pub(super) fn post_message(&mut self, turn: u64, message: M, weight: usize) {
         if self.turn_mark.turn != turn {
             self.turn_mark = TurnMark { turn, messages: self.messages.len(), bytes: self.bytes };

@@ -33,6 +33,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     }
 
     /// A turn has ended.
+    #[inline]
     pub(super) fn count_turn(&mut self) {
         if let Some(most) = self.settings.max_uncommitted {
             self.uncommitted.too_much |= self.uncommitted_turns() > most.turns;

@@ -38,6 +38,7 @@ impl<M> Untaken<M> {
         }
     }
 
+    #[inline(always)]
     pub(super) fn pop(&mut self) -> Option<(Peer, M, usize)> {
         let message = self.messages.pop_front()?;
         let bytes = self.weights.pop_front()?;

@@ -23,7 +23,7 @@ pub(super) enum End {
 
 enum Item {
     Frame(Frame<Bytes>),
-    /// At least one, and why there are no more of them.
+    /// And why there are no more of them.
     Run(Vec<Frame<Bytes>>, Result<(), &'static str>),
     Goodbye,
 }
@@ -114,10 +114,7 @@ fn run(first: Stamp, mut body: &[u8]) -> Result<Item, &'static str> {
             Err(text) => break Err(text),
         }
     };
-    match end {
-        Err(text) if frames.is_empty() => Err(text),
-        end => Ok(Item::Run(frames, end)),
-    }
+    Ok(Item::Run(frames, end))
 }
 
 fn read_stamp(bytes: &[u8]) -> Option<Stamp> {
