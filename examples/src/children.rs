@@ -3,25 +3,26 @@
 //! The parent holds [`Children`], each child listens to its [`Orders`] and answers with [`say`]. A child whose parent is
 //! gone, however that came, ends itself, because its standard input is then closed.
 
+mod orders;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
-use std::io::{self, BufRead, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
-/// The exit code of a child that ended because its parent was gone.
-pub const ORPHANED: i32 = 86;
+pub use self::orders::{ORPHANED, Orders, say};
 
 /// Lines that wait to be taken by the parent. A child that says more waits, in the pipe of its standard output.
 const WAITING_LINES: usize = 1024;
 
-/// Orders that wait to be taken by a child.
-const WAITING_ORDERS: usize = 256;
+/// Signals that wait to be sent to a child. They are sent at once.
+const WAITING_SIGNALS: usize = 16;
 
 /// Lines of a child's error output that are kept for [`Children::last_words`].
 const KEPT_WORDS: usize = 20;
@@ -69,6 +70,8 @@ pub enum Heard {
 #[derive(Debug)]
 pub struct Children {
     executable: PathBuf,
+    environment: Vec<(OsString, OsString)>,
+    silent: bool,
     running: BTreeMap<String, Running>,
     last_words: BTreeMap<String, LastWords>,
     say: mpsc::Sender<Heard>,
@@ -79,7 +82,17 @@ pub struct Children {
 struct Running {
     pid: Option<u32>,
     stdin: ChildStdin,
-    kill: Option<oneshot::Sender<()>>,
+    signals: mpsc::Sender<Signal>,
+}
+
+/// What is done to a child from outside.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Signal {
+    Kill,
+    #[cfg(unix)]
+    Stop,
+    #[cfg(unix)]
+    Continue,
 }
 
 type LastWords = Arc<Mutex<VecDeque<String>>>;
@@ -93,7 +106,26 @@ impl Children {
     pub fn new() -> io::Result<Self> {
         let executable = std::env::current_exe()?;
         let (say, hear) = mpsc::channel(WAITING_LINES);
-        Ok(Self { executable, running: BTreeMap::new(), last_words: BTreeMap::new(), say, hear })
+        Ok(Self {
+            executable,
+            environment: Vec::new(),
+            silent: false,
+            running: BTreeMap::new(),
+            last_words: BTreeMap::new(),
+            say,
+            hear,
+        })
+    }
+
+    /// Those that are started from now on have this in their environment.
+    pub fn environment(&mut self, name: impl Into<OsString>, value: impl Into<OsString>) {
+        self.environment.push((name.into(), value.into()));
+    }
+
+    /// What those that are started from now on write to their error output is kept for [`last_words`](Self::last_words), and not
+    /// shown.
+    pub fn silence(&mut self) {
+        self.silent = true;
     }
 
     /// Starts a child. The name may be that of one that has ended.
@@ -112,6 +144,7 @@ impl Children {
         }
         let mut child = Command::new(&self.executable)
             .args(arguments.into_iter().map(Into::into))
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -123,14 +156,14 @@ impl Children {
             return Err(io::Error::other(format!("{name} was started without its pipes")));
         };
         let words = LastWords::default();
-        let (kill, killed) = oneshot::channel();
+        let (signals, sent) = mpsc::channel(WAITING_SIGNALS);
         self.last_words.insert(name.to_owned(), Arc::clone(&words));
-        self.running.insert(name.to_owned(), Running { pid: child.id(), stdin, kill: Some(kill) });
-        let errors = tokio::spawn(pass_on(name.to_owned(), BufReader::new(stderr), words));
+        self.running.insert(name.to_owned(), Running { pid: child.id(), stdin, signals });
+        let errors = tokio::spawn(pass_on(name.to_owned(), BufReader::new(stderr), words, self.silent));
         let say = self.say.clone();
         let name = name.to_owned();
         tokio::spawn(async move {
-            let (status, killed) = attend(&name, &mut child, BufReader::new(stdout), killed, &say).await;
+            let (status, killed) = attend(&name, &mut child, BufReader::new(stdout), sent, &say).await;
             let _ = errors.await;
             // The parent that no longer listens is about to end.
             let _ = say.send(Heard::Ended { name, status, killed }).await;
@@ -161,9 +194,26 @@ impl Children {
     /// Kills a child with SIGKILL. Its end is heard in its turn, after all that it has said. For one that does not run
     /// there is nothing to do.
     pub fn kill(&mut self, name: &str) {
-        if let Some(kill) = self.running.get_mut(name).and_then(|child| child.kill.take()) {
-            // Nobody listens where it has ended by itself.
-            let _ = kill.send(());
+        self.signal(name, Signal::Kill);
+    }
+
+    /// Lets a child stand still with SIGSTOP, until it is [continued](Self::resume). For one that does not run there is
+    /// nothing to do.
+    #[cfg(unix)]
+    pub fn stop(&mut self, name: &str) {
+        self.signal(name, Signal::Stop);
+    }
+
+    /// Lets a child go on with SIGCONT that was [stopped](Self::stop).
+    #[cfg(unix)]
+    pub fn resume(&mut self, name: &str) {
+        self.signal(name, Signal::Continue);
+    }
+
+    fn signal(&self, name: &str, signal: Signal) {
+        if let Some(child) = self.running.get(name) {
+            // Nobody listens where it has ended by itself, and one with so many on their way is killed already.
+            let _ = child.signals.try_send(signal);
         }
     }
 
@@ -205,7 +255,7 @@ async fn attend(
     name: &str,
     child: &mut Child,
     stdout: impl tokio::io::AsyncBufRead + Unpin,
-    mut kill: oneshot::Receiver<()>,
+    mut signals: mpsc::Receiver<Signal>,
     say: &mpsc::Sender<Heard>,
 ) -> (ExitStatus, bool) {
     let mut lines = stdout.lines();
@@ -224,18 +274,37 @@ async fn attend(
                 }
             },
             status = child.wait(), if ended.is_none() => ended = Some(status),
-            asked = &mut kill, if parent && ended.is_none() => {
-                parent = false;
+            asked = signals.recv(), if parent && ended.is_none() => {
                 // The parent has dropped its end without asking: it is about to end itself.
-                killed = asked.is_ok();
-                if let Err(error) = child.start_kill() {
-                    complain(format_args!("{name}: cannot be killed: {error}"));
+                parent = asked.is_some();
+                killed = killed || asked == Some(Signal::Kill);
+                if let Err(error) = send(asked.unwrap_or(Signal::Kill), child) {
+                    complain(format_args!("{name}: cannot be signalled: {error}"));
                 }
             }
         }
     }
     // `wait` fails only for a process that is not ours; it is as good as ended, and did not say that all was well.
     (ended.and_then(Result::ok).unwrap_or_else(failed), killed)
+}
+
+/// Sends a signal to a child that was not waited for yet: its number is still its own.
+fn send(signal: Signal, child: &mut Child) -> io::Result<()> {
+    #[cfg(unix)]
+    let other = match signal {
+        Signal::Kill => return child.start_kill(),
+        Signal::Stop => rustix::process::Signal::STOP,
+        Signal::Continue => rustix::process::Signal::CONT,
+    };
+    #[cfg(unix)]
+    if let Some(pid) = child.id().and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed())) {
+        rustix::process::kill_process(pid, other)?;
+    }
+    #[cfg(not(unix))]
+    match signal {
+        Signal::Kill => child.start_kill()?,
+    }
+    Ok(())
 }
 
 fn failed() -> ExitStatus {
@@ -245,10 +314,12 @@ fn failed() -> ExitStatus {
     return std::os::windows::process::ExitStatusExt::from_raw(1);
 }
 
-async fn pass_on(name: String, stderr: impl tokio::io::AsyncBufRead + Unpin, words: LastWords) {
+async fn pass_on(name: String, stderr: impl tokio::io::AsyncBufRead + Unpin, words: LastWords, silent: bool) {
     let mut lines = stderr.lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        complain(format_args!("{name}: {line}"));
+        if !silent {
+            complain(format_args!("{name}: {line}"));
+        }
         let mut words = words.lock().unwrap_or_else(PoisonError::into_inner);
         if words.len() == KEPT_WORDS {
             words.pop_front();
@@ -260,58 +331,4 @@ async fn pass_on(name: String, stderr: impl tokio::io::AsyncBufRead + Unpin, wor
 /// Writes a line to the error output, if there is still somebody who reads it.
 fn complain(line: std::fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{line}");
-}
-
-/// What the parent says to this process, line by line.
-///
-/// ```no_run
-/// # async fn f() {
-/// let mut orders = snapshot_examples::children::Orders::listen();
-/// while orders.next().await != "stop" { /* work */ }
-/// # }
-/// ```
-#[derive(Debug)]
-pub struct Orders(mpsc::Receiver<String>);
-
-impl Orders {
-    /// Listens on standard input. From now on **this process ends, with the exit code [`ORPHANED`], as soon as its
-    /// standard input is closed**, whatever it is doing: that is how a child learns that its parent was killed.
-    pub fn listen() -> Self {
-        let (give, take) = mpsc::channel(WAITING_ORDERS);
-        // A thread of its own, and not the runtime's, which would wait at its end for the next line.
-        std::thread::spawn(move || {
-            for line in io::stdin().lock().lines().map_while(Result::ok) {
-                if let Err(mpsc::error::TrySendError::Full(_)) = give.try_send(line) {
-                    complain(format_args!("{WAITING_ORDERS} orders wait: this process does not take them"));
-                    break;
-                }
-            }
-            std::process::exit(ORPHANED);
-        });
-        Self(take)
-    }
-
-    /// Waits for the next line.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: a line that was not returned is returned by the next call.
-    pub async fn next(&mut self) -> String {
-        match self.0.recv().await {
-            Some(line) => line,
-            // Standard input is closed, and the process ends at any moment.
-            None => std::future::pending().await,
-        }
-    }
-}
-
-/// Says a line to the parent, which hears it as [`Heard::Line`]. The line must not contain a line break.
-///
-/// # Errors
-///
-/// If the parent is gone.
-pub fn say(line: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(format!("{line}\n").as_bytes())?;
-    out.flush()
 }

@@ -1,5 +1,6 @@
 //! What the example programs share.
 
+pub mod chaos;
 pub mod children;
 pub mod ports;
 pub mod proxy;

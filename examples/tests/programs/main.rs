@@ -1,6 +1,8 @@
 //! The example programs, run as processes: what they claim is checked, and what the guide quotes of them.
 
 mod bank;
+#[cfg(unix)]
+mod chaos;
 mod cos418;
 mod cos418_simulator;
 #[cfg(unix)]

@@ -1,12 +1,14 @@
 //! A branch: one process, one node of the group. This is the program that uses the library; all else in `bank` watches it.
 
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use snapshot_core::{
     Bound, Event, Failure, LinkUse, NodeError, NodeId, Postcard, Retention, SendError, SnapshotHandle,
-    SnapshotNode, SnapshotPhase, TopologyError,
+    SnapshotNode, SnapshotPhase, SnapshotStore, TopologyError,
 };
+use snapshot_examples::chaos::{DISK, DiskControl, FaultyDisk, NO_STORE, REPLACED};
 use snapshot_examples::children::{self, Orders};
 use snapshot_store::{DirectoryStore, OpenError};
 use snapshot_transport_tcp::{BindError, TcpTransport};
@@ -72,6 +74,18 @@ pub(crate) enum BranchError {
     Parent(#[from] io::Error),
 }
 
+impl BranchError {
+    /// What the process says with its end.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Node(error) if error.is_replaced() => REPLACED,
+            Self::Node(NodeError::Failed(Failure::Store { .. })) => NO_STORE,
+            Self::Store(OpenError::Missing { .. } | OpenError::System { .. }) => NO_STORE,
+            _ => 1,
+        }
+    }
+}
+
 impl From<NodeError> for BranchError {
     fn from(error: NodeError) -> Self {
         match error {
@@ -100,8 +114,9 @@ pub(crate) async fn run(flags: BranchFlags) -> Result<(), BranchError> {
     let mut ledger =
         Ledger::opened(bank.accounts, bank.seed.wrapping_add(me.0.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
     let books = Books::of(&bank)?;
+    let (store, disk) = store_in(&flags)?;
     let mut node = SnapshotNode::builder(transport)
-        .store(DirectoryStore::open_existing(Folder::store_in(&flags.store))?)
+        .store(store)
         .retention(Retention::All)
         .fall_back(flags.fall_back)
         .check("money", move |cut| books.conserved(cut).map(drop).map_err(|wrong| wrong.to_string()))
@@ -133,6 +148,7 @@ pub(crate) async fn run(flags: BranchFlags) -> Result<(), BranchError> {
                         ledger.duplicate(message);
                     }
                 }
+                Event::SnapshotBegun { snapshot, .. } => tell(&Report::Begun { snapshot })?,
                 Event::Committed { snapshot, report, .. } => {
                     if let Some(report) = report {
                         tell(&Report::Taken { snapshot, took: micros(report.took) })?;
@@ -182,13 +198,24 @@ pub(crate) async fn run(flags: BranchFlags) -> Result<(), BranchError> {
             order = orders.next() => match order.as_str() {
                 QUIET => open = false,
                 STOP => break,
-                other => eprintln!("an order that is not known: {other}"),
+                other => match (other.strip_prefix(DISK).map(str::parse), &disk) {
+                    (Some(Ok(fault)), Some(disk)) => disk.set(fault),
+                    _ => eprintln!("an order that is not known: {other}"),
+                },
             },
         }
     }
     // A neighbour that left a moment earlier takes nothing more; what is unsent then is of no account.
     node.close(GOODBYE).await?;
     Ok(())
+}
+
+/// The store, and what its disk is told by, if that shall have faults.
+fn store_in(flags: &BranchFlags) -> Result<(Arc<dyn SnapshotStore>, Option<DiskControl>), OpenError> {
+    let store = DirectoryStore::open_existing(Folder::store_in(&flags.store))?;
+    let Some(fault) = flags.disk else { return Ok((Arc::new(store), None)) };
+    let (store, control) = FaultyDisk::around(store, fault);
+    Ok((Arc::new(store), Some(control)))
 }
 
 /// Whether this branch has work to do for a snapshot: to take it or to check it.

@@ -59,6 +59,9 @@ pub(crate) enum Astray {
     Behind { found: String, newest: SnapshotId },
     #[error("the bank went back to {0}, which is not a committed snapshot")]
     NotCommitted(SnapshotId),
+    #[error("a generation begins at {found}, before anything was committed")]
+    #[cfg(unix)]
+    Unheard { found: String },
     #[error("{generation} went back to {found}, and the journal says {written}")]
     NotInJournal { generation: Generation, found: String, written: String },
 }

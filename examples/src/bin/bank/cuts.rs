@@ -76,6 +76,12 @@ impl Cuts {
         Some(opened.start)
     }
 
+    /// All generations of the journal and where they begin, in its order, as of the last [`fresh`](Self::fresh).
+    pub(crate) fn generations(&self) -> impl Iterator<Item = (Generation, Option<SnapshotId>)> {
+        let opened = self.archive.as_ref().map_or(&[][..], |archive| archive.generations());
+        opened.iter().map(|opened| (opened.generation, opened.start))
+    }
+
     /// Reads a committed snapshot.
     pub(crate) async fn read(&self, snapshot: SnapshotId) -> Result<Cut, CutsError> {
         let archive = self.archive.as_ref().ok_or(ArchiveError::Empty)?;

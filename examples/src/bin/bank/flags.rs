@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 use snapshot_core::{Graph, NodeId};
+use snapshot_examples::chaos::DiskFault;
 
 /// Branches of a bank, each a process of its own, transfer money without pause while snapshots are taken; branches are
 /// killed, and the bank goes on from the newest committed snapshot. At the end every snapshot is audited.
@@ -42,12 +43,15 @@ pub(crate) struct RunFlags {
     /// How many times a branch is killed with SIGKILL and started again
     #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=1000))]
     pub(crate) kills: u32,
-    /// From one snapshot to the next, in milliseconds
-    #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
-    pub(crate) interval: u64,
-    /// How long a snapshot may take before it is given up, in milliseconds
-    #[arg(long, value_name = "MS", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
-    pub(crate) deadline: u64,
+    /// Instead: for so many seconds everything happens to the bank that can, in the order that --seed says
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=604_800), conflicts_with_all = ["kills", "seconds", "resume", "fall_back", "port"])]
+    pub(crate) chaos: Option<u64>,
+    /// From one snapshot to the next, in milliseconds [default: 1000; 200 with --chaos]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
+    interval: Option<u64>,
+    /// How long a snapshot may take before it is given up, in milliseconds [default: 30000; 2000 with --chaos]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
+    deadline: Option<u64>,
     /// How many accounts each branch has [default: 1000]
     #[arg(long, value_name = "A", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) accounts: Option<u32>,
@@ -57,7 +61,7 @@ pub(crate) struct RunFlags {
     /// Goes on from the newest committed snapshot in --store
     #[arg(long, requires = "store")]
     pub(crate) resume: bool,
-    /// Says who is killed when, and makes the transfers
+    /// Says who is killed when, or what else happens to whom, and makes the transfers
     #[arg(long, value_name = "X", default_value_t = 1)]
     pub(crate) seed: u64,
     /// Who transfers money to whom [default: mesh]
@@ -87,7 +91,7 @@ pub(crate) struct AuditFlags {
     pub(crate) json: bool,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct BranchFlags {
     #[arg(long)]
     pub(crate) id: u64,
@@ -103,11 +107,20 @@ pub(crate) struct BranchFlags {
     pub(crate) plant: Option<Bug>,
     #[arg(long, value_delimiter = ',')]
     pub(crate) addresses: Vec<SocketAddr>,
+    /// The snapshots are kept on a disk with this fault, which can be told to have others.
+    #[arg(long)]
+    pub(crate) disk: Option<DiskFault>,
 }
 
 impl RunFlags {
     pub(crate) fn interval(&self) -> Duration {
-        Duration::from_millis(self.interval)
+        let usual = if self.chaos.is_some() { 200 } else { 1000 };
+        Duration::from_millis(self.interval.unwrap_or(usual))
+    }
+
+    pub(crate) fn deadline(&self) -> Duration {
+        let usual = if self.chaos.is_some() { 2000 } else { 30_000 };
+        Duration::from_millis(self.deadline.unwrap_or(usual))
     }
 }
 
@@ -130,6 +143,9 @@ impl BranchFlags {
         ];
         if self.fall_back {
             arguments.push("--fall-back".into());
+        }
+        if let Some(fault) = self.disk {
+            arguments.extend(["--disk".into(), fault.to_string().into()]);
         }
         if let Some(bug) = self.plant {
             arguments.extend(["--plant".into(), bug.to_string().into()]);
@@ -210,6 +226,7 @@ mod tests {
                 "127.0.0.1:7001".parse().expect("an address"),
                 "127.0.0.1:7002".parse().expect("one"),
             ],
+            disk: Some(DiskFault::DieReading),
         };
         let line = std::iter::once("bank".into()).chain(flags.to_arguments());
         let Some(Role::Branch(read)) = CommandLine::parse_from(line).role else { panic!("not a branch") };
@@ -224,6 +241,8 @@ mod tests {
             &["--interval", "0"],
             &["--seconds", "0"],
             &["--resume"],
+            &["--chaos", "0"],
+            &["--chaos", "5", "--kills", "1"],
         ] {
             let line = std::iter::once("bank").chain(wrong.iter().copied());
             assert!(CommandLine::try_parse_from(line).is_err(), "{wrong:?}");

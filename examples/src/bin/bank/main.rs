@@ -6,10 +6,13 @@
 mod audit;
 mod auditor;
 mod branch;
+#[cfg(unix)]
+mod chaos;
 mod course;
 mod cuts;
 mod flags;
 mod folder;
+mod judgement;
 mod ledger;
 mod parent;
 mod report;
@@ -21,12 +24,17 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::branch::BranchError;
 use crate::flags::{CommandLine, Role};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let CommandLine { role, run } = CommandLine::parse();
     let ended: Result<(), Box<dyn Error>> = match role {
+        #[cfg(unix)]
+        None if run.chaos.is_some() => chaos::run(run).await.map_err(Into::into),
+        #[cfg(not(unix))]
+        None if run.chaos.is_some() => Err("--chaos needs the signals of Unix".into()),
         None => parent::run(run).await.map_err(Into::into),
         Some(Role::Audit(flags)) => auditor::run(flags).await.map_err(Into::into),
         Some(Role::Branch(flags)) => branch::run(flags).await.map_err(Into::into),
@@ -36,7 +44,9 @@ async fn main() -> ExitCode {
         Err(error) => {
             // Where standard error is closed the exit code has to do.
             let _ = writeln!(io::stderr(), "bank: {}", with_causes(&*error));
-            ExitCode::FAILURE
+            error
+                .downcast_ref()
+                .map_or(ExitCode::FAILURE, |end: &BranchError| ExitCode::from(end.exit_code()))
         }
     }
 }

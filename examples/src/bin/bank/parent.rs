@@ -13,11 +13,11 @@ use snapshot_store::DirectoryStore;
 use thiserror::Error;
 
 use crate::audit::{Books, Discrepancy, Holdings};
-use crate::auditor::{self, Verdict};
 use crate::course::{Astray, Course};
 use crate::cuts::{Cuts, CutsError};
 use crate::flags::{BranchFlags, RunFlags};
 use crate::folder::{Folder, FolderError};
+use crate::judgement::judge;
 use crate::report::{QUIET, Report, STOP};
 use crate::screen::{Outcome, Row, Screen, Standing};
 
@@ -64,6 +64,22 @@ pub(crate) enum RunError {
     NotAudited(SnapshotId),
     #[error("the audit has come to no verdict")]
     NoVerdict,
+    #[error("with --chaos there must be two branches at least")]
+    #[cfg(unix)]
+    Alone,
+    #[error("the folder of the store cannot be renamed: {0}")]
+    #[cfg(unix)]
+    Rename(io::Error),
+    #[error(transparent)]
+    #[cfg(unix)]
+    Members(#[from] snapshot_examples::chaos::MembersError),
+    #[error("{fault}: {error}. The same faults again: {replay}")]
+    #[cfg(unix)]
+    Chaos { fault: String, error: Box<Self>, replay: String },
+}
+
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn last(words: &[String]) -> String {
@@ -130,11 +146,12 @@ impl Run {
         let branch = |id: NodeId| BranchFlags {
             id: id.0,
             store: folder.path.clone(),
-            interval: flags.interval,
-            deadline: flags.deadline,
+            interval: millis(flags.interval()),
+            deadline: millis(flags.deadline()),
             fall_back: flags.fall_back,
             plant: flags.plant,
             addresses: addresses.clone(),
+            disk: None,
         };
         let now = Instant::now();
         Ok(Self {
@@ -247,7 +264,7 @@ impl Run {
                     self.screen.gave_up(*to, given_up).map_err(RunError::Print)?;
                 }
             }
-            Report::Quiet => {}
+            Report::Begun { .. } | Report::Quiet => {}
         }
         Ok(report)
     }
@@ -383,31 +400,11 @@ impl Run {
     /// Has every committed snapshot audited by a process that took no part, and says that it was.
     async fn audit(&mut self) -> Result<(), RunError> {
         self.screen.audits(self.course.commits().len()).map_err(RunError::Print)?;
-        let name = "audit";
-        self.children.start(name, auditor::arguments(&self.folder.path)).map_err(RunError::Start)?;
-        let mut verdict = None;
-        let mut audited = Vec::new();
-        while let Some(heard) = self.children.next().await {
-            match heard {
-                Heard::Line { name, text } => match serde_json::from_str(&text) {
-                    Ok(Verdict::Sound { snapshot, .. }) => audited.push(snapshot),
-                    Ok(Verdict::GivenUp { .. }) => {}
-                    Ok(Verdict::All { snapshots, total }) => verdict = Some((snapshots, total)),
-                    Err(_) => return Err(RunError::Gibberish { name, text }),
-                },
-                Heard::Ended { status, .. } if status.success() => {}
-                Heard::Ended { name, status, .. } => return Err(self.ended(name, status)),
-            }
-        }
-        let Some((snapshots, total)) = verdict else { return Err(RunError::NoVerdict) };
-        let missed = |id: &&SnapshotId| !audited.contains(id) && !self.course.has_given_up(&[**id]);
-        if let Some(missed) = self.course.commits().iter().chain(&self.announced).find(missed) {
-            return Err(RunError::NotAudited(*missed));
-        }
-        if snapshots != audited.len() || total != self.books.coins {
-            return Err(RunError::NoVerdict);
-        }
-        self.screen.ends(&Outcome { snapshots, kills: self.course.kills(), total }).map_err(RunError::Print)
+        let course = &self.course;
+        let must = course.commits().iter().chain(&self.announced).filter(|id| !course.has_given_up(&[**id]));
+        let snapshots = judge(&mut self.children, &self.folder.path, self.books.coins, must).await?;
+        let outcome = Outcome { snapshots, kills: self.course.kills(), total: self.books.coins };
+        self.screen.ends(&outcome).map_err(RunError::Print)
     }
 
     fn ended(&self, name: String, status: ExitStatus) -> RunError {

@@ -22,6 +22,8 @@ pub(crate) enum Report {
         /// The longest time from one pass of the message loop to the next, in microseconds.
         gap: u64,
     },
+    /// It has captured its state for a snapshot.
+    Begun { snapshot: SnapshotId },
     /// It has heard of a commit.
     Committed { snapshot: SnapshotId },
     /// A snapshot that it began is committed.

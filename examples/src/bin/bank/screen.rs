@@ -75,13 +75,13 @@ impl Screen {
             return self.object(&json!({
                 "event": "begin", "store": path, "resumed": flags.resume, "earlier_snapshots": earlier, "nodes": nodes,
                 "accounts": accounts, "topology": topology, "seconds": flags.seconds, "kills": flags.kills,
-                "interval_ms": flags.interval, "seed": flags.seed, "total": bank.coins(),
+                "interval_ms": flags.interval().as_millis(), "seed": flags.seed, "total": bank.coins(),
             }));
         }
         self.line(&format!(
             "branches: {nodes} ({topology}), accounts: {accounts} each, coins: {}, a snapshot every {} ms, kills: {}, seed: {}",
             bank.coins(),
-            flags.interval,
+            flags.interval().as_millis(),
             flags.kills,
             flags.seed,
         ))?;
