@@ -2,7 +2,7 @@
 //! every way; disks that are full, slow, or gone.
 //!
 //! [`Schedule`] says what happens next, [`Tally`] counts what came of it, [`FaultyDisk`] is a store in which it happens, `Members` are
-//! the processes to which it happens; what happens to connections is done by [`proxy`](crate::proxy). `bank --chaos` does it to itself.
+//! the processes to which it happens; what happens to connections is done by [`proxy`](crate::proxy). Two programs do it to themselves: `bank --chaos` and `existing_app --chaos`.
 //!
 //! **What is real and what is not.** Processes are real ones, and killed, stopped and continued by signals of the system. Connections are real
 //! ones through a proxy of ours. A store folder that goes away is renamed. Disks that are full, slow or hang are a wrapper around the

@@ -2,5 +2,6 @@
 
 pub mod chaos;
 pub mod children;
+pub mod key_values;
 pub mod ports;
 pub mod proxy;

@@ -1,4 +1,4 @@
-//! Everything happens to the bank that can, briefly. It ends well only if nothing was lost.
+//! Everything happens to the bank and to the key-value server that can, briefly. They end well only if nothing was lost.
 
 use std::process::{Command, Output};
 
@@ -60,4 +60,14 @@ fn one_branch_alone_has_nobody_to_agree_with() {
     let output = bank(&["--chaos", "1", "--nodes", "1"]);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert!(String::from_utf8_lossy(&output.stderr).contains("two branches at least"), "{}", said(&output));
+}
+
+#[test]
+fn the_key_value_server_has_what_it_acknowledged_whatever_happens() {
+    let output = run(env!("CARGO_BIN_EXE_existing_app"), &["--chaos", "4", "--seed", "3"]);
+    assert!(output.status.success(), "{}", said(&output));
+    let text = String::from_utf8_lossy(&output.stdout);
+    let last = text.lines().last().unwrap_or_default();
+    assert!(last.ends_with("acknowledged writes, lost: 0: ok"), "{}", said(&output));
+    assert!(text.contains("fault 1: ") && !last.starts_with("0 faults"), "{}", said(&output));
 }

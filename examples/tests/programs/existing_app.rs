@@ -11,7 +11,8 @@ use std::path::Path;
 use std::thread;
 
 use crate::existing_app_group::course::{Outcome, Schedule, run};
-use crate::existing_app_group::{Group, Line, Program};
+use crate::existing_app_group::{Group, Program};
+use snapshot_examples::key_values::Line;
 
 /// As many lines may be different, removed and added ones counted.
 const DIFFERENT: usize = 120;

@@ -291,7 +291,7 @@ async fn reach_peer(server: Arc<Server>, peer: u64, address: SocketAddr) {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Failure> {
+pub(crate) async fn main() -> Result<(), Failure> {
     let flags = Flags::parse();
     let me = flags.id;
     let addresses: BTreeMap<u64, SocketAddr> = flags.peers.into_iter().collect();

@@ -1,16 +1,16 @@
-//! Processes of the key-value server, to be killed and started again, and the clients that remember what they were told.
+//! Processes of the key-value server, to be killed and started again.
 
-pub(crate) mod clients;
 pub(crate) mod course;
 
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use snapshot_examples::key_values::Line;
 use snapshot_examples::ports::free_addresses;
 
 /// How long something may take that is waited for. Far more than it ever does.
@@ -18,9 +18,6 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// From one look at something that is waited for to the next.
 const LOOK: Duration = Duration::from_millis(5);
-
-/// How long a client waits for one answer. Longer than the server's own patience.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Which of the two programs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -144,35 +141,6 @@ impl Drop for Group {
             // It may have ended by itself.
             let _ = process.kill();
             let _ = process.wait();
-        }
-    }
-}
-
-/// A client's connection.
-pub(crate) struct Line {
-    reader: BufReader<TcpStream>,
-}
-
-impl Line {
-    pub(crate) fn open(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        Ok(Self { reader: BufReader::new(stream) })
-    }
-
-    pub(crate) fn say(&mut self, text: &str) -> io::Result<()> {
-        self.reader.get_mut().write_all(format!("{text}\n").as_bytes())
-    }
-
-    /// What is said to a command, without the end of the line.
-    pub(crate) fn ask(&mut self, command: &str) -> io::Result<String> {
-        self.say(command)?;
-        let mut answer = String::new();
-        self.reader.read_line(&mut answer)?;
-        match answer.strip_suffix('\n') {
-            Some(answer) => Ok(answer.to_owned()),
-            None => Err(io::ErrorKind::UnexpectedEof.into()),
         }
     }
 }

@@ -1,109 +1,119 @@
 //! Clients that write, and remember what they were told.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::{LOOK, Line};
+use super::{Line, Memory};
 
 /// The counters that all clients share.
 const COUNTERS: usize = 3;
 
-/// What the clients know. A write that was answered with `OK` has happened. One that was not (`ERR`, a connection that ended, no
-/// answer) may have happened, may yet happen, or not.
-#[derive(Default, Debug)]
-pub(crate) struct Memory {
-    /// Keys that are written with one value only, and whether that was acknowledged.
-    pub(crate) keys: BTreeMap<String, (String, bool)>,
-    /// Of each counter: what each acknowledged `INCR` has made of it, and how many there were without an answer.
-    pub(crate) counters: BTreeMap<String, (Vec<u64>, u64)>,
-    /// Keys that one client writes again and again, one at a time: the last acknowledged value, and those without an answer.
-    pub(crate) registers: BTreeMap<String, (Option<u64>, BTreeSet<u64>)>,
-    /// What a client was told that cannot be, if all that was acknowledged has happened.
-    pub(crate) lies: Vec<String>,
-    /// How many commands got no answer.
-    pub(crate) failures: usize,
+/// After a command without an answer, so that a client whose server is down does not take the machine from those that start.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Clients at work, each in a thread of its own, over a connection to one of the servers, and to another one when that ends.
+///
+/// ```
+/// use snapshot_examples::key_values::Clients;
+/// let nobody = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?; // closed again
+/// let clients = Clients::start(2, &[nobody], 7);
+/// clients.while_idle(|memory| assert_eq!(memory.acknowledged(), 0));
+/// assert_eq!(clients.stop().acknowledged(), 0);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Clients {
+    threads: Vec<JoinHandle<()>>,
+    shared: Arc<Shared>,
 }
 
-impl Memory {
-    fn add(&mut self, other: Self) {
-        self.keys.extend(other.keys);
-        self.registers.extend(other.registers);
-        self.lies.extend(other.lies);
-        self.failures += other.failures;
-        for (counter, (values, unknown)) in other.counters {
-            let all = self.counters.entry(counter).or_default();
-            all.0.extend(values);
-            all.1 += unknown;
-        }
-    }
-
-    pub(crate) fn acknowledged(&self) -> usize {
-        let keys = self.keys.values().filter(|(_, acknowledged)| *acknowledged).count();
-        keys + self.counters.values().map(|(values, _)| values.len()).sum::<usize>()
-    }
-}
-
-/// Clients at work, each in a thread of its own.
-pub(crate) struct Clients {
-    threads: Vec<JoinHandle<Memory>>,
-    progress: Arc<Progress>,
-}
-
-#[derive(Default)]
-struct Progress {
+#[derive(Debug)]
+struct Shared {
     stop: AtomicBool,
-    /// Commands that were answered.
+    /// Read by each client while a command is under way.
+    gate: RwLock<()>,
+    /// Commands that were answered, by client.
     answered: Vec<AtomicUsize>,
+    /// Each is held by its thread while a command is under way, and by nobody else while the gate is open.
+    clients: Vec<Mutex<Client>>,
 }
 
 impl Clients {
-    pub(crate) fn start(count: usize, servers: &[SocketAddr], seed: u64) -> Self {
-        let answered = (0..count).map(|_| AtomicUsize::new(0)).collect();
-        let progress = Arc::new(Progress { stop: AtomicBool::new(false), answered });
-        let start = |number: usize| {
-            let mut client = Client {
-                number,
-                servers: servers.to_vec(),
-                line: None,
-                random: Rng::with_seed(seed.wrapping_mul(1000).wrapping_add(number as u64)),
-                memory: Memory::default(),
-            };
-            let progress = Arc::clone(&progress);
-            thread::spawn(move || {
-                let mut turn = 0;
-                while !progress.stop.load(Ordering::Relaxed) {
-                    turn += 1;
-                    if client.work(turn) {
-                        progress.answered[number].fetch_add(1, Ordering::Relaxed);
-                    }
-                }
-                client.memory
-            })
+    /// So many clients of these servers. The seed decides what they say.
+    pub fn start(count: usize, servers: &[SocketAddr], seed: u64) -> Self {
+        let client = |number: usize| Client {
+            number,
+            servers: servers.to_vec(),
+            line: None,
+            random: Rng::with_seed(seed.wrapping_mul(1000).wrapping_add(number as u64)),
+            memory: Memory::default(),
         };
-        Self { threads: (0..count).map(start).collect(), progress }
+        let shared = Arc::new(Shared {
+            stop: AtomicBool::new(false),
+            gate: RwLock::new(()),
+            answered: (0..count).map(|_| AtomicUsize::new(0)).collect(),
+            clients: (0..count).map(|number| Mutex::new(client(number))).collect(),
+        });
+        let start = |number: usize| {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || shared.serve(number))
+        };
+        Self { threads: (0..count).map(start).collect(), shared }
     }
 
     /// How many commands of each client were answered so far.
-    pub(crate) fn answered(&self) -> Vec<usize> {
-        self.progress.answered.iter().map(|count| count.load(Ordering::Relaxed)).collect()
+    pub fn answered(&self) -> Vec<usize> {
+        self.shared.answered.iter().map(|count| count.load(Ordering::Relaxed)).collect()
+    }
+
+    /// Lets each client finish its command, and none begin another one meanwhile.
+    pub fn while_idle<T>(&self, look: impl FnOnce(&Memory) -> T) -> T {
+        let _closed = self.shared.gate.write().unwrap_or_else(PoisonError::into_inner);
+        look(&self.shared.memory())
     }
 
     /// Lets each client finish its command, and puts together what they know.
-    pub(crate) fn stop(self) -> Memory {
-        self.progress.stop.store(true, Ordering::Relaxed);
-        let mut memory = Memory::default();
+    ///
+    /// # Panics
+    ///
+    /// If a client did.
+    pub fn stop(self) -> Memory {
+        self.shared.stop.store(true, Ordering::Relaxed);
         for thread in self.threads {
-            memory.add(thread.join().expect("a client does not panic"));
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         }
-        memory
+        self.shared.memory()
     }
 }
 
+impl Shared {
+    fn serve(&self, number: usize) {
+        let mut turn = 0;
+        while !self.stop.load(Ordering::Relaxed) {
+            turn += 1;
+            let _open = self.gate.read().unwrap_or_else(PoisonError::into_inner);
+            let mut client = self.clients[number].lock().unwrap_or_else(PoisonError::into_inner);
+            if client.work(turn) {
+                self.answered[number].fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn memory(&self) -> Memory {
+        let mut all = Memory::default();
+        for client in &self.clients {
+            all.add(client.lock().unwrap_or_else(PoisonError::into_inner).memory.clone());
+        }
+        all
+    }
+}
+
+#[derive(Debug)]
 struct Client {
     number: usize,
     servers: Vec<SocketAddr>,
@@ -162,10 +172,9 @@ impl Client {
 
     /// Reads a key that it has written.
     fn look(&mut self) -> bool {
-        let Some(index) = self.memory.keys.len().checked_sub(1).map(|last| self.random.usize(..=last)) else {
+        let Some((key, (value, acknowledged))) = self.random.choice(self.memory.keys.iter()) else {
             return false;
         };
-        let (key, (value, acknowledged)) = self.memory.keys.iter().nth(index).expect("there are more");
         let (key, there, acknowledged) = (key.clone(), format!("VALUE {value}"), *acknowledged);
         let Some(answer) = self.ask(&format!("GET {key}")) else { return false };
         if answer != there && (acknowledged || answer != "NONE") {
@@ -187,8 +196,7 @@ impl Client {
         let answer = answer.filter(|answer| !answer.starts_with("ERR "));
         if answer.is_none() {
             self.memory.failures += 1;
-            // So that a client whose server is down does not take the machine from the servers that start.
-            thread::sleep(LOOK);
+            thread::sleep(PAUSE);
         }
         answer
     }
