@@ -50,6 +50,8 @@ pub struct TcpBuilder<M> {
     max_frame: usize,
     timing: Timing,
     plain_text_anywhere: bool,
+    #[cfg(feature = "tls")]
+    certificates: Option<crate::Certificates>,
 }
 
 /// A bound listener, of tokio or of the standard library, for [`TcpBuilder::bind_on`].
@@ -85,6 +87,8 @@ impl<M: 'static> TcpBuilder<M> {
             max_frame: 16 * 1024 * 1024,
             timing,
             plain_text_anywhere: false,
+            #[cfg(feature = "tls")]
+            certificates: None,
         }
     }
 
@@ -150,11 +154,23 @@ impl<M: 'static> TcpBuilder<M> {
         self
     }
 
+    /// Encrypts all connections, by TLS 1.3, and takes only those of nodes that prove who they are: each side shows a certificate, which
+    /// an authority of the group has signed, and which holds the [`uri`](crate::Certificates::uri) of the node that it says it is. All
+    /// nodes of a group have certificates, or none has.
+    ///
+    /// See [`Certificates`](crate::Certificates) for an example. [`TcpTransport::certificates`] exchanges them later.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, certificates: crate::Certificates) -> Self {
+        self.certificates = Some(certificates);
+        self
+    }
+
     /// Lets this node listen and dial outside the machine's own loopback without encryption.
     ///
     /// Everybody who can see that network then reads every message and every state that crosses it, and whoever can reach the port
     /// can say that it is a node of the group, change its history and make it roll back. Only for a network that nobody but
-    /// the group can reach.
+    /// the group can reach. Everywhere else give certificates with `.tls(..)` (feature `tls`).
     ///
     /// ```
     /// use snapshot_core::{Graph, NodeId, RawBytes};
@@ -251,7 +267,15 @@ impl<M: 'static> TcpBuilder<M> {
         let max_frame = u32::try_from(given).ok().filter(|_| (least..=most).contains(&given));
         let max_frame = max_frame.ok_or(BindError::MaxFrame { given, least, most })?;
         let identity = Identity { topology: self.topology.clone(), max_frame };
-        Ok(Shared::new(identity, self.timing, self.plain_text_anywhere))
+        #[allow(unused_mut, reason = "certificates come with a feature")]
+        let mut shared = Shared::new(identity, self.timing, self.plain_text_anywhere);
+        #[cfg(feature = "tls")]
+        if let Some(certificates) = &self.certificates {
+            let time = Arc::new(tokio_rustls::rustls::time_provider::DefaultTimeProvider);
+            let tls = crate::tls::Tls::new(&self.topology, certificates.clone(), time);
+            shared.tls = Some(Arc::new(tls.map_err(|source| BindError::Certificates { me, source })?));
+        }
+        Ok(shared)
     }
 
     fn check_listen(&self, address: SocketAddr) -> Result<(), BindError> {
@@ -262,6 +286,10 @@ impl<M: 'static> TcpBuilder<M> {
     }
 
     fn may_be_plain(&self, inside: bool) -> bool {
+        #[cfg(feature = "tls")]
+        if self.certificates.is_some() {
+            return true;
+        }
         inside || self.plain_text_anywhere
     }
 }

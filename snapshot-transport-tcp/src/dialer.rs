@@ -6,12 +6,12 @@ use std::net::SocketAddr;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
+use crate::entry::dialed;
 use crate::error::LastSeen;
-use crate::greeting::{Failed, greet};
+use crate::greeting::Failed;
 use crate::link::Link;
 use crate::plain_text::stays_inside;
 use crate::shared::{Shared, prepare};
-use crate::stream::Stream;
 use crate::told::Told;
 use crate::turns::Turns;
 
@@ -82,13 +82,13 @@ impl<'a> Dialer<'a> {
     async fn try_one(&mut self, tried: SocketAddr) -> bool {
         let (shared, link) = (self.shared, self.link);
         let limit = shared.timing.handshake;
-        if !shared.plain_text_anywhere && !stays_inside(tried) {
+        if !shared.may_leave_the_machine() && !stays_inside(tried) {
             let why = "it is not this machine's loopback, and the connection would be plain text";
             self.out_of_reach(Some(tried), why.to_owned());
             return false;
         }
         let number = shared.next_connection();
-        let mut socket = match timeout(limit, TcpStream::connect(tried)).await {
+        let socket = match timeout(limit, TcpStream::connect(tried)).await {
             Ok(Ok(socket)) => socket,
             Ok(Err(error)) => {
                 self.out_of_reach(Some(tried), error.to_string());
@@ -100,15 +100,15 @@ impl<'a> Dialer<'a> {
             }
         };
         prepare(&socket);
-        match greet(&mut socket, &shared.identity, link.peer.id(), limit).await {
-            Ok(agreed) => {
+        match dialed(shared, socket, link.peer.id()).await {
+            Ok((stream, agreed)) => {
                 self.tell_connected(tried);
-                shared.install(Stream::Plain(socket), number, &agreed);
+                shared.install(stream, number, &agreed);
                 true
             }
-            Err(failed) => {
-                self.failed(tried, &failed);
-                failed.tell(socket).await;
+            Err(turned_away) => {
+                self.failed(tried, &turned_away.failed);
+                turned_away.part().await;
                 false
             }
         }

@@ -90,13 +90,23 @@ pub enum BindError {
     /// Connections outside this machine's loopback would not be encrypted, and nobody has said that they may.
     #[error(
         "{me} would use {address} in plain text, which is not this machine's loopback: whoever is on that network could read \
-         and forge everything. Where nobody but the group can reach the network, call `.allow_plain_text_outside_loopback()`"
+         and forge everything. Give certificates with `.tls(..)` (feature `tls`), or, where nobody but the group can reach the network, \
+         call `.allow_plain_text_outside_loopback()`"
     )]
     PlainText {
         /// This node.
         me: NodeId,
         /// Where it would listen or dial.
         address: String,
+    },
+    /// The certificates that were given with `.tls(..)` would not be taken by the others.
+    #[cfg(feature = "tls")]
+    #[error("{me} cannot use its certificates: {source}")]
+    Certificates {
+        /// This node.
+        me: NodeId,
+        /// What is wrong with them.
+        source: crate::CertificateError,
     },
     /// There is no tokio runtime here.
     #[error("there is no tokio runtime here: call `bind` inside one that has I/O and time enabled")]

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use snapshot_core::{NodeId, Peer};
 use thiserror::Error;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::error::LastSeen;
-use crate::handshake::{Disagreement, Hello, Identity, PREFIX, Prefix, Step, accept, refusal, refusal_text};
+use crate::handshake::{
+    Disagreement, Hello, Identity, PREFIX, Prefix, Step, accept, is_tls, refusal, refusal_text,
+};
 
 /// How much of what a stranger still sends is read so that the refusal reaches it.
 const LEFTOVER: u64 = 64 * 1024;
@@ -70,68 +71,89 @@ impl Failed {
         }
     }
 
-    /// Tells the other side why not. Best effort: it may be gone, and this side's account does not depend on it.
-    pub(crate) async fn tell(&self, mut socket: TcpStream) {
+    /// Tells the other side why not, and closes.
+    pub(crate) async fn tell(&self, mut socket: impl AsyncRead + AsyncWrite + Unpin) {
         let Why::Refused(disagreement) = &self.why else { return };
-        let told = async {
-            socket.write_all(&refusal(&disagreement.to_string())).await?;
-            socket.shutdown().await?;
-            // To close with unread bytes would reset the connection and could take the refusal with it.
-            tokio::io::copy(&mut socket.take(LEFTOVER), &mut tokio::io::sink()).await
-        };
-        let _: Result<io::Result<u64>, _> = timeout(LAST_WORD, told).await;
+        let refusal = refusal(&disagreement.to_string());
+        if let Ok(Ok(())) = timeout(LAST_WORD, socket.write_all(&refusal)).await {
+            part(socket).await;
+        }
     }
 }
 
-/// The side that dialed.
+/// Closes when the other side has had the chance to read what it was told: to close with unread bytes would reset the connection and
+/// could take the last word with it.
+pub(crate) async fn part(mut socket: impl AsyncRead + AsyncWrite + Unpin) {
+    let parted = async {
+        socket.shutdown().await?;
+        tokio::io::copy(&mut socket.take(LEFTOVER), &mut tokio::io::sink()).await
+    };
+    let _: Result<io::Result<u64>, _> = timeout(LAST_WORD, parted).await;
+}
+
+/// Whether somebody who has dialed begins with a greeting in plain text.
+#[cfg(feature = "tls")]
+pub(crate) async fn begins_plainly(socket: &tokio::net::TcpStream) -> io::Result<bool> {
+    let mut first = [0];
+    match socket.peek(&mut first).await? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(crate::handshake::is_greeting(first[0])),
+    }
+}
+
+/// The side that dialed. `vouch` says whether the other side may speak for a node, and `claimed` becomes who it says that it is, once
+/// that is vouched for.
 pub(crate) async fn greet(
-    socket: &mut TcpStream,
+    socket: &mut (impl AsyncRead + AsyncWrite + Unpin),
     us: &Identity,
     wanted: NodeId,
-    within: Duration,
-) -> Result<Agreed, Failed> {
-    let mut claimed = None;
-    let steps = async {
-        socket.write_all(&us.hello(wanted)).await?;
-        let welcome = hear(socket, us, Step::Welcome, &mut claimed).await?;
-        let peer = us.check_listener(wanted, &welcome)?;
-        socket.write_all(&accept()).await?;
-        Ok(Agreed { peer, max_frame: welcome.max_frame as usize })
-    };
-    let result = timeout(within, steps).await.unwrap_or(Err(Why::TooSlow));
-    result.map_err(|why| Failed { claimed, why })
+    vouch: impl Fn(NodeId) -> Result<(), Disagreement>,
+    claimed: &mut Option<NodeId>,
+) -> Result<Agreed, Why> {
+    // Before it learns anything of this side.
+    vouch(wanted)?;
+    say(socket, &us.hello(wanted)).await?;
+    let welcome = hear(socket, us, Step::Welcome, vouch, claimed).await?;
+    let peer = us.check_listener(wanted, &welcome)?;
+    say(socket, &accept()).await?;
+    Ok(Agreed { peer, max_frame: welcome.max_frame as usize })
 }
 
 /// The side that was dialed.
 pub(crate) async fn receive(
-    socket: &mut TcpStream,
+    socket: &mut (impl AsyncRead + AsyncWrite + Unpin),
     us: &Identity,
-    within: Duration,
-) -> Result<Agreed, Failed> {
-    let mut claimed = None;
-    let steps = async {
-        let hello = hear(socket, us, Step::Hello, &mut claimed).await?;
-        let peer = us.check_dialer(&hello)?;
-        socket.write_all(&us.welcome(hello.from)).await?;
-        let (prefix, _) = read(socket).await?;
-        match prefix.step {
-            Step::Accept => Ok(Agreed { peer, max_frame: hello.max_frame as usize }),
-            _ => Err(Disagreement::Protocol("a message out of turn").into()),
-        }
-    };
-    let result = timeout(within, steps).await.unwrap_or(Err(Why::TooSlow));
-    result.map_err(|why| Failed { claimed, why })
+    vouch: impl Fn(NodeId) -> Result<(), Disagreement>,
+    claimed: &mut Option<NodeId>,
+) -> Result<Agreed, Why> {
+    let hello = hear(socket, us, Step::Hello, vouch, claimed).await?;
+    let peer = us.check_dialer(&hello)?;
+    say(socket, &us.welcome(hello.from)).await?;
+    let (prefix, _) = read(socket, us.topology.me()).await?;
+    match prefix.step {
+        Step::Accept => Ok(Agreed { peer, max_frame: hello.max_frame as usize }),
+        _ => Err(Disagreement::Protocol("a message out of turn").into()),
+    }
+}
+
+async fn say(socket: &mut (impl AsyncWrite + Unpin), message: &[u8]) -> io::Result<()> {
+    socket.write_all(message).await?;
+    socket.flush().await
 }
 
 async fn hear(
-    socket: &mut TcpStream,
+    socket: &mut (impl AsyncRead + Unpin),
     us: &Identity,
     step: Step,
+    vouch: impl Fn(NodeId) -> Result<(), Disagreement>,
     claimed: &mut Option<NodeId>,
 ) -> Result<Hello, Why> {
-    let (prefix, payload) = read(socket).await?;
     let me = us.topology.me();
-    *claimed = Hello::sender(&payload);
+    let (prefix, payload) = read(socket, me).await?;
+    if let Some(sender) = Hello::sender(&payload) {
+        vouch(sender)?;
+        *claimed = Some(sender);
+    }
     let hello = Hello::read(me, prefix.version, &payload)?;
     // A dialer that is answered with a HELLO speaks with a dialer: itself, if the system gave it the port it dials.
     match prefix.step {
@@ -141,13 +163,17 @@ async fn hear(
     }
 }
 
-/// One message; a refusal is an error. Reads not one byte more, for frames may follow.
-async fn read(socket: &mut TcpStream) -> Result<(Prefix, Vec<u8>), Why> {
+/// One message; a refusal is an error. Reads not one byte more, for frames may follow, and takes memory as bytes come.
+async fn read(socket: &mut (impl AsyncRead + Unpin), me: NodeId) -> Result<(Prefix, Vec<u8>), Why> {
     let mut bytes = [0; PREFIX];
     socket.read_exact(&mut bytes).await?;
-    let prefix = Prefix::read(&bytes)?;
-    let mut payload = vec![0; prefix.len];
-    socket.read_exact(&mut payload).await?;
+    let prefix = Prefix::read(&bytes)
+        .map_err(|error| if is_tls(&bytes) { Disagreement::Encrypted { me } } else { error })?;
+    let mut payload = Vec::new();
+    socket.take(prefix.len as u64).read_to_end(&mut payload).await?;
+    if payload.len() < prefix.len {
+        return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+    }
     match prefix.step {
         Step::Refusal => Err(Why::RefusedByPeer(refusal_text(&payload))),
         _ => Ok((prefix, payload)),

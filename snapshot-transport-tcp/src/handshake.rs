@@ -78,6 +78,24 @@ pub(crate) enum Disagreement {
     Stranger { me: NodeId, from: NodeId },
     #[error("{from} dialed {me}, but the node with the larger id dials: run the same release on both")]
     Direction { me: NodeId, from: NodeId },
+    #[cfg(feature = "tls")]
+    #[error("{0}")]
+    Certificate(String),
+    #[cfg(feature = "tls")]
+    #[error(
+        "{me} takes encrypted connections alone, and the other side does not speak TLS: give all nodes certificates with `.tls(..)`, or \
+         none; or correct the address"
+    )]
+    Unencrypted { me: NodeId },
+    #[error(
+        "{me} has no certificates, and the other side wants an encrypted connection: give all nodes certificates with `.tls(..)`, or none"
+    )]
+    Encrypted { me: NodeId },
+    #[cfg(feature = "tls")]
+    #[error(
+        "{me} speaks TLS 1.3 alone, and the other side something older: correct the address, or what stands between the two"
+    )]
+    OldTls { me: NodeId },
     #[error("{me} and {from} know different graphs of group {group:?}: give both the same members and links")]
     Topology { me: NodeId, from: NodeId, group: String },
 }
@@ -215,6 +233,17 @@ impl Identity {
         }
         Ok(peer)
     }
+}
+
+/// Whether this is the first byte of a greeting.
+#[cfg(feature = "tls")]
+pub(crate) fn is_greeting(first: u8) -> bool {
+    first == MAGIC[0]
+}
+
+/// Whether these first bytes are those of somebody who wants TLS: a record with a handshake, of any version.
+pub(crate) fn is_tls(bytes: &[u8; PREFIX]) -> bool {
+    bytes.starts_with(&[0x16, 0x03]) && bytes[5] == 0x01
 }
 
 pub(crate) fn accept() -> Vec<u8> {

@@ -51,16 +51,24 @@
 //! [in place](snapshot_core::MessageCodec::as_bytes) is sent from there when it is large. Received `Bytes` are slices of the
 //! read buffer: a small one that is kept for long keeps up to 256 KiB alive.
 //!
+//! # Who may come in
+//!
+//! With [`Certificates`] (feature `tls`) connections are encrypted, by TLS 1.3, and each side proves which node of which group it is; whoever
+//! cannot is turned away before it is heard. They are exchanged while the transport runs, with a [`CertificateHandle`].
+//!
+//! Without them a neighbour's word for its name is believed, and everybody on the network can read and forge: so nothing leaves the
+//! machine's loopback, unless [`allow_plain_text_outside_loopback`](TcpBuilder::allow_plain_text_outside_loopback) says that it may.
+//!
 //! # What it does not do
 //!
-//! It does not encrypt, and it believes a neighbour's word for its name: use it where only the group's machines can reach
-//! its ports. It does not resume a connection that was lost.
+//! It does not resume a connection that was lost.
 
 mod clock;
 mod codec;
 mod config;
 mod dial;
 mod dialer;
+mod entry;
 mod error;
 #[cfg(test)]
 mod golden;
@@ -77,7 +85,7 @@ mod sending;
 mod shared;
 mod stream;
 #[cfg(feature = "tls")]
-mod tls_stream;
+mod tls;
 mod told;
 mod transport;
 mod turns;
@@ -86,4 +94,8 @@ mod write_buffer;
 pub use clock::TokioClock;
 pub use config::{Listener, TcpBuilder};
 pub use error::{BindError, LastSeen, Missing, NotConnected};
+#[cfg(feature = "tls")]
+pub use tls::CertificateHandle;
+#[cfg(feature = "tls")]
+pub use tls::certificates::{CertificateError, Certificates};
 pub use transport::TcpTransport;

@@ -9,9 +9,8 @@ use std::time::Duration;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::greeting::receive;
+use crate::entry::taken;
 use crate::shared::{Shared, host, prepare};
-use crate::stream::Stream;
 
 /// How many handshakes run at a time. Whoever comes when there are as many waits until one of them is done or its time is
 /// over, so that strangers who say nothing cost no more than this.
@@ -54,16 +53,16 @@ fn poll_accept(
     if running < HANDSHAKES { listener.poll_accept(cx) } else { Poll::Pending }
 }
 
-async fn shake_hands(shared: &Shared, mut socket: TcpStream, from: SocketAddr, number: u64) {
+async fn shake_hands(shared: &Shared, socket: TcpStream, from: SocketAddr, number: u64) {
     prepare(&socket);
-    match receive(&mut socket, &shared.identity, shared.timing.handshake).await {
-        Ok(agreed) => {
+    match taken(shared, socket).await {
+        Ok((stream, agreed)) => {
             tracing::info!(me = %shared.identity.topology.me(), peer = %agreed.peer, "connected");
-            shared.install(Stream::Plain(socket), number, &agreed);
+            shared.install(stream, number, &agreed);
         }
-        Err(failed) => {
-            shared.note_failure(&host(from), &failed);
-            failed.tell(socket).await;
+        Err(turned_away) => {
+            shared.note_failure(&host(from), &turned_away.failed);
+            turned_away.part().await;
         }
     }
 }

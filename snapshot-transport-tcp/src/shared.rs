@@ -16,6 +16,8 @@ use crate::handshake::Identity;
 use crate::link::{Connection, Link};
 use crate::lock::lock;
 use crate::stream::Stream;
+#[cfg(feature = "tls")]
+use crate::tls::Tls;
 
 /// How long a connection may be silent before the system asks whether the other machine is still there.
 const KEEPALIVE: Duration = Duration::from_secs(15);
@@ -34,6 +36,9 @@ pub(crate) struct Shared {
     pub(crate) timing: Timing,
     /// Whether connections that are not encrypted may leave the machine.
     pub(crate) plain_text_anywhere: bool,
+    /// Where connections are encrypted.
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<Arc<Tls>>,
     /// The task in `recv`.
     pub(crate) recv: Arc<AtomicWaker>,
     /// Sends when a link comes or goes, and when the transport is closed.
@@ -64,12 +69,23 @@ impl Shared {
             identity,
             timing,
             plain_text_anywhere,
+            #[cfg(feature = "tls")]
+            tls: None,
             recv,
             changes,
             closed: AtomicBool::new(false),
             strangers: Mutex::default(),
             connections: AtomicU64::new(0),
         }
+    }
+
+    /// Whether nobody on a network can read along, or somebody has said that it may be so.
+    pub(crate) fn may_leave_the_machine(&self) -> bool {
+        #[cfg(feature = "tls")]
+        if self.tls.is_some() {
+            return true;
+        }
+        self.plain_text_anywhere
     }
 
     /// Numbers connections, so that of two the newer one wins.

@@ -13,11 +13,10 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 #[cfg(feature = "tls")]
-use crate::tls_stream::{TlsReadHalf, TlsStream, TlsWriteHalf};
+use crate::tls::stream::{TlsReadHalf, TlsStream, TlsWriteHalf};
 
 /// A connection.
 #[derive(Debug)]
-#[cfg_attr(feature = "tls", allow(dead_code, reason = "who makes sessions comes next"))]
 pub(crate) enum Stream {
     Plain(TcpStream),
     #[cfg(feature = "tls")]

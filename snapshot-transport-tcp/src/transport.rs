@@ -81,6 +81,12 @@ impl<M: 'static> TcpTransport<M> {
         self.local
     }
 
+    /// Where certificates were given, what exchanges them while the transport runs. Take it before a node takes the transport.
+    #[cfg(feature = "tls")]
+    pub fn certificates(&self) -> Option<crate::CertificateHandle> {
+        self.shared.tls.clone().map(crate::CertificateHandle)
+    }
+
     /// Waits until every neighbour is connected, `within` at most.
     ///
     /// Nothing depends on it: `send` waits for its peer anyway. It is for a start that wants to say what is missing.

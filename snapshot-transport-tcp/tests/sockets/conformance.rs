@@ -1,10 +1,12 @@
-//! The suites of snapshot-core, over sockets of the loopback: directly, and through a relay that can be cut.
+//! The suites of snapshot-core, over sockets of the loopback: directly, and through a relay that can be cut; in plain text and encrypted.
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+#[cfg(feature = "tls")]
+use crate::common::authority::Authority;
 use bytes::Bytes;
 use snapshot_conformance::{ClockFixture, TransportFixture};
 use snapshot_core::{Clock, Graph, NodeId, RawBytes, Topology};
@@ -15,14 +17,18 @@ use tokio::task::JoinSet;
 
 /// Each node has a port of its own for as long as the fixture lives, whether it runs or not. Without workers all of a group
 /// runs on one thread.
-struct Tcp<const RELAYED: bool, const WORKERS: usize> {
+struct Tcp<const RELAYED: bool, const WORKERS: usize, const ENCRYPTED: bool> {
     runtime: Runtime,
+    #[cfg(feature = "tls")]
+    authority: Authority,
     ports: BTreeMap<NodeId, TcpListener>,
     /// By the node that is dialed, then the one that dials.
     relays: BTreeMap<(NodeId, NodeId), Relay>,
 }
 
-impl<const RELAYED: bool, const WORKERS: usize> TransportFixture for Tcp<RELAYED, WORKERS> {
+impl<const RELAYED: bool, const WORKERS: usize, const ENCRYPTED: bool> TransportFixture
+    for Tcp<RELAYED, WORKERS, ENCRYPTED>
+{
     type Message = Bytes;
     type Transport = TcpTransport<Bytes>;
 
@@ -40,7 +46,13 @@ impl<const RELAYED: bool, const WORKERS: usize> TransportFixture for Tcp<RELAYED
                 relays.insert((*dialed, *dialer), runtime.block_on(async { Relay::start(to) }));
             }
         }
-        Self { runtime, ports, relays }
+        Self {
+            runtime,
+            #[cfg(feature = "tls")]
+            authority: Authority::new(),
+            ports,
+            relays,
+        }
     }
 
     async fn start(&self, topology: Topology) -> TcpTransport<Bytes> {
@@ -48,7 +60,12 @@ impl<const RELAYED: bool, const WORKERS: usize> TransportFixture for Tcp<RELAYED
         let at =
             |id: NodeId| self.relays.get(&(id, me)).map_or(self.ports[&id].local_addr().unwrap(), |r| r.at);
         let peers: Vec<_> = topology.peers().map(|peer| (peer.id(), at(peer.id()).to_string())).collect();
-        TcpTransport::builder(topology, RawBytes)
+        #[cfg(feature = "tls")]
+        let certificates = self.authority.certificates(topology.group(), me.0);
+        let builder = TcpTransport::builder(topology, RawBytes);
+        #[cfg(feature = "tls")]
+        let builder = if ENCRYPTED { builder.tls(certificates) } else { builder };
+        builder
             .peers(peers)
             .redial(Duration::from_millis(1), Duration::from_millis(20))
             .close_within(Self::LIMIT)
@@ -126,15 +143,30 @@ impl<const PAUSED: bool> ClockFixture for Time<PAUSED> {
 }
 
 mod over_sockets {
-    snapshot_conformance::transport!(super::Tcp<false, 0>);
+    snapshot_conformance::transport!(super::Tcp<false, 0, false>);
 }
 
 mod over_sockets_with_threads {
-    snapshot_conformance::transport!(super::Tcp<false, 3>);
+    snapshot_conformance::transport!(super::Tcp<false, 3, false>);
 }
 
 mod over_sockets_that_can_be_cut {
-    snapshot_conformance::transport!(super::Tcp<true, 0>);
+    snapshot_conformance::transport!(super::Tcp<true, 0, false>);
+}
+
+#[cfg(feature = "tls")]
+mod over_encrypted_sockets {
+    snapshot_conformance::transport!(super::Tcp<false, 0, true>);
+}
+
+#[cfg(feature = "tls")]
+mod over_encrypted_sockets_with_threads {
+    snapshot_conformance::transport!(super::Tcp<false, 3, true>);
+}
+
+#[cfg(feature = "tls")]
+mod over_encrypted_sockets_that_can_be_cut {
+    snapshot_conformance::transport!(super::Tcp<true, 0, true>);
 }
 
 mod the_runtimes_clock {

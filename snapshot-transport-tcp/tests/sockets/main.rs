@@ -1,4 +1,4 @@
-//! Over real sockets: by the contract, how two processes meet, what strangers may do, and what the log says.
+//! Over real sockets: by the contract, how two processes meet, what strangers may do, who belongs, and what the log says.
 
 mod common;
 mod conformance;
@@ -6,3 +6,5 @@ mod contract;
 mod hostile;
 mod meeting;
 mod telling;
+#[cfg(feature = "tls")]
+mod tls;

@@ -1,6 +1,9 @@
 //! What the tests of this crate share: small groups on the loopback, and a neighbour made of a bare socket.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+#[cfg(feature = "tls")]
+pub(crate) mod authority;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;

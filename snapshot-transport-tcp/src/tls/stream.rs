@@ -1,5 +1,4 @@
 //! A TLS session over a socket, and its halves.
-#![allow(dead_code, reason = "who makes sessions comes next")]
 
 use std::fmt;
 use std::future::Future;
@@ -14,6 +13,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, BufReader, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::coop::unconstrained;
+use tokio_rustls::rustls::pki_types::CertificateDer;
 
 use crate::lock::lock;
 
@@ -36,6 +36,11 @@ pub(crate) fn below(socket: TcpStream) -> Below {
 }
 
 impl TlsStream {
+    /// What the other side has shown, its own certificate first.
+    pub(crate) fn shown(&self) -> Vec<CertificateDer<'static>> {
+        self.0.get_ref().1.peer_certificates().unwrap_or_default().to_vec()
+    }
+
     pub(crate) fn into_split(self) -> (TlsReadHalf, TlsWriteHalf) {
         let shared = Arc::new(Mutex::new(self));
         (TlsReadHalf(Arc::clone(&shared)), TlsWriteHalf(shared))
