@@ -1,6 +1,7 @@
 //! A store that fails on purpose.
 
 use std::fmt;
+use std::future::pending;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -61,6 +62,8 @@ pub enum Fault {
     None,
     /// It is not done, and fails with an error of this kind.
     Fail(io::ErrorKind),
+    /// It is not done, and there is no answer, ever. What it was to write is let go of when the call is dropped.
+    Hang,
     /// It is done, and fails all the same, with [`io::ErrorKind::TimedOut`] (D7: an error says nothing about the outcome).
     LoseAnswer,
 }
@@ -112,10 +115,12 @@ impl<S> FaultyStore<S> {
     }
 
     /// What becomes of the operation: whether its answer is lost, or at once its failure.
-    fn fault(&self, operation: Operation) -> Result<Answer, StoreError> {
-        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        match faults(operation) {
+    async fn fault(&self, operation: Operation) -> Result<Answer, StoreError> {
+        // The lock is not held while it waits.
+        let fault = self.faults.lock().unwrap_or_else(PoisonError::into_inner)(operation);
+        match fault {
             Fault::None => Ok(Answer::Given),
+            Fault::Hang => pending().await,
             Fault::Fail(kind) => Err(StoreError::new(format!("cannot {operation}"), kind.into())),
             Fault::LoseAnswer => Ok(Answer::Lost(operation)),
         }
@@ -145,7 +150,7 @@ impl<S: SnapshotStore> SnapshotStore for FaultyStore<S> {
     ///
     /// That of the store behind it.
     async fn create(&self, key: Key, content: Content) -> Result<Created, StoreError> {
-        let answer = self.fault(Operation::Create(key))?;
+        let answer = self.fault(Operation::Create(key)).await?;
         answer.to(self.store.create(key, content).await)
     }
 
@@ -153,7 +158,7 @@ impl<S: SnapshotStore> SnapshotStore for FaultyStore<S> {
     ///
     /// That of the store behind it.
     async fn read(&self, key: Key, sink: Sink) -> Result<bool, StoreError> {
-        let answer = self.fault(Operation::Read(key))?;
+        let answer = self.fault(Operation::Read(key)).await?;
         answer.to(self.store.read(key, sink).await)
     }
 
@@ -161,7 +166,7 @@ impl<S: SnapshotStore> SnapshotStore for FaultyStore<S> {
     ///
     /// That of the store behind it.
     async fn list_parts(&self, generation: Option<Generation>) -> Result<Vec<Key>, StoreError> {
-        let answer = self.fault(Operation::ListParts(generation))?;
+        let answer = self.fault(Operation::ListParts(generation)).await?;
         answer.to(self.store.list_parts(generation).await)
     }
 
@@ -169,7 +174,7 @@ impl<S: SnapshotStore> SnapshotStore for FaultyStore<S> {
     ///
     /// That of the store behind it.
     async fn delete(&self, key: Key) -> Result<(), StoreError> {
-        let answer = self.fault(Operation::Delete(key))?;
+        let answer = self.fault(Operation::Delete(key)).await?;
         answer.to(self.store.delete(key).await)
     }
 }

@@ -37,7 +37,8 @@ use crate::vocabulary::key::{Created, Key};
 /// One line runs a test of each clause, `snapshot_conformance::store!(…)`: see the crate
 /// `snapshot-conformance`.
 ///
-/// Futures of a store run until they are done, or until the node is dropped. Closures may be called on any thread: a store
+/// Futures of a store run until they are done, until nothing has happened in them for the node's
+/// [`store_timeout`](crate::NodeBuilder::store_timeout), or until the node is dropped. Closures may be called on any thread: a store
 /// that blocks calls them on threads of its own, so that they stay off the message loop.
 #[async_trait]
 pub trait SnapshotStore: Send + Sync + 'static {
@@ -237,6 +238,11 @@ impl StoreError {
         matches!(self.kind, io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
     }
 
+    /// Whether the store did not answer in time.
+    pub fn is_timed_out(&self) -> bool {
+        self.kind == io::ErrorKind::TimedOut
+    }
+
     /// Whether the bytes of an object were not what they should be.
     pub fn is_invalid_data(&self) -> bool {
         self.kind == io::ErrorKind::InvalidData
@@ -262,14 +268,15 @@ mod tests {
     #[test]
     fn an_error_tells_what_the_system_said() {
         use io::ErrorKind::*;
-        let kinds = [StorageFull, QuotaExceeded, ReadOnlyFilesystem, PermissionDenied, InvalidData, Other];
+        let kinds =
+            [StorageFull, QuotaExceeded, ReadOnlyFilesystem, PermissionDenied, InvalidData, TimedOut, Other];
         let asked = kinds.map(|kind| {
             let error = StoreError::new("cannot write", io::Error::new(kind, "so it is"));
             assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("so it is"));
-            (error.is_full(), error.is_read_only(), error.is_invalid_data())
+            [error.is_full(), error.is_read_only(), error.is_invalid_data(), error.is_timed_out()]
         });
-        let (full, read_only, invalid) = ((true, false, false), (false, true, false), (false, false, true));
-        assert_eq!(asked, [full, full, read_only, read_only, invalid, (false, false, false)]);
+        let only = |place: usize| std::array::from_fn(|at| at == place);
+        assert_eq!(asked, [only(0), only(0), only(1), only(1), only(2), only(3), [false; 4]]);
         assert!(StoreError::other("cannot write").source().is_none());
     }
 }

@@ -17,6 +17,7 @@ use crate::contract::transport::Transport;
 use crate::driver::check::{Check, Checks};
 use crate::driver::error::NodeError;
 use crate::driver::node::SnapshotNode;
+use crate::driver::patience::Patience;
 use crate::driver::persist::Persistence;
 use crate::inspect::global_snapshot::GlobalSnapshot;
 use crate::protocol::coordinator::SnapshotCoordinator;
@@ -187,6 +188,32 @@ impl<S: StateProvider, M: Clone + Send + 'static> NodeBuilder<S, M> {
     #[must_use]
     pub fn stall(mut self, stall: Duration) -> Self {
         self.settings.stall = stall;
+        self
+    }
+
+    /// How long the store may take for a call without giving an answer or moving a byte. Then the call has failed, is dropped and
+    /// is told with what it was about: at a start as its error, else as [`Event::StoreFailed`](crate::Event::StoreFailed) or
+    /// the end of a snapshot, and the node tries again. Noticed after twice this time at the latest. While the application itself
+    /// encodes or decodes, no time counts. A captured state that the store does not let go of is waited for, however long, and
+    /// no other is captured meanwhile. Default 60 s.
+    ///
+    /// ```
+    /// use snapshot_core::{Failure, NodeError, NodeId, Postcard, SnapshotNode};
+    /// use snapshot_store::{Fault, FaultyStore, MemoryStore};
+    /// use snapshot_transport_mem::MemNetwork;
+    /// use std::time::Duration;
+    ///
+    /// let (network, [transport]) = MemNetwork::<u64>::mesh::<1>();
+    /// let store = FaultyStore::new(MemoryStore::new(), |_| Fault::Hang);
+    /// let builder = SnapshotNode::builder(transport).store(store).codec(Postcard);
+    /// let started = network.run(builder.store_timeout(Duration::from_secs(5)).start(&mut ()))?;
+    /// let Err(NodeError::Failed(Failure::Store { error })) = started else { panic!("it hangs") };
+    /// assert!(error.contains("has not answered for 5s: read journal/"), "{error}");
+    /// # Ok::<(), snapshot_transport_mem::Stuck>(())
+    /// ```
+    #[must_use]
+    pub fn store_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.store_timeout = timeout;
         self
     }
 
@@ -364,6 +391,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> NodeBuilder<S, M> {
         self.validate()?;
         let seed = self.seed.unwrap_or_else(random);
         let topology = self.transport.topology().clone();
+        let (clock, limit) = (Arc::clone(&self.clock), self.settings.store_timeout);
         let mut coordinator = SnapshotCoordinator::new(topology.clone(), self.settings, seed);
         if let Some(weigh) = self.weight {
             coordinator = coordinator.with_weight(weigh);
@@ -371,7 +399,9 @@ impl<S: StateProvider, M: Clone + Send + 'static> NodeBuilder<S, M> {
             // It may own memory, and its byte form is the measure of that.
             coordinator = coordinator.with_weight(move |message| size_of::<M>() + codec.encoded_len(message));
         }
-        let persistence = self.store.map(|store| Persistence::new(store, self.codec, topology));
+        let persistence = self.store.map(|store| {
+            Persistence::new(Arc::new(Patience::new(store, clock, limit)), self.codec, topology)
+        });
         if let Some(copy) = self.copy {
             coordinator = coordinator.with_copy(copy);
         }
@@ -414,8 +444,8 @@ impl<S: StateProvider, M: Clone + Send + 'static> NodeBuilder<S, M> {
              `store(…)`"
         } else if self.settings.max_uncommitted.is_some_and(|most| most.age.is_zero() || most.turns == 0) {
             "`max_uncommitted` must allow for some time and some turns"
-        } else if self.settings.stall.is_zero() {
-            "`stall` must be longer than nothing"
+        } else if self.settings.stall.is_zero() || self.settings.store_timeout.is_zero() {
+            "`stall` and `store_timeout` must be longer than nothing"
         } else if self.settings.max_running == 0 {
             "`max_running` must be 1 at least"
         } else {
@@ -475,6 +505,8 @@ mod tests {
             Settings { deadline: second, ..default() }
         );
         assert_eq!(set(|new| new.stall(Duration::from_secs(1))).0, Settings { stall: second, ..default() });
+        let patient = Settings { store_timeout: second, ..default() };
+        assert_eq!(set(|new| new.store_timeout(Duration::from_secs(1))).0, patient);
         assert_eq!(set(|new| new.max_recorded_bytes(9)).0, Settings { max_recorded_bytes: 9, ..default() });
         assert_eq!(set(|new| new.max_running(9)).0, Settings { max_running: 9, ..default() });
         let marks = Settings { outbox_low: bound, outbox_high: Bound::new(9, 10), ..default() };

@@ -6,5 +6,6 @@ pub(crate) mod error;
 pub(crate) mod handle;
 pub(crate) mod links;
 pub(crate) mod node;
+pub(crate) mod patience;
 pub(crate) mod persist;
 pub(crate) mod shared;

@@ -15,6 +15,9 @@ use crate::vocabulary::key::{Created, Key};
 use crate::vocabulary::part::{LocalSnapshot, PartRef};
 use crate::vocabulary::topology::Topology;
 
+/// After so many failed deletions, the rest of a request is left for another time.
+const MAX_FAILURES: usize = 64;
+
 /// A store, and what it takes to fill it.
 pub(crate) struct Persistence<M> {
     pub(crate) store: Arc<dyn SnapshotStore>,
@@ -112,12 +115,28 @@ impl<M: Send + 'static> Persistence<M> {
             StoreRequest::ListParts(generation) => {
                 self.store.list_parts(generation).await.map(StoreAnswer::Listed)
             }
-            StoreRequest::Delete(keys) => {
-                for key in keys {
-                    self.store.delete(key).await?;
+            StoreRequest::Delete(keys) => Ok(self.delete(keys).await),
+        }
+    }
+
+    /// Whatever cannot be deleted, the others go. A store that has stopped to answer, or to delete anything, is not asked for each.
+    async fn delete<C>(&self, keys: Vec<Key>) -> StoreAnswer<M, C> {
+        let (mut left, mut first, mut is_over) = (Vec::new(), None, false);
+        for key in keys {
+            if !is_over {
+                match self.store.delete(key).await {
+                    Ok(()) => continue,
+                    Err(error) => {
+                        is_over = error.is_timed_out() || left.len() + 1 >= MAX_FAILURES;
+                        first.get_or_insert_with(|| chain(&error));
+                    }
                 }
-                Ok(StoreAnswer::Deleted)
             }
+            left.push(key);
+        }
+        match first {
+            None => StoreAnswer::Deleted,
+            Some(error) => StoreAnswer::Undeleted { keys: left, error },
         }
     }
 

@@ -21,6 +21,7 @@ mod schedule;
 mod search;
 mod sets;
 mod snapshotting;
+mod sweeping;
 mod uncommitted;
 mod untaken;
 mod view;
@@ -53,6 +54,7 @@ use random::SplitMix;
 use recording::Recordings;
 use recovery::Recovery;
 use schedule::Schedule;
+use sweeping::Sweeping;
 use uncommitted::Uncommitted;
 use untaken::Untaken;
 
@@ -156,6 +158,7 @@ pub struct SnapshotCoordinator<M, C> {
     forestalled: BTreeSet<SnapshotId>,
     schedule: Schedule,
     lane: Lane,
+    sweeping: Sweeping,
     recovery: Recovery<M>,
     outputs: VecDeque<Output<M, C>>,
     /// Counts changes of what [`running`](Self::running) shows.
@@ -268,6 +271,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
             forestalled: BTreeSet::new(),
             schedule: Schedule::default(),
             lane: Lane::new(),
+            sweeping: Sweeping::default(),
             recovery: Recovery::new(),
             outputs: VecDeque::new(),
             revision: 0,

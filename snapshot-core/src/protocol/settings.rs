@@ -94,6 +94,9 @@ pub struct Settings {
     pub window_floor: Bound,
     /// An outbox over its high mark of which nothing has departed for this long is reported. Default 10 s.
     pub stall: Duration,
+    /// A call of the store that has not been answered, and in which no byte has moved, for this long has failed. The driver's to
+    /// notice. Default 60 s.
+    pub store_timeout: Duration,
     /// Beyond so much work of this node that no commit covers, new work is not welcome: while a member is dead, or no snapshot
     /// commits, what is done meanwhile will be undone. Messages are handed out all the same. Only where there is a store.
     /// Default: none.
@@ -120,6 +123,7 @@ impl Default for Settings {
             inbox: Bound::new(4096, 4 * MIB),
             window_floor: Bound::new(64, 64 << 10),
             stall: Duration::from_secs(10),
+            store_timeout: Duration::from_secs(60),
             max_uncommitted: None,
             retention: Retention::default(),
             fall_back: false,
@@ -145,6 +149,7 @@ mod tests {
             inbox: Bound::new(4096, 4_194_304),
             window_floor: Bound::new(64, 65_536),
             stall: Duration::from_secs(10),
+            store_timeout: Duration::from_secs(60),
             max_uncommitted: None,
             retention: Retention::last(3),
             fall_back: false,

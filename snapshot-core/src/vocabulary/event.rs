@@ -140,7 +140,8 @@ pub enum Event<M, C> {
         /// Why: its parts were deleted before it was read, the store failed, or too many waited.
         why: String,
     },
-    /// The store failed where there is no snapshot to blame. The node tries again by itself.
+    /// The store failed, or did not answer in time, where there is no snapshot to blame. The node tries again by itself. What
+    /// concerns parts that nobody needs is told once, and again when there are twice as many.
     StoreFailed {
         /// What the store said.
         error: String,

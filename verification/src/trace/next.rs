@@ -242,6 +242,7 @@ impl State {
             return Ok(());
         }
         match event {
+            Event::StoreFailed if process.sweep_failed => Ok(()),
             Event::Aborted { snapshot, by, reason } if *by == node => {
                 let (id, reason) = (*snapshot, *reason);
                 sure(!process.is_committing(id), || format!("only the store can say how {id} ends"))?;

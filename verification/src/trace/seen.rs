@@ -82,7 +82,7 @@ pub(super) fn answer(answer: &StoreAnswer<Message, App>) -> Answer {
         StoreAnswer::Verified(Ok(part)) => Answer::Whole { turn: part.turn.0 },
         StoreAnswer::Listed(all) => Answer::Listed(keys(all)),
         StoreAnswer::Deleted => Answer::Deleted,
-        StoreAnswer::Failed(_) => Answer::Failed,
+        StoreAnswer::Undeleted { .. } | StoreAnswer::Failed(_) => Answer::Failed,
         StoreAnswer::Part(Err(error)) | StoreAnswer::Verified(Err(error)) => {
             unreachable!("nothing is damaged: {error}")
         }

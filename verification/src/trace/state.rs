@@ -122,6 +122,9 @@ pub(super) struct Process {
     pub(super) waits: bool,
     pub(super) sweep: Option<Operation>,
     pub(super) sweep_due: bool,
+    /// A listing or a deletion has failed: that may be told, is tried again later, and what could not be deleted is left alone until
+    /// then.
+    pub(super) sweep_failed: bool,
     pub(super) loaded: Option<Loaded>,
     // The application.
     pub(super) turn: u64,
@@ -255,6 +258,7 @@ impl Process {
             waits: false,
             sweep: None,
             sweep_due: false,
+            sweep_failed: false,
             loaded: None,
             turn: 0,
             logs: Logs::default(),
@@ -304,7 +308,7 @@ impl Process {
             Some(format!("the event `{event}`"))
         } else if let Some(snapshot) = parts.keys().next() {
             Some(format!("the request to write the part of {snapshot}"))
-        } else if !deletes.is_empty() {
+        } else if !deletes.is_empty() && !self.sweep_failed {
             Some("the request to delete what retention lets go".to_owned())
         } else if let Some(lane) = &self.next {
             Some(format!("a request: it must {lane}"))

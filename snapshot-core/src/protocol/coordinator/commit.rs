@@ -36,6 +36,8 @@ pub(super) struct Writing {
     pub(super) begun: Duration,
     pub(super) capture: Duration,
     pub(super) given_up: bool,
+    /// The application knows that the store has not answered.
+    pub(super) is_told: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]

@@ -1,5 +1,4 @@
-//! Reading and writing the journal: each record is created only after the one before it was read (J1). Commit records and
-//! what retention lets go.
+//! Reading and writing the journal: each record is created only after the one before it was read (J1). Commit records.
 
 use std::time::Duration;
 
@@ -7,7 +6,7 @@ use bytes::Bytes;
 
 use super::SnapshotCoordinator;
 use super::lane::Purpose;
-use super::output::{Failure, Output, StoreAnswer, StoreRequest};
+use super::output::{Failure, StoreAnswer};
 use super::phase::{Phase, Step, Why};
 use crate::format::control::Control;
 use crate::format::record::{Entry, Record};
@@ -15,7 +14,6 @@ use crate::protocol::journal::Refusal;
 use crate::vocabulary::id::SnapshotId;
 use crate::vocabulary::key::Key;
 use crate::vocabulary::outcome::AbortReason;
-use crate::vocabulary::retention::Retention;
 
 impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     /// Writes the commit record of the next snapshot whose receipts are all in, if the rules still allow it.
@@ -104,7 +102,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     }
 
     pub(super) fn appended(&mut self, now: Duration, record: Record, purpose: Purpose) {
-        self.lane.sweep_due |= matches!(purpose, Purpose::Receipts(_));
+        self.sweeping.is_due |= matches!(purpose, Purpose::Receipts(_));
         self.learn(now, record);
         match purpose {
             Purpose::Open | Purpose::Found => self.recovery.step = Step::Decide,
@@ -141,36 +139,6 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
                     self.store_failed(now, error);
                 }
             }
-        }
-    }
-
-    /// Until it is told otherwise, this node deletes no part of these snapshots: somebody reads them. The first deletion after
-    /// they are let go of finds them again. Other members know nothing of it, and delete what retention does not keep.
-    pub fn spare(&mut self, snapshots: impl IntoIterator<Item = SnapshotId>) {
-        self.lane.spared = snapshots.into_iter().collect();
-    }
-
-    /// Asks which parts there are, if a commit may have pushed others out.
-    pub(super) fn sweep(&mut self) {
-        if self.lane.sweep_due && self.lane.sweep.is_none() {
-            self.lane.sweep_due = false;
-            if self.lane.last.as_ref().is_some_and(|record| record.retention != Retention::All) {
-                let ticket = self.lane.ticket();
-                self.lane.sweep = Some(ticket);
-                self.outputs.push_back(Output::Store { ticket, request: StoreRequest::ListParts(None) });
-            }
-        }
-    }
-
-    pub(super) fn swept(&mut self, answer: StoreAnswer<M, C>) {
-        let (StoreAnswer::Listed(keys), Some(last)) = (answer, &self.lane.last) else { return };
-        let mut doomed = last.doomed(&keys);
-        doomed
-            .retain(|key| !matches!(key, Key::Part { snapshot, .. } if self.lane.spared.contains(snapshot)));
-        if !doomed.is_empty() {
-            let ticket = self.lane.ticket();
-            self.lane.sweep = Some(ticket);
-            self.outputs.push_back(Output::Store { ticket, request: StoreRequest::Delete(doomed) });
         }
     }
 }

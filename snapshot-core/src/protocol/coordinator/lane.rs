@@ -1,7 +1,7 @@
 //! The node's dealings with the journal: one operation at a time, so that each is decided on what the last one showed.
 //! Parts go beside it, any number at once.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::output::{Output, StoreAnswer, StoreRequest, Ticket};
@@ -19,13 +19,8 @@ pub(super) struct Lane {
     /// The newest record that was read; it sums up all before it (J1).
     pub(super) last: Option<Record>,
     asked: Option<(Ticket, Asked)>,
-    pub(super) sweep: Option<Ticket>,
     /// Read on, if only to see that there is nothing new.
     pub(super) look: bool,
-    /// A commit of this node has been written: see what retention lets go.
-    pub(super) sweep_due: bool,
-    /// Snapshots whose parts this node does not delete for now. As many as its driver names.
-    pub(super) spared: BTreeSet<SnapshotId>,
     tickets: u64,
 }
 
@@ -85,15 +80,7 @@ pub(super) enum Goal {
 
 impl Lane {
     pub(super) fn new() -> Self {
-        Self {
-            last: None,
-            asked: None,
-            sweep: None,
-            look: false,
-            sweep_due: false,
-            spared: BTreeSet::new(),
-            tickets: 0,
-        }
+        Self { last: None, asked: None, look: false, tickets: 0 }
     }
 
     pub(super) fn ticket(&mut self) -> Ticket {
@@ -132,9 +119,8 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
             if let Some((_, asked)) = self.lane.asked.take() {
                 self.answered(now, asked, answer, capture);
             }
-        } else if self.lane.sweep == Some(ticket) {
-            self.lane.sweep = None;
-            self.swept(answer);
+        } else if self.sweeping.waits_for(ticket) {
+            self.swept(now, answer);
         } else if let Some(id) =
             self.commits.writing.iter().find(|(_, w)| w.ticket == ticket).map(|(id, _)| *id)
         {

@@ -87,7 +87,7 @@ pub enum StoreRequest<M, C> {
     },
     /// List the parts of a generation, or all.
     ListParts(Option<Generation>),
-    /// Delete these, one after the other.
+    /// Delete these, one after the other, also where one of them cannot be.
     Delete(Vec<Key>),
 }
 
@@ -106,8 +106,15 @@ pub enum StoreAnswer<M, C> {
     Verified(Result<PartRef, PartError>),
     /// Of `ListParts`.
     Listed(Vec<Key>),
-    /// Of `Delete`.
+    /// Of `Delete`: none of them is there any more.
     Deleted,
+    /// Of `Delete`: all others are gone.
+    Undeleted {
+        /// These are still there, as far as is known.
+        keys: Vec<Key>,
+        /// What the store said of the first of them.
+        error: String,
+    },
     /// Of any: the store failed, and it may or may not have been done (D7).
     Failed(String),
 }

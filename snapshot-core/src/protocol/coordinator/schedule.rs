@@ -6,6 +6,7 @@ use super::phase::Phase;
 use super::{CaptureFn, SnapshotCoordinator};
 use crate::vocabulary::event::Event;
 use crate::vocabulary::id::SnapshotId;
+use crate::vocabulary::key::Key;
 use crate::vocabulary::outcome::{AbortReason, Awaiting};
 
 /// The moments from which time is counted.
@@ -76,6 +77,8 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
                 self.next_look(),
                 self.next_relief(),
                 self.next_uncommitted(),
+                self.next_silence(),
+                self.sweeping.next_retry(),
             ]
             .into_iter()
             .flatten()
@@ -102,6 +105,8 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
                     self.schedule.news(now);
                     self.lane.look = true;
                 }
+                self.tell_silence(now);
+                self.retry_sweep(now);
                 self.relieve(now);
                 self.bound_uncommitted(now);
             }
@@ -152,6 +157,33 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
             .chain(writing)
             .chain(tallies)
             .map(|(id, begun)| (id, begun.saturating_add(self.settings.deadline)))
+    }
+
+    /// Parts that were given up and that the store still has not answered for, and when that is told. Nothing is captured
+    /// meanwhile, and nothing else would say why.
+    fn silences(&self) -> impl Iterator<Item = (SnapshotId, Duration)> {
+        let patience = self.settings.deadline.max(self.settings.store_timeout);
+        let untold = self.commits.writing.iter().filter(|(_, writing)| writing.given_up && !writing.is_told);
+        untold.map(move |(id, writing)| (*id, writing.begun.saturating_add(patience)))
+    }
+
+    fn next_silence(&self) -> Option<Duration> {
+        self.silences().map(|(_, at)| at).min()
+    }
+
+    fn tell_silence(&mut self, now: Duration) {
+        let due: Vec<_> = self.silences().filter(|(_, at)| *at <= now).map(|(id, _)| id).collect();
+        for snapshot in due {
+            if let Some(writing) = self.commits.writing.get_mut(&snapshot) {
+                writing.is_told = true;
+            }
+            let key = Key::Part { snapshot, node: self.topology.me() };
+            let error = format!(
+                "the store has not answered yet to the creation of {key}, which was given up: no state is captured until it \
+                 lets go of that one; see what is wrong with it"
+            );
+            self.emit(Event::StoreFailed { error });
+        }
     }
 
     fn next_deadline(&self) -> Option<Duration> {

@@ -118,6 +118,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
             begun: recording.begun,
             capture: recording.capture,
             given_up: false,
+            is_told: false,
         };
         let local = recording.finish(id, &self.topology);
         if self.settings.durable {

@@ -6,7 +6,7 @@ use super::{Refusal, Step, sure};
 use crate::trace::journal::View;
 use crate::trace::line::{Counts, Entry, Operation, Record, Request};
 use crate::trace::show;
-use crate::trace::state::{Asked, Lane, Logs, Phase, Purpose, State};
+use crate::trace::state::{Asked, Input, Lane, Logs, Phase, Purpose, State};
 
 /// Under `Retention::All` a record names no more commits than this.
 const NAMED: usize = 64;
@@ -39,6 +39,7 @@ impl State {
         sure(!self.operations.contains_key(&operation), || "an operation of that number".into())?;
         let mut logs = Logs::default();
         let keep = self.retention;
+        let input = self.step.map_or(Input::Other, |(_, input)| input);
         let process = self.process(node)?;
         let number = process.number;
         match request {
@@ -51,9 +52,11 @@ impl State {
             Request::ListParts(None) => {
                 // `Sweep`
                 let may = process.is_running() && process.sweep.is_none() && keep > 0;
-                sure(may && std::mem::take(&mut process.sweep_due), || {
+                let again = process.sweep_failed && input == Input::Timeout;
+                sure(may && (std::mem::take(&mut process.sweep_due) || again), || {
                     "nothing has been committed since".into()
                 })?;
+                process.sweep_failed &= !again;
                 process.sweep = Some(operation);
             }
             Request::Delete(keys) => {
@@ -61,6 +64,9 @@ impl State {
                 let mut keys = keys.clone();
                 doomed.sort_unstable();
                 keys.sort_unstable();
+                if process.sweep_failed {
+                    doomed.retain(|key| keys.contains(key));
+                }
                 sure(doomed == keys && !keys.is_empty(), || {
                     format!("retention lets go of {}", show::parts(&doomed))
                 })?;

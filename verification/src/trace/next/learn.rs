@@ -32,6 +32,7 @@ impl State {
         }
         if process.sweep == Some(operation) {
             process.sweep = None;
+            process.sweep_failed |= *answer == Answer::Failed;
             if let Answer::Listed(keys) = answer {
                 let doomed = self.view(node).doomed(self.retention, keys);
                 self.process(node)?.owed.deletes = doomed;
