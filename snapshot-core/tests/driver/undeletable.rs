@@ -10,11 +10,13 @@ use snapshot_store::{Fault, FaultyStore, MemoryStore, Operation};
 
 use crate::watched::{SECOND, count, running, watch};
 
+type Choice = fn(Operation) -> bool;
+
 /// What cannot be deleted, or listed, and how often that was tried.
 #[derive(Clone, Default)]
 struct Stubborn {
     keys: Arc<Mutex<BTreeSet<Key>>>,
-    is_stubborn: Arc<Mutex<Option<fn(Operation) -> bool>>>,
+    is_stubborn: Arc<Mutex<Option<Choice>>>,
     tries: Arc<AtomicUsize>,
 }
 
@@ -25,7 +27,7 @@ impl Stubborn {
             let is_key = operation.key().is_some_and(|key| this.keys.lock().unwrap().contains(&key));
             let is_delete = matches!(operation, Operation::Delete(_));
             let all = this.is_stubborn.lock().unwrap().is_some_and(|all| all(operation));
-            if !(is_key && is_delete) && !all {
+            if !(all || is_key && is_delete) {
                 return Fault::None;
             }
             this.tries.fetch_add(1, Ordering::Relaxed);
