@@ -12,6 +12,7 @@ fn circle(files: &Files) -> Option<String> {
     let mut imports = BTreeMap::<&Module, BTreeSet<&Module>>::new();
     for (file, text) in files {
         let from = modules.get(&module(file))?;
+        imports.entry(from).or_default();
         for path in paths(file, text) {
             // The longest beginning that is a module: what follows are items.
             let to = (1..=path.len()).rev().find_map(|len| modules.get(&path[..len]));
@@ -60,6 +61,8 @@ fn a_circle_is_found() {
     let mut closed = files(line);
     closed.extend(files([("c/d.rs", "use crate::a::A;")]));
     assert_eq!(circle(&closed), None, "c does not import a");
+    closed.extend(files([("b.rs", "use crate::c; use crate::alone::A;"), ("alone.rs", "pub struct A;")]));
+    assert_eq!(circle(&closed), None, "who imports nothing is in no circle");
     closed.extend(files([("c.rs", "fn f(_: crate::a::A) {}")]));
     assert_eq!(circle(&closed).as_deref(), Some("a -> b -> c -> a"));
 }
