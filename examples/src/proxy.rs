@@ -11,6 +11,7 @@ pub mod faults;
 mod listener;
 mod mesh;
 mod pump;
+mod route;
 #[cfg(test)]
 mod tests;
 

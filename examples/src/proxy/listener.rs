@@ -14,29 +14,13 @@ use tokio::time::sleep;
 
 use super::faults::LinkFault;
 use super::pump::carry;
+use super::route::{Route, Setting};
 
 /// The connections that one link carries at a time. Others wait until one ends.
 const CONNECTIONS: usize = 64;
 
 /// After an error of the system, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(20);
-
-/// What a link shall do, as its connections see it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Setting {
-    pub(super) target: SocketAddr,
-    pub(super) fault: LinkFault,
-    /// How many times all connections were broken off. One that began before the last time ends, however short that was.
-    pub(super) breaks: u64,
-}
-
-/// The route of a link, as the task sees it that listens.
-#[derive(Clone, Debug)]
-pub(super) struct Route {
-    pub(super) setting: watch::Receiver<Setting>,
-    /// Bytes that have vanished.
-    pub(super) swallowed: Arc<AtomicU64>,
-}
 
 /// Links, on a thread of their own. Dropping it ends them with all their connections.
 ///

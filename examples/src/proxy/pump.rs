@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::faults::{LinkFault, Way};
-use super::listener::{Route, Setting};
+use super::route::{Route, Setting};
 
 /// What is read at a time. What a link holds beside it is in the buffers of the system.
 const BUFFER: usize = 16 << 10;
