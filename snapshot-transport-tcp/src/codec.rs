@@ -13,7 +13,8 @@
 
 use std::ops::Range;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::buf::Limit;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use snapshot_core::{Body, Frame, Inbox, MessageCodec, Peer, Stamp};
 use thiserror::Error;
 
@@ -23,6 +24,10 @@ pub(crate) const HEAD: usize = 4;
 pub(crate) const READ_BUFFER: usize = 256 * 1024;
 /// The most frames that are cut off as one run.
 const RUN: usize = 512;
+/// Frames from this size on are read by themselves, or so many of them as a read brings …
+const LARGE: usize = 32 * 1024;
+/// … and so much of what follows, in which the head of the next frame is.
+const SLACK: usize = 4 * 1024;
 /// How far a frame that is announced may make the buffer grow before its bytes have come.
 const EAGER_GROWTH: usize = 1024 * 1024;
 
@@ -76,26 +81,33 @@ pub(crate) struct FrameReader {
     whole: Bytes,
     /// What came after them.
     rest: BytesMut,
+    /// How long the last complete frame was: the next is likely to be as long.
+    last: usize,
     /// Where the messages are that are being handed out.
     parts: Vec<Range<usize>>,
 }
 
 impl FrameReader {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { limit, run: None, whole: Bytes::new(), rest: BytesMut::new(), parts: Vec::new() }
+        Self { limit, run: None, whole: Bytes::new(), rest: BytesMut::new(), last: 0, parts: Vec::new() }
     }
 
-    /// Where the next bytes go: there is room for one at least.
-    pub(crate) fn space(&mut self) -> &mut BytesMut {
-        let free = self.rest.capacity() - self.rest.len();
-        let missing = self.announced().map_or(0, |len| (HEAD + len).saturating_sub(self.rest.len()));
-        if missing > free {
-            // Grow with what has really come, so that an announcement alone does not cost a frame of memory.
-            self.rest.reserve(missing.min(EAGER_GROWTH.max(self.rest.len())).max(READ_BUFFER));
-        } else if free < READ_BUFFER / 4 {
-            self.rest.reserve(READ_BUFFER);
+    /// Where the next bytes go: there is room for one at least, and for no more than belong there. Where frames are large, that is to
+    /// the end of a frame and a little more, so that next to nothing of what follows has to be moved into its own buffer.
+    pub(crate) fn space(&mut self) -> Limit<&mut BytesMut> {
+        let (have, free) = (self.rest.len(), self.rest.capacity() - self.rest.len());
+        let missing = self.announced().map_or(0, |len| (HEAD + len).saturating_sub(have));
+        let usual = match self.last {
+            LARGE.. => (READ_BUFFER / self.last).max(1) * self.last + SLACK,
+            _ => READ_BUFFER,
+        };
+        let most = usual.saturating_sub(have).max(missing + SLACK);
+        // Grow with what has really come, so that an announcement alone does not cost a frame of memory.
+        let eager = EAGER_GROWTH.max(have);
+        if free < missing.min(eager) || free < most.min(READ_BUFFER / 4) {
+            self.rest.reserve(most.min(eager));
         }
-        &mut self.rest
+        (&mut self.rest).limit(most)
     }
 
     /// The next frame, or the news that a run has begun, all of which [`take_run`](Self::take_run) gives before this is called
@@ -164,6 +176,18 @@ impl FrameReader {
         Ok(taken)
     }
 
+    /// Bytes come, in as many reads as they need.
+    #[cfg(test)]
+    pub(crate) fn take_in(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let mut space = self.space();
+            let count = bytes.len().min(space.chunk_mut().len());
+            assert!(count > 0, "there is room for one at least");
+            space.put_slice(&bytes[..count]);
+            bytes = &bytes[count..];
+        }
+    }
+
     /// The next frame, be it of a run.
     #[cfg(test)]
     pub(crate) fn next_one<M: 'static>(
@@ -171,10 +195,14 @@ impl FrameReader {
         codec: &dyn MessageCodec<M>,
     ) -> Result<Option<Decoded<M>>, FrameError> {
         use snapshot_core::{Graph, Incoming, NodeId};
-        let graph = Graph::mesh([NodeId(1), NodeId(2)]).at(NodeId(1)).expect("a graph");
+        static PEER: std::sync::OnceLock<Peer> = std::sync::OnceLock::new();
+        let peer = *PEER.get_or_init(|| {
+            let graph = Graph::mesh([NodeId(1), NodeId(2)]).at(NodeId(1)).expect("a graph");
+            graph.peers().next().expect("a neighbour")
+        });
         let mut inbox = Inbox::with_capacity(1);
         loop {
-            if self.take_run(codec, 1, graph.peers().next().expect("a neighbour"), &mut inbox)? > 0 {
+            if self.take_run(codec, 1, peer, &mut inbox)? > 0 {
                 let Some(Incoming::Frame { frame, .. }) = inbox.pop() else { unreachable!("one was pushed") };
                 return Ok(Some(Decoded::Frame(frame)));
             }
@@ -196,8 +224,8 @@ impl FrameReader {
 
     /// Where the complete frames in `rest` end. A length that cannot be is an error only once it stands first, so that
     /// what came before it is handed out.
-    fn complete(&self) -> Result<usize, FrameError> {
-        let mut end = 0;
+    fn complete(&mut self) -> Result<usize, FrameError> {
+        let (mut end, mut last) = (0, self.last);
         for _ in 0..RUN {
             let Some(head) = self.rest[end..].first_chunk::<HEAD>() else { break };
             let len = u32::from_le_bytes(*head) as usize;
@@ -210,9 +238,13 @@ impl FrameReader {
                 Some(error) if end == 0 => return Err(error),
                 Some(_) => break,
                 None if self.rest.len() - end - HEAD < len => break,
-                None => end += HEAD + len,
+                None => {
+                    last = HEAD + len;
+                    end += last;
+                }
             }
         }
+        self.last = last;
         Ok(end)
     }
 }

@@ -45,7 +45,7 @@ fn all(reader: &mut FrameReader) -> All {
 }
 
 fn feed(reader: &mut FrameReader, bytes: &[u8]) {
-    reader.space().extend_from_slice(bytes);
+    reader.take_in(bytes);
 }
 
 fn samples() -> Vec<Frame<Bytes>> {

@@ -5,7 +5,7 @@
 use std::fmt::Debug;
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 use snapshot_core::{Body, Frame, Frames, Generation, Graph, MessageCodec, NodeId, RawBytes, Stamp};
@@ -95,11 +95,13 @@ fn decoded(mut bytes: &[u8], pieces: &[usize]) -> (Vec<Decoded<Bytes>>, Result<F
         if bytes.is_empty() {
             break;
         }
-        let space = reader.space();
-        assert!(space.capacity() > space.len(), "there is room for one byte at least");
-        assert!(space.capacity() <= 4 * READ_BUFFER + 2 * LIMIT, "{} bytes held", space.capacity());
-        let (piece, rest) = bytes.split_at((*size).min(bytes.len()));
-        space.extend_from_slice(piece);
+        let mut space = reader.space();
+        let room = space.chunk_mut().len();
+        assert!(room > 0, "there is room for one byte at least");
+        let held = space.get_ref().capacity();
+        assert!(held <= 4 * READ_BUFFER + 2 * LIMIT, "{held} bytes held");
+        let (piece, rest) = bytes.split_at((*size).min(bytes.len()).min(room));
+        space.put_slice(piece);
         bytes = rest;
     }
     (found, Ok(reader))

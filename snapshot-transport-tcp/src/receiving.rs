@@ -175,11 +175,11 @@ impl Reading {
             Ok(None) => {}
             Err(error) => return Step::End(News::Lost(error.to_string())),
         }
-        let space = self.frames.space();
-        let read = match pin!(self.socket.read_buf(space)).poll(cx) {
+        let mut space = self.frames.space();
+        let read = match pin!(self.socket.read_buf(&mut space)).poll(cx) {
             Poll::Ready(read) => read,
             // Before the connection is given up: `Pending` may also mean that the task has used up its share of time.
-            Poll::Pending if replaced => match self.socket.try_read_buf(self.frames.space()) {
+            Poll::Pending if replaced => match self.socket.try_read_buf(&mut self.frames.space()) {
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                     return Step::End(News::Lost("a newer connection took its place".to_owned()));
                 }

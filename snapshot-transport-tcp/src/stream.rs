@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
+use bytes::buf::Limit;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -72,7 +73,7 @@ impl Stream {
 impl ReadHalf {
     /// What has arrived by now, whatever share of time the task has used up. Takes the place of a read that waits: its task is not
     /// woken any more.
-    pub(crate) fn try_read_buf(&mut self, into: &mut BytesMut) -> io::Result<usize> {
+    pub(crate) fn try_read_buf(&mut self, into: &mut Limit<&mut BytesMut>) -> io::Result<usize> {
         either!(Self, self, io => io.try_read_buf(into))
     }
 }

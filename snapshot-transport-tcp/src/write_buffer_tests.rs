@@ -62,7 +62,7 @@ fn write(buffer: &mut WriteBuffer, room: usize) -> Vec<u8> {
 
 fn numbers(bytes: &[u8]) -> Vec<u64> {
     let mut reader = FrameReader::new(LIMIT);
-    reader.space().extend_from_slice(bytes);
+    reader.take_in(bytes);
     let mut numbers = Vec::new();
     while let Some(decoded) = reader.next_one(&RawBytes).unwrap() {
         let Decoded::Frame(Frame { stamp, body: Body::Message(body) }) = decoded else { continue };

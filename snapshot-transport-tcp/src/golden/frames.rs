@@ -76,7 +76,7 @@ fn written(mut buffer: WriteBuffer) -> Vec<u8> {
 /// What there is in these bytes, and why there is no more.
 fn decoded(bytes: &[u8]) -> (Vec<Decoded<Bytes>>, Result<FrameReader, FrameError>) {
     let mut reader = FrameReader::new(LIMIT);
-    reader.space().extend_from_slice(bytes);
+    reader.take_in(bytes);
     let mut found = Vec::new();
     loop {
         match reader.next_one(&RawBytes) {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use bytes::BytesMut;
+use bytes::buf::Limit;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, BufReader, ReadBuf};
 use tokio::net::TcpStream;
@@ -48,7 +49,7 @@ impl TlsStream {
 }
 
 impl TlsReadHalf {
-    pub(crate) fn try_read_buf(&mut self, into: &mut BytesMut) -> io::Result<usize> {
+    pub(crate) fn try_read_buf(&mut self, into: &mut Limit<&mut BytesMut>) -> io::Result<usize> {
         let cx = &mut Context::from_waker(Waker::noop());
         match pin!(unconstrained(self.read_buf(into))).poll(cx) {
             Poll::Ready(read) => read,
