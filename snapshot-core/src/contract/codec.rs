@@ -150,22 +150,10 @@ pub trait MessageCodec<M>: Send + Sync + 'static {
         room: usize,
         out: &mut BytesMut,
     ) -> usize {
-        let end = out.len().saturating_add(room);
-        let mut taken = 0;
-        for message in messages {
-            let before = out.len();
-            let room = end.saturating_sub(before);
-            let fits = match self.as_slice(message) {
-                Some(bytes) => delimited::put(bytes, longest, room, out),
-                None => delimited::write(|out| self.encode(message, out), longest, room, out),
-            };
-            if !fits {
-                out.truncate(before);
-                break;
-            }
-            taken += 1;
-        }
-        taken
+        delimited::all(messages, room, out, |message, room, out| match self.as_slice(message) {
+            Some(bytes) => delimited::put(bytes, longest, room, out),
+            None => delimited::write(|out| self.encode(message, out), longest, room, out),
+        })
     }
 }
 

@@ -7,6 +7,27 @@ use bytes::{BufMut, BytesMut};
 /// The most bytes that a length takes.
 const LONGEST_LENGTH: usize = 10;
 
+/// Writes messages by `write`, which is told the room that is left and says whether that was enough: as many as fit. Returns how many.
+#[inline]
+pub(super) fn all<'m, M: 'm>(
+    messages: impl Iterator<Item = &'m M>,
+    room: usize,
+    out: &mut BytesMut,
+    mut write: impl FnMut(&'m M, usize, &mut BytesMut) -> bool,
+) -> usize {
+    let end = out.len().saturating_add(room);
+    let mut taken = 0;
+    for message in messages {
+        let before = out.len();
+        if !write(message, end.saturating_sub(before), out) {
+            out.truncate(before);
+            break;
+        }
+        taken += 1;
+    }
+    taken
+}
+
 /// Writes bytes behind their length, if both take no more than `room`; whether they do.
 #[inline]
 pub(super) fn put(bytes: &[u8], longest: usize, room: usize, out: &mut BytesMut) -> bool {
@@ -24,7 +45,7 @@ pub(super) fn put(bytes: &[u8], longest: usize, room: usize, out: &mut BytesMut)
 /// behind.
 #[inline]
 pub(super) fn write(
-    encode: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
+    encode: impl FnOnce(&mut Limited<'_>) -> io::Result<()>,
     longest: usize,
     room: usize,
     out: &mut BytesMut,
@@ -62,22 +83,30 @@ fn put_length(mut len: usize, out: &mut BytesMut) {
     out.put_u8(len as u8);
 }
 
-struct Limited<'a> {
+/// Takes no more than there is room for.
+pub(super) struct Limited<'a> {
     out: &'a mut BytesMut,
     room: usize,
     fits: bool,
 }
 
+impl Limited<'_> {
+    /// Takes these bytes, if there is room; whether there is.
+    #[inline]
+    pub(super) fn put(&mut self, bytes: &[u8]) -> bool {
+        self.fits = bytes.len() <= self.room;
+        if self.fits {
+            self.out.extend_from_slice(bytes);
+            self.room -= bytes.len();
+        }
+        self.fits
+    }
+}
+
 impl io::Write for Limited<'_> {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if bytes.len() > self.room {
-            self.fits = false;
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        self.out.put_slice(bytes);
-        self.room -= bytes.len();
-        Ok(bytes.len())
+        if self.put(bytes) { Ok(bytes.len()) } else { Err(io::ErrorKind::WriteZero.into()) }
     }
 
     fn flush(&mut self) -> io::Result<()> {

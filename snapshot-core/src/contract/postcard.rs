@@ -2,17 +2,20 @@
 
 #[cfg(test)]
 mod properties;
+mod straight;
 mod streamed;
 
+use std::collections::vec_deque;
 use std::io;
 use std::ops::Range;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use postcard::ser_flavors::Size;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::contract::codec::MessageCodec;
+use crate::contract::delimited;
 use crate::contract::state::{StateProvider, UnknownVersion};
 
 /// The codec of messages with serde's traits, in the postcard format.
@@ -97,6 +100,18 @@ impl<M: Serialize + DeserializeOwned> MessageCodec<M> for Postcard {
 
     fn decode_part(&self, buffer: &Bytes, part: Range<usize>) -> io::Result<M> {
         read(&buffer[part])
+    }
+
+    fn encode_delimited(
+        &self,
+        messages: vec_deque::Iter<'_, M>,
+        longest: usize,
+        room: usize,
+        out: &mut BytesMut,
+    ) -> usize {
+        delimited::all(messages, room, out, |message, room, out| {
+            delimited::write(|out| straight::write(message, out), longest, room, out)
+        })
     }
 
     fn encoded_len(&self, message: &M) -> usize {

@@ -83,8 +83,10 @@ impl Weights {
     pub(super) fn within(&self, messages: usize, bytes: usize) -> (usize, usize) {
         let (mut count, mut total) = (0, 0);
         for (weight, alike) in &self.like {
-            let by_weight = (bytes - total).checked_div(*weight).unwrap_or(usize::MAX);
-            let fitting = (*alike).min(messages - count).min(by_weight);
+            let mut fitting = (*alike).min(messages - count);
+            if weight.saturating_mul(fitting) > bytes - total {
+                fitting = (bytes - total) / weight;
+            }
             count += fitting;
             total += fitting * weight;
             if fitting < *alike {
