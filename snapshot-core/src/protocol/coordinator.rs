@@ -4,6 +4,7 @@
 mod arrival;
 mod channel;
 mod commit;
+mod complaints;
 mod credit;
 mod flow;
 mod intake;
@@ -21,6 +22,7 @@ mod schedule;
 mod search;
 mod sets;
 mod snapshotting;
+mod strangers;
 mod sweeping;
 mod uncommitted;
 mod untaken;
@@ -37,7 +39,7 @@ pub use recording::Capture;
 
 use crate::format::control::Control;
 use crate::protocol::settings::{Bound, Settings};
-use crate::vocabulary::event::{Event, Violation};
+use crate::vocabulary::event::Event;
 use crate::vocabulary::frames::Frames;
 use crate::vocabulary::id::{Generation, NodeId, Peer, SnapshotId, Turn};
 use crate::vocabulary::outcome::{AbortReason, SnapshotReport};
@@ -45,6 +47,7 @@ use crate::vocabulary::shape::LinkUse;
 use crate::vocabulary::topology::Topology;
 use channel::Channel;
 use commit::{Commits, Tally};
+use complaints::Complaints;
 use flow::Measure;
 use lane::Lane;
 use outbox::Kind;
@@ -156,6 +159,7 @@ pub struct SnapshotCoordinator<M, C> {
     begun: BTreeMap<NodeId, u64>,
     /// Snapshots that were given up before their first marker came. Bounded by `MAX_FORESTALLED`.
     forestalled: BTreeSet<SnapshotId>,
+    complaints: Complaints,
     schedule: Schedule,
     lane: Lane,
     sweeping: Sweeping,
@@ -269,6 +273,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
             uncommitted: Uncommitted::default(),
             begun: BTreeMap::new(),
             forestalled: BTreeSet::new(),
+            complaints: Complaints::default(),
             schedule: Schedule::default(),
             lane: Lane::new(),
             sweeping: Sweeping::default(),
@@ -494,10 +499,6 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
 
     fn emit(&mut self, event: Event<M, C>) {
         self.outputs.push_back(Output::Event(event));
-    }
-
-    fn violated(&mut self, peer: Peer, what: Violation) {
-        self.emit(Event::Violation { peer, what });
     }
 
     fn fail(&mut self, failure: Failure) {

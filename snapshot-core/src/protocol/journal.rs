@@ -4,6 +4,7 @@
 //! Each record sums up all before it (J1), so that the newest one is all that anybody needs: rules J2 to J5 and retention
 //! are decided on it alone.
 
+mod pacing;
 #[cfg(test)]
 mod properties;
 mod retention;

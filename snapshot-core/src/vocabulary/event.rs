@@ -95,12 +95,17 @@ pub enum Event<M, C> {
         /// The neighbour.
         peer: Peer,
     },
-    /// A neighbour broke the protocol. What it sent was ignored.
+    /// A neighbour broke the protocol, or does not belong to this group as it is set up. What it sent was ignored.
+    ///
+    /// The first of a kind from a neighbour is told at once. Further ones of that kind are only counted, and told as one when the
+    /// generation ends: two events a kind, neighbour and generation at most, however much it sends.
     Violation {
         /// The neighbour.
         peer: Peer,
-        /// What it did.
+        /// What it did, and what to see to. Of several, the first.
         what: Violation,
+        /// How often: 1 when it is told at once; at the end of the generation, the number of those that were not told.
+        times: u64,
     },
     /// A committed snapshot that this node began failed one of its [checks](crate::NodeBuilder::check). It stays committed,
     /// and the application runs on: what to do about it is the application's to say.
@@ -251,21 +256,33 @@ pub enum Violation {
     /// A message of the application on a way back.
     #[error("it sent a message on a link that carries only markers and control")]
     MessageOnWayBack,
-    /// A generation that the journal does not know.
+    /// A generation that the journal does not know. Until it greets in this node's, it counts as lost.
     #[error(
-        "it sent a frame of {generation}, which the journal does not have: do all nodes use the same store?"
+        "it sent a frame of {generation}, which the journal does not have, so its store is not this node's: \
+         give all nodes the same store; if they have it, and it was exchanged for an older copy while nodes ran, start all again"
     )]
     UnknownGeneration {
         /// The generation.
         generation: Generation,
     },
-    /// A generation of another history of the store, which has the same number as this node's.
+    /// A generation of another history of the store, which has the same number as this node's. Until it greets in this one, it
+    /// counts as lost.
     #[error(
-        "it greeted in another {generation} than this node's: was the store exchanged for an older copy while nodes ran?"
+        "it greeted in another {generation} than this node's, so its store is not this node's: \
+         give all nodes the same store; if they have it, and it was exchanged for an older copy while nodes ran, start all again"
     )]
     OtherHistory {
         /// The generation.
         generation: Generation,
+    },
+    /// It runs with a store and this node without one, or the other way round. It counts as lost.
+    #[error(
+        "it runs {}: give all nodes the same graph, and the same store or none",
+        if *it_has_one { "with a store, or in another graph, and this node without one" } else { "without a store, and this node with one" }
+    )]
+    Store {
+        /// Whether it is the neighbour that has one.
+        it_has_one: bool,
     },
     /// More messages than it was allowed to send. It counts as lost until the next generation.
     #[error(

@@ -60,6 +60,20 @@ pub enum AbortReason {
     StoreBehind,
 }
 
+impl AbortReason {
+    /// Whether this needs nobody's attention, however often it is seen: somebody asked for it, another snapshot came first, or the group
+    /// went back, which is told by itself.
+    ///
+    /// ```
+    /// use snapshot_core::{AbortReason, NodeId};
+    /// assert!(AbortReason::Superseded.is_harmless());
+    /// assert!(!AbortReason::PeerLost { peer: NodeId(2) }.is_harmless());
+    /// ```
+    pub fn is_harmless(&self) -> bool {
+        matches!(self, Self::Superseded | Self::Requested | Self::RolledBack)
+    }
+}
+
 /// What a snapshot waits for, as one node sees it.
 ///
 /// ```

@@ -61,10 +61,11 @@ fn without_a_store_there_is_no_next_generation_and_a_frame_of_one_is_a_violation
     let message = |number| Body::Message(Transfer { amount: 1, number });
     let [hello, _] = greets(&Graph::mesh([A, B]), B, A);
     assert_eq!(tell(&mut node, hello.stamp, hello.body), []);
-    for body in [message(1), greeting(7)] {
+    let what = Violation::UnknownGeneration { generation: Generation(2) };
+    let once = vec![Event::Violation { peer: from, what, times: 1 }];
+    for (body, expected) in [(message(1), once), (greeting(7), vec![])] {
         let told = tell(&mut node, stamp(2, 1, hello.stamp), body);
-        let what = Violation::UnknownGeneration { generation: Generation(2) };
-        assert_eq!(told, [Event::Violation { peer: from, what }]);
+        assert_eq!(told, expected);
         assert_eq!((node.is_running(), node.has_message()), (true, false));
     }
     assert_eq!(tell(&mut node, stamp(1, 2, hello.stamp), message(2)), []);
@@ -103,7 +104,11 @@ fn a_snapshot_that_cannot_be_is_a_violation_whatever_is_said_of_it() {
             let told = tell(&mut node, stamp(1, 2, hello.stamp), Body::Control(said.clone()));
             match &wrong {
                 Some(what) => {
-                    assert_eq!(told, [Event::Violation { peer: from, what: what.clone() }], "{said:?}");
+                    assert_eq!(
+                        told,
+                        [Event::Violation { peer: from, what: what.clone(), times: 1 }],
+                        "{said:?}"
+                    );
                     let mut frames = Frames::new();
                     node.take_outgoing(from, &mut frames);
                     assert_eq!(

@@ -186,25 +186,32 @@ fn a_grant_that_cannot_be_is_laid_to_the_account_of_who_brought_it() {
     let violations: Vec<_> =
         group.processes[&A].events.iter().filter(|event| event.starts_with("Violation")).collect();
     let c = group.processes[&A].coordinator.topology().peer(C).unwrap();
-    assert_eq!(violations, [&format!("Violation {{ peer: {c:?}, what: Grant {{ receiver: {B:?} }} }}")]);
+    assert_eq!(
+        violations,
+        [&format!("Violation {{ peer: {c:?}, what: Grant {{ receiver: {B:?} }}, times: 1 }}")]
+    );
 }
 
 #[test]
 fn a_grant_for_a_channel_that_there_is_not_and_a_question_on_a_way_back_are_violations() {
     let graph = Graph::new([A, B, C]).link(A, B).link(B, C).with_way_back();
-    let mut group = Group::at_rest(graph, Settings::default());
+    let mut group = Group::at_rest(graph.clone(), Settings::default());
     group.tolerant = true;
     // From C to B, and from B to A, there is a way back only; between A and C there is nothing; n9 is a stranger.
+    // The first of a kind is told, so that each has a group of its own.
+    let accused = |body| {
+        let mut group = Group::at_rest(graph.clone(), Settings::default());
+        group.tolerant = true;
+        group.forge((C, B), body);
+        told(&group, B, "NoChannel")
+    };
     for (sender, receiver) in [(C, B), (B, A), (A, C), (C, A), (A, A), (NodeId(9), B), (B, NodeId(9))] {
-        let before = told(&group, B, "NoChannel");
-        group.forge((C, B), grant(sender, receiver, 0, 1));
-        assert_eq!(told(&group, B, "NoChannel"), before + 1, "{sender} -> {receiver}");
+        assert_eq!(accused(grant(sender, receiver, 0, 1)), 1, "{sender} -> {receiver}");
     }
+    assert_eq!(accused(ask()), 1);
     let before = told(&group, B, "NoChannel");
-    group.forge((C, B), ask());
-    assert_eq!(told(&group, B, "NoChannel"), before + 1);
     group.forge((A, B), ask());
-    assert_eq!(told(&group, B, "NoChannel"), before + 1, "here messages come");
+    assert_eq!(told(&group, B, "NoChannel"), before, "here messages come");
 }
 
 #[test]

@@ -294,7 +294,7 @@ fn where_a_generation_was_opened_in_it_first_such_a_copy_is_as_good_as_any() {
     assert!(!group.processes[&B].coordinator.has_message());
     group.settle();
     assert_eq!(group.rollbacks, 2, "each has gone back once, to what the copy has");
-    goes_on(&mut group, 3);
+    goes_on(&mut group, 4);
 }
 
 /// A course of the group's own choice.

@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod broken;
+mod doubtful;
 mod floods;
 mod flow;
 mod group;
@@ -20,4 +21,5 @@ mod runs;
 mod schedule;
 mod schedules;
 mod slow;
+mod strangers;
 mod uncommitted;

@@ -203,3 +203,47 @@ fn a_stall_counts_from_the_last_message_that_departed_and_nothing_else_moves_it(
     while group.deliver((B, A)) {}
     assert_eq!(due(&group, A), None);
 }
+
+// ---- who begins the next one ---------------------------------------------------------------------------------------------
+
+fn on_the_interval() -> Settings {
+    Settings { durable: true, interval: Some(seconds(16)), deadline: seconds(60), ..Settings::default() }
+}
+
+/// A group on an interval, which starts at 100 s, and in which C has begun the last snapshot, at 110 s.
+fn led_by_c() -> Group {
+    let mut group = group(Graph::mesh([A, B, C, D]), on_the_interval());
+    group.now = seconds(110);
+    group.initiate(C).unwrap();
+    group.settle();
+    assert_eq!(group.processes[&C].reports.len(), 1);
+    group
+}
+
+#[test]
+fn whoever_began_the_last_committed_snapshot_begins_the_next_one_and_the_others_stand_back() {
+    let group = led_by_c();
+    let all: Vec<_> = [A, B, C, D].map(|id| due(&group, id)).into();
+    // Later by a quarter of the interval, and by as much again in the order of their ids.
+    assert_eq!(all, [130, 131, 126, 133].map(|n| Some(seconds(n))));
+}
+
+#[test]
+fn while_a_snapshot_of_another_is_under_way_nobody_begins_one_that_would_cross_it() {
+    let mut group = led_by_c();
+    group.now = seconds(126);
+    group.input(C, |c, now, capture| c.handle_timeout(now, capture));
+    // Their parts are durable and their receipts sent; the commit takes long.
+    while group.deliver((C, A)) || group.deliver((A, B)) || group.deliver((B, A)) || group.deliver((D, A)) {}
+    for pair in [(C, B), (C, D), (A, D), (B, D), (D, B)] {
+        while group.deliver(pair) {}
+    }
+    while group.serve(A) {}
+    assert_eq!(due(&group, A), Some(seconds(110) + seconds(32)), "a look at the journal");
+    group.pass_time(seconds(40));
+    assert_eq!(group.processes[&A].coordinator.running().len(), 1, "that of C");
+    // When it is committed at last, A waits for C to begin the next one.
+    group.settle();
+    let heard = group.now;
+    assert!(due(&group, A).is_some_and(|at| at >= heard + seconds(4)), "{:?}", due(&group, A));
+}

@@ -53,7 +53,7 @@ impl<A: Application> Group<A> {
             Event::Stalled { waiting_for } => {
                 self.trace.line(format_args!("{id} stands still, with frames for {waiting_for:?}"));
             }
-            Event::Violation { peer, what } => {
+            Event::Violation { peer, what, .. } => {
                 self.trace.line(format_args!("{id} hears of {peer} what never was: {what}"));
             }
             _ => self.trace.line(format_args!("{id} has another event")),
@@ -124,12 +124,11 @@ impl<A: Application> Group<A> {
     pub(super) fn outrage(&self, id: NodeId, event: &EventOf<A>) -> Option<Wrong> {
         match event {
             // What is left over of a history that was undone greets in generations that never were.
-            Event::Violation { what: Violation::UnknownGeneration { generation }, .. }
-                if Some(*generation) <= self.buried =>
-            {
-                None
-            }
-            Event::Violation { peer, what } => {
+            Event::Violation {
+                what: Violation::UnknownGeneration { generation } | Violation::OtherHistory { generation },
+                ..
+            } if Some(*generation) <= self.buried => None,
+            Event::Violation { peer, what, .. } => {
                 Some(format!("{id} says that {peer} broke the protocol: {what}"))
             }
             Event::FellBack { to, given_up, .. } => {

@@ -143,9 +143,11 @@ impl Step<'_> {
                 }
             }
             // It cannot be told from a lie. What comes of it is judged like all else.
-            Event::Violation { what: Violation::UnknownGeneration { generation }, .. }
-                if generation.0 <= self.state.histories.over => {}
-            Event::Violation { peer, what } => {
+            Event::Violation {
+                what: Violation::UnknownGeneration { generation } | Violation::OtherHistory { generation },
+                ..
+            } if generation.0 <= self.state.histories.over => {}
+            Event::Violation { peer, what, .. } => {
                 self.broke(Rule::Sound, format!("n{} accuses {peer}: {what}", node + 1));
             }
             Event::FellBack { .. } => self.broke(Rule::Kept, "a node fell back behind a commit".to_owned()),

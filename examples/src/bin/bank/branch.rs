@@ -169,7 +169,7 @@ pub(crate) async fn run(flags: BranchFlags) -> Result<(), BranchError> {
                 Event::SnapshotAborted { snapshot, by, reason } => {
                     tell(&Report::Aborted { snapshot, by: by.to_string(), why: reason.to_string() })?;
                 }
-                Event::Violation { peer, what } => return Err(BranchError::Violation { from: peer.id(), what }),
+                Event::Violation { peer, what, .. } => return Err(BranchError::Violation { from: peer.id(), what }),
                 Event::StoreFailed { error } => eprintln!("the store failed: {error}"),
                 Event::Stalled { waiting_for } => eprintln!("nothing moves: waiting for {waiting_for:?}"),
                 Event::Closed => return Err(BranchError::Closed),

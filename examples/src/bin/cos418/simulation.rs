@@ -297,7 +297,7 @@ impl<'a> Simulation<'a> {
             Output::Event(Event::SnapshotAborted { snapshot, reason, .. }) => {
                 format!("{snapshot} was given up: {reason}")
             }
-            Output::Event(Event::Violation { peer, what }) => {
+            Output::Event(Event::Violation { peer, what, .. }) => {
                 format!("{}: {what}", self.group.name(server(peer.id())))
             }
             _ => return Ok(()),

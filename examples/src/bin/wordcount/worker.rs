@@ -81,7 +81,7 @@ pub(crate) async fn run(task: &str, files: &[PathBuf]) -> Result<(), Box<dyn Err
                 Event::Committed { turn, .. } => watch.committed(turn)?,
                 Event::RolledBack { generation, turn, .. } => watch.rolled_back(generation.0, turn, &state)?,
                 Event::StoreFailed { error } => eprintln!("the store failed: {error}"),
-                Event::Violation { peer, what } => eprintln!("{peer} broke the protocol: {what}"),
+                Event::Violation { peer, what, .. } => eprintln!("{peer} broke the protocol: {what}"),
                 Event::Closed => return Err("the transport has ended".into()),
                 _ => {}
             },

@@ -8,8 +8,8 @@ use crate::vocabulary::key::{Created, Key};
 
 impl<S, M: Send + 'static> Archive<S, M> {
     /// Opens the next generation, at [`latest`](Self::latest), on behalf of the first member: for a store that was put back from a
-    /// backup, once, while no process runs. Whoever starts next takes part in it; of what was said in the generations before, in
-    /// whatever history of the store, nothing is believed any more.
+    /// backup, once, while no process runs. Nobody lives in it: whoever starts next opens the one behind it, and all others take part in
+    /// that. Of what was said in the generations before, in whatever history of the store, nothing is believed any more.
     ///
     /// A backup that was taken at the right moment needs none of this: [when that is](crate::guide::deploying#backups). In one that
     /// has the record of a generation, and not the seats of all its members, a process would sit down where another one has sent,
@@ -40,7 +40,7 @@ impl<S, M: Send + 'static> Archive<S, M> {
     ///
     /// let node = SnapshotNode::builder(network.transport(NodeId(1)));
     /// let node = node.store(backup).codec(Postcard).start(&mut ledger).await?;
-    /// assert_eq!(node.generation(), Generation(2), "and not one more");
+    /// assert_eq!(node.generation(), Generation(3));
     /// # Ok(()) }
     /// ```
     ///
@@ -58,7 +58,10 @@ impl<S, M: Send + 'static> Archive<S, M> {
             let Some(last) = record(&*self.store, self.read).await? else { return Err(ArchiveError::Empty) };
             // Never one that an earlier history had: each hash map has other keys.
             let nonce = RandomState::new().hash_one(std::process::id());
-            let next = last.open(self.members[0], nonce);
+            let mut next = last.open(self.members[0], nonce);
+            // Without a name it is nobody's to live in: whoever starts opens one of its own. Were the store copied from here, once for
+            // each node, all would else be in generations of one name, and take their stores for one (F6).
+            next.opened = None;
             let key = Key::Journal(next.index);
             // Where somebody else was first, see what is there, and decide anew (J1).
             if self.store.create(key, next.encode().into()).await? == Created::New {

@@ -222,6 +222,10 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
             return self.violated(from, Violation::NoChannel);
         }
         let generation = frame.stamp.generation();
+        if generation != self.generation && self.greets_unlike(from, &frame.body) {
+            return;
+        }
+        let channel = &mut self.channels[from.index()];
         if generation < self.generation {
             // F2, F3a: drop it, and tell the sender once what is new.
             if self.settings.durable && channel.take_answer() {
@@ -231,7 +235,9 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         }
         if generation > self.generation {
             if !self.settings.durable {
-                self.violated(from, Violation::UnknownGeneration { generation });
+                if !channel.estranged {
+                    self.violated(from, Violation::UnknownGeneration { generation });
+                }
             } else if greeting(&frame.body).is_some() {
                 // F3: neither drop nor handle; it and all behind it wait for the rollback.
                 self.recovery.held.push_back((from, frame));
@@ -264,7 +270,9 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         let Body::Control(bytes) = body else { return };
         let is_heard = self.channels[from.index()].has_been_heard();
         match Control::decode(bytes) {
-            Ok(Control::Hello { .. }) if is_heard => {
+            Ok(Control::Hello { .. }) if self.greets_unlike(from, body) => {}
+            Ok(Control::Hello { .. }) if !is_heard => self.greets_elsewhere(from),
+            Ok(Control::Hello { .. }) => {
                 self.violated(from, Violation::OtherHistory { generation: self.generation });
                 self.cut(from, "it runs in another history of the store".to_owned());
             }
@@ -372,7 +380,7 @@ fn unreadable(error: Malformed) -> Violation {
 }
 
 /// The nonce that a greeting brings.
-fn greeting<M>(body: &Body<M>) -> Option<u64> {
+pub(super) fn greeting<M>(body: &Body<M>) -> Option<u64> {
     match body {
         Body::Control(bytes) => Control::greeting(bytes),
         Body::Message(_) => None,

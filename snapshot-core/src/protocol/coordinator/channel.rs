@@ -25,6 +25,8 @@ pub(super) struct Channel<M> {
     pub(super) broken: bool,
     /// A frame of an older generation was answered already, on this connection and in this generation (F3a).
     answered: bool,
+    /// It lives in another history of the store, or has none (F6).
+    pub(super) estranged: bool,
     pub(super) outbox: Outbox<M>,
     pub(super) intake: Intake,
 }
@@ -60,6 +62,7 @@ impl<M> Channel<M> {
             link: Link::Untold,
             broken: false,
             answered: false,
+            estranged: false,
             last_in: 0,
             next_out: 1,
             outbox: Outbox::new(),
@@ -85,7 +88,7 @@ impl<M> Channel<M> {
 
     /// Whether nothing can be expected of this neighbour.
     pub(super) fn is_cut(&self) -> bool {
-        self.broken || matches!(self.link, Link::Lost | Link::Left)
+        self.broken || self.estranged || matches!(self.link, Link::Lost | Link::Left)
     }
 
     /// Judges a frame of the present generation by its number (F2), and counts it if it is the next one. `greeting` is the
@@ -101,6 +104,7 @@ impl<M> Channel<M> {
             0 => Arrival::OutsideTheCount,
             count if count == expected => {
                 self.last_in = count;
+                self.estranged = false;
                 Arrival::InOrder
             }
             _ => Arrival::Gap { expected },
@@ -147,6 +151,7 @@ impl<M> Channel<M> {
     pub(super) fn reset(&mut self) {
         self.broken = false;
         self.answered = false;
+        self.estranged = false;
         self.last_in = 0;
         self.next_out = 1;
         self.outbox.reset();

@@ -39,6 +39,8 @@ pub(super) struct Recovery<M> {
     seat: Option<Generation>,
     /// A generation whose seat another process of this node has: the next one must be opened.
     taken: Option<Generation>,
+    /// The generation behind which this node has paused before it opens the next one (J6).
+    paused: Option<Generation>,
     /// What is wrong with the start of the generation in which this node sits.
     pub(super) damaged: Option<(Generation, PartError)>,
     /// What was loaded, while the driver installs the state.
@@ -64,6 +66,7 @@ impl<M> Recovery<M> {
             looked: None,
             seat: None,
             taken: None,
+            paused: None,
             damaged: None,
             loaded: None,
         }
@@ -160,6 +163,13 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
             // If an initiator died between the last receipt and its commit, whoever comes next commits.
             return self.ask(Asked::Sets);
         }
+        let pause = last.pause_before_the_next();
+        if open && !pause.is_zero() && self.recovery.paused != Some(newest) {
+            tracing::warn!(me = %self.topology.me(), %newest, ?pause, "no generation has committed anything of late: the next one waits");
+            self.recovery.paused = Some(newest);
+            self.recovery.retry_at = Some(now.saturating_add(pause));
+            return;
+        }
         if open {
             let nonce = self.random.draw();
             return self.append(last.open(me, nonce), Purpose::Open);
@@ -187,6 +197,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
             let generation = frame.stamp.generation();
             if generation > self.generation {
                 self.violated(from, Violation::UnknownGeneration { generation });
+                self.estrange(from);
             } else {
                 self.handle_frame(now, from, frame, capture);
             }

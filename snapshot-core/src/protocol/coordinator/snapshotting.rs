@@ -209,7 +209,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
 
     /// The journal has a commit record of this snapshot.
     pub(super) fn learn_commit(&mut self, now: Duration, id: SnapshotId) {
-        self.schedule.news(now);
+        self.schedule.committed(now, id.initiator);
         if let Some(turn) = self.commits.committed(id) {
             self.changed();
             self.covered(now, turn);
@@ -260,6 +260,12 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     fn note_aborted(&mut self, snapshot: SnapshotId, by: NodeId, reason: AbortReason) {
         // It may have been a sign that this node was left behind.
         self.lane.look |= self.settings.durable;
+        let me = self.topology.me();
+        if reason.is_harmless() {
+            tracing::debug!(%me, %snapshot, %by, %reason, "a snapshot was given up");
+        } else {
+            tracing::warn!(%me, %snapshot, %by, %reason, "a snapshot was given up");
+        }
         self.emit(Event::SnapshotAborted { snapshot, by, reason });
     }
 
@@ -296,6 +302,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
             self.recordings.remove(id);
             self.emit(Event::SnapshotAborted { snapshot: id, by, reason: AbortReason::RolledBack });
         }
+        self.sum_up_complaints();
         self.commits.leave_generation();
         self.begun.clear();
         self.forestalled.clear();

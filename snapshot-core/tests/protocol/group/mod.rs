@@ -89,6 +89,8 @@ pub struct Group {
     pub processes: BTreeMap<NodeId, Process>,
     pub channels: BTreeMap<(NodeId, NodeId), VecDeque<Frame<Transfer>>>,
     pub store: Store,
+    /// The stores of nodes that by mistake have one of their own.
+    pub apart: BTreeMap<NodeId, Store>,
     /// Turns that were announced as covered, by node: no rollback may go behind them.
     pub promised: BTreeMap<NodeId, Turn>,
     pub rollbacks: u64,
@@ -131,6 +133,7 @@ impl Group {
             processes: BTreeMap::new(),
             channels,
             store: Store::default(),
+            apart: BTreeMap::new(),
             promised: BTreeMap::new(),
             rollbacks: 0,
             commits: 0,
@@ -351,7 +354,7 @@ impl Group {
             }
             Event::LocalSnapshot(local) => process.locals.push(*local),
             Event::SnapshotAborted { snapshot, .. } => process.aborted.push(snapshot),
-            Event::Violation { peer, what } => assert!(self.tolerant, "{id} accuses {peer}: {what}"),
+            Event::Violation { peer, what, .. } => assert!(self.tolerant, "{id} accuses {peer}: {what}"),
             _ => {}
         }
     }
@@ -465,7 +468,7 @@ impl Group {
         let answer = if faulty && !done {
             StoreAnswer::Failed("injected".to_owned())
         } else {
-            let answer = self.store.perform(id, request);
+            let answer = self.apart.get_mut(&id).unwrap_or(&mut self.store).perform(id, request);
             if faulty { StoreAnswer::Failed("injected after it was done".to_owned()) } else { answer }
         };
         self.input(id, |c, now, capture| c.handle_store(now, ticket, answer, capture));
@@ -707,8 +710,10 @@ impl Store {
             }
             StoreRequest::ReadPart { key, expected } => StoreAnswer::Part(match self.parts.get(&key) {
                 None => Err(PartError::Missing { key }),
-                Some((local, part)) => {
-                    assert!(expected.is_none_or(|expected| expected == *part));
+                Some((_, part)) if expected.is_some_and(|expected| expected != *part) => {
+                    Err(PartError::NotTheCommitted { key })
+                }
+                Some((local, _)) => {
                     let mut local = local.clone();
                     self.replayed += local.messages();
                     if self.forgets_channels {
@@ -718,8 +723,11 @@ impl Store {
                     Ok(StoredPart { turn, state, channels, outgoing })
                 }
             }),
-            StoreRequest::VerifyPart { key, .. } => StoreAnswer::Verified(match self.parts.get(&key) {
+            StoreRequest::VerifyPart { key, expected } => StoreAnswer::Verified(match self.parts.get(&key) {
                 None => Err(PartError::Missing { key }),
+                Some((_, part)) if expected.is_some_and(|expected| expected != *part) => {
+                    Err(PartError::NotTheCommitted { key })
+                }
                 Some((_, part)) => Ok(*part),
             }),
             StoreRequest::ListParts(generation) => StoreAnswer::Listed(
@@ -740,5 +748,11 @@ impl Store {
                 StoreAnswer::Deleted
             }
         }
+    }
+
+    /// Puts another part in the place of one, as whole as that was, and not the one that was committed.
+    pub fn exchange_part(&mut self, snapshot: SnapshotId, node: NodeId) {
+        let (_, part) = self.parts.get_mut(&Key::Part { snapshot, node }).expect("it was written");
+        part.checksum ^= 1;
     }
 }

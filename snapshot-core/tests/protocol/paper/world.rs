@@ -120,7 +120,7 @@ impl<P: Machine> World<P> {
                     let whole = self.computation.len();
                     self.parts.entry(local.snapshot).or_default().insert(id, (*local, whole));
                 }
-                Output::Event(Event::Violation { peer, what }) => panic!("{id} accuses {peer}: {what}"),
+                Output::Event(Event::Violation { peer, what, .. }) => panic!("{id} accuses {peer}: {what}"),
                 Output::Event(_) | Output::Report(_) => {}
                 other => panic!("not without a store: {other:?}"),
             }

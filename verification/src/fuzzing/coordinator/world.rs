@@ -157,7 +157,7 @@ impl World {
                     let state = node.state.clone();
                     node.coordinator.handle_restored(self.now, &mut || Capture::new(state.clone()));
                 }
-                Output::Event(Event::Violation { peer, what }) => {
+                Output::Event(Event::Violation { peer, what, .. }) => {
                     assert!(
                         peer != other || self.meddled,
                         "{} is accused by {}: {what}",
