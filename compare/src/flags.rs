@@ -3,14 +3,18 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
+use clap::ValueEnum;
+
+use crate::rounds::Pace;
+use crate::subjects::Subject;
 
 /// Measures snapshot-core beside other ways to send messages.
 #[derive(Parser)]
 pub(crate) struct Flags {
     /// Fewer rounds, shorter ones, and no very large states: a first look, no figures to quote
     #[arg(long)]
-    quick: bool,
+    pub(crate) quick: bool,
     /// What to measure, all where nothing is named
     #[arg(long, value_delimiter = ',')]
     only: Vec<Subject>,
@@ -20,13 +24,9 @@ pub(crate) struct Flags {
     /// Writes plots into this folder
     #[arg(long)]
     pub(crate) svg: Option<PathBuf>,
-}
-
-/// What can be measured.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub(crate) enum Subject {
-    /// Throughput and CPU time against the size of messages
-    Sizes,
+    /// Where stores are, on the disk that shall be measured; else among the system's temporary files
+    #[arg(long)]
+    folder: Option<PathBuf>,
 }
 
 impl Flags {
@@ -34,17 +34,18 @@ impl Flags {
         if self.only.is_empty() { Subject::value_variants().to_vec() } else { self.only.clone() }
     }
 
-    pub(crate) fn rounds(&self) -> usize {
-        self.rounds.unwrap_or(if self.quick { 3 } else { 9 }).max(1)
+    pub(crate) fn pace(&self) -> Pace {
+        let [rounds, warm_up, window] = if self.quick { [3, 100, 250] } else { [9, 300, 700] };
+        Pace {
+            rounds: self.rounds.unwrap_or(rounds as usize).max(1),
+            warm_up: Duration::from_millis(warm_up),
+            window: Duration::from_millis(window),
+        }
     }
 
-    /// What passes before a row is looked at, so that connections stand and buffers have grown.
-    pub(crate) fn warm_up(&self) -> Duration {
-        Duration::from_millis(if self.quick { 100 } else { 300 })
-    }
-
-    /// How long a row is looked at in a round.
-    pub(crate) fn window(&self) -> Duration {
-        Duration::from_millis(if self.quick { 250 } else { 700 })
+    /// A folder for a store, which goes when it is dropped.
+    pub(crate) fn store(&self) -> tempfile::TempDir {
+        let below = self.folder.clone().unwrap_or_else(std::env::temp_dir);
+        tempfile::tempdir_in(below).expect("a folder")
     }
 }

@@ -2,36 +2,36 @@
 //!
 //! `cargo run --release --manifest-path compare/Cargo.toml -- --help`
 
-#![allow(dead_code)]
-
 mod clock;
 mod end;
 mod flags;
 mod gaps;
 mod machine;
+mod plot;
 mod process;
 mod rounds;
 mod setup;
-mod sizes;
 mod statistics;
+mod subjects;
 mod table;
 mod tally;
 mod ways;
 
 use clap::Parser;
 
-use flags::{Flags, Subject};
+use flags::Flags;
 
 fn main() {
     let mut words = std::env::args();
-    if words.by_ref().nth(1).as_deref() == Some(process::END) {
+    if words.nth(1).as_deref() == Some(process::END) {
         end::run(&words.next().expect("the parent says what to do"));
     }
     let flags = Flags::parse();
     println!("{}", machine::describe());
+    if flags.quick {
+        println!("\nShort rounds and few of them: a first look, and no figures to quote.");
+    }
     for subject in flags.subjects() {
-        match subject {
-            Subject::Sizes => sizes::compare(&flags),
-        }
+        subjects::compare(subject, &flags);
     }
 }

@@ -10,6 +10,8 @@ use crate::setup::Setup;
 /// The first word on the command line of a process that is one end of a row.
 pub(crate) const END: &str = "end";
 pub(crate) const MARK: &str = "mark";
+/// Takes one, and answers when it is committed.
+pub(crate) const SNAPSHOT: &str = "snapshot";
 /// What fails from now on is none of anybody's business: the other end is gone.
 pub(crate) const OVER: &str = "over";
 
@@ -27,6 +29,7 @@ pub(crate) struct Mark {
     pub(crate) at: u64,
     pub(crate) cpu: u64,
     pub(crate) messages: u64,
+    pub(crate) snapshots: u64,
     pub(crate) times: Times,
 }
 
@@ -75,7 +78,8 @@ impl Drop for Process {
 
 fn parse(line: &str) -> Mark {
     let numbers: Vec<f64> = line.split(' ').map(|word| word.parse().expect("a number")).collect();
-    let [at, cpu, messages, p50, p99, p999, longest] = numbers[..] else { panic!("{line:?}") };
+    let [at, cpu, messages, snapshots, p50, p99, p999, longest] = numbers[..] else { panic!("{line:?}") };
     let times = Times { p50, p99, p999, longest };
-    Mark { at: at as u64, cpu: cpu as u64, messages: messages as u64, times }
+    let [at, cpu, messages, snapshots] = [at, cpu, messages, snapshots].map(|number| number as u64);
+    Mark { at, cpu, messages, snapshots, times }
 }

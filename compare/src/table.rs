@@ -1,10 +1,12 @@
 //! Tables in Markdown.
 
+use std::fmt::Display;
+
 use crate::rounds::Figures;
 use crate::statistics::{Spread, ratios, spread};
 
 /// Rows of throughput and CPU time, each with its ratio to one of them.
-pub(crate) fn throughput(rows: &[(String, &Figures)], reference: usize) {
+pub(crate) fn throughput(rows: &[(impl Display, &Figures)], reference: usize) {
     println!("| | messages/s | relative | CPU a message | relative |\n| --- | --- | --- | --- | --- |");
     let base = rows[reference].1;
     for (name, figures) in rows {
@@ -12,6 +14,25 @@ pub(crate) fn throughput(rows: &[(String, &Figures)], reference: usize) {
             "| {name} | {} | {} | {} | {} |",
             rate(spread(&figures.throughput).median),
             ratio(spread(&ratios(&figures.throughput, &base.throughput))),
+            time(spread(&figures.cpu).median),
+            ratio(spread(&ratios(&figures.cpu, &base.cpu))),
+        );
+    }
+    println!();
+}
+
+/// Rows of times there and back, and of CPU time, each with its ratio to one of them.
+pub(crate) fn round_trips(rows: &[(impl Display, &Figures)], reference: usize) {
+    println!(
+        "| | p50 | relative | p99 | CPU a round trip | relative |\n| --- | --- | --- | --- | --- | --- |"
+    );
+    let base = rows[reference].1;
+    for (name, figures) in rows {
+        println!(
+            "| {name} | {} | {} | {} | {} | {} |",
+            time(spread(&figures.p50).median),
+            ratio(spread(&ratios(&figures.p50, &base.p50))),
+            time(spread(&figures.p99).median),
             time(spread(&figures.cpu).median),
             ratio(spread(&ratios(&figures.cpu, &base.cpu))),
         );

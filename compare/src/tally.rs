@@ -18,6 +18,7 @@ pub(crate) struct Tally(Arc<Counts>);
 
 struct Counts {
     messages: Alone,
+    snapshots: AtomicU64,
     gaps: Gaps,
 }
 
@@ -27,13 +28,22 @@ struct Alone(AtomicU64);
 
 impl Tally {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Counts { messages: Alone(AtomicU64::new(0)), gaps: Gaps::new() }))
+        Self(Arc::new(Counts {
+            messages: Alone(AtomicU64::new(0)),
+            snapshots: AtomicU64::new(0),
+            gaps: Gaps::new(),
+        }))
     }
 
     /// A message was received.
     pub(crate) fn one(&self) {
         let messages = &self.0.messages.0;
         messages.store(messages.load(Relaxed) + 1, Relaxed);
+    }
+
+    /// A snapshot was committed.
+    pub(crate) fn committed(&self) {
+        self.0.snapshots.fetch_add(1, Relaxed);
     }
 
     /// Something took so long.
@@ -65,9 +75,9 @@ impl Tally {
 
     fn mark(&self, begun: Instant) {
         let (at, cpu, count) = (begun.elapsed().as_nanos(), clock::cpu(), self.0.messages.0.load(Relaxed));
-        let times = self.0.gaps.take();
+        let (snapshots, times) = (self.0.snapshots.load(Relaxed), self.0.gaps.take());
         say(&format!(
-            "{MARK} {at} {cpu} {count} {} {} {} {}",
+            "{MARK} {at} {cpu} {count} {snapshots} {} {} {} {}",
             times.p50, times.p99, times.p999, times.longest
         ));
     }

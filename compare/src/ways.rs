@@ -2,14 +2,29 @@
 
 mod by_hand;
 mod codec;
+mod connect;
+mod group;
+#[cfg(feature = "tonic")]
+mod grpc;
+mod links;
+mod many;
+#[cfg(feature = "monocoque")]
+mod monocoque;
 mod node;
+mod paused;
+mod shared;
 mod socket;
 mod transport;
+mod typed;
+#[cfg(feature = "zmq")]
+mod zeromq;
 
 use std::future::Future;
 use std::sync::mpsc::Receiver;
 
 use serde::{Deserialize, Serialize};
+
+pub(crate) use group::MEMBERS;
 
 use crate::setup::Setup;
 use crate::tally::Tally;
@@ -17,16 +32,71 @@ use crate::tally::Tally;
 /// A row of a table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) enum Way {
+    /// The caller's own socket.
     ByHand,
+    /// Tokio's codec on it: the reference.
     Codec,
+    /// Our transport alone.
     Transport,
+    /// Our node on it.
     Node,
+    /// Our node for many tasks, on our transport.
+    Shared,
+    /// Our node on the caller's own socket and framing.
+    Links,
+    /// Values of an enum, through tokio's codec.
+    CodecTyped,
+    /// Likewise, through our node.
+    NodeTyped,
+    /// Bytes of the same lengths, through our node.
+    NodeMixed,
+    /// Our node, and many neighbours that send to it.
+    ManyIn,
+    /// Our node, and many neighbours to which it sends.
+    ManyOut,
+    /// Four nodes, each of which sends to all.
+    Group,
+    /// A state in a `Vec`, copied for each capture.
+    Copied,
+    /// A state in pieces, copied when they are written to.
+    Pieces,
+    #[cfg(feature = "zmq")]
+    Zmq,
+    #[cfg(feature = "monocoque")]
+    Monocoque,
+    #[cfg(feature = "tonic")]
+    Tonic,
 }
 
 impl Way {
     /// Those that carry bytes.
     pub(crate) fn of_bytes() -> Vec<Self> {
-        vec![Self::ByHand, Self::Codec, Self::Transport, Self::Node]
+        vec![
+            Self::ByHand,
+            Self::Codec,
+            Self::Transport,
+            Self::Node,
+            #[cfg(feature = "zmq")]
+            Self::Zmq,
+            #[cfg(feature = "monocoque")]
+            Self::Monocoque,
+            #[cfg(feature = "tonic")]
+            Self::Tonic,
+        ]
+    }
+
+    /// Those that carry bytes there and back.
+    pub(crate) fn of_round_trips() -> Vec<Self> {
+        vec![
+            Self::ByHand,
+            Self::Codec,
+            Self::Transport,
+            Self::Node,
+            #[cfg(feature = "zmq")]
+            Self::Zmq,
+            #[cfg(feature = "tonic")]
+            Self::Tonic,
+        ]
     }
 
     pub(crate) fn name(self) -> &'static str {
@@ -35,30 +105,65 @@ impl Way {
             Self::Codec => "codec",
             Self::Transport => "`TcpTransport`",
             Self::Node => "`SnapshotNode`",
+            Self::Shared => "`SharedNode`",
+            Self::Links => "`SnapshotNode` on `LinkTransport`",
+            Self::CodecTyped => "enum, codec",
+            Self::NodeTyped => "enum, `SnapshotNode`",
+            Self::NodeMixed => "`Bytes`, `SnapshotNode`",
+            Self::ManyIn => "from neighbours",
+            Self::ManyOut => "to neighbours",
+            Self::Group => "group",
+            Self::Copied => "copied",
+            Self::Pieces => "pieces",
+            #[cfg(feature = "zmq")]
+            Self::Zmq => "zmq",
+            #[cfg(feature = "monocoque")]
+            Self::Monocoque => "monocoque",
+            #[cfg(feature = "tonic")]
+            Self::Tonic => "tonic",
         }
     }
 }
 
 /// Runs one end, for good.
-pub(crate) fn run(setup: Setup, tally: &Tally, _orders: Receiver<String>) {
+pub(crate) fn run(setup: Setup, tally: &Tally, orders: Receiver<String>) {
     let (threads, tally) = (setup.threads, tally.clone());
     match setup.way {
         Way::ByHand => on(threads, by_hand::run(setup, tally)),
         Way::Codec => on(threads, codec::run(setup, tally)),
         Way::Transport => on(threads, transport::run(setup, tally)),
         Way::Node => on(threads, node::run(setup, tally)),
+        Way::Shared => on(threads, shared::run(setup, tally)),
+        Way::Links => on(threads, links::run(setup, tally)),
+        Way::CodecTyped => on(threads, typed::codec(setup, tally)),
+        Way::NodeTyped => on(threads, typed::node(setup, tally)),
+        Way::NodeMixed => on(threads, typed::bytes(setup, tally)),
+        Way::ManyIn | Way::ManyOut => on(threads, many::run(setup, tally)),
+        Way::Group => on(threads, group::run(setup, tally)),
+        Way::Copied => on(threads, paused::run::<paused::Copied>(setup, tally, orders)),
+        Way::Pieces => on(threads, paused::run::<paused::Pieces>(setup, tally, orders)),
+        #[cfg(feature = "zmq")]
+        Way::Zmq => zeromq::run(&setup, &tally),
+        #[cfg(feature = "monocoque")]
+        Way::Monocoque => here(monocoque::run(setup, tally)),
+        #[cfg(feature = "tonic")]
+        Way::Tonic => on(threads, grpc::run(setup, tally)),
     }
 }
 
 /// On a runtime in this thread, or one of several.
 fn on(threads: usize, future: impl Future<Output = ()> + Send + 'static) {
     if threads == 1 {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.expect("a runtime").block_on(future);
+        here(future);
     } else {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
         let runtime = runtime.expect("a runtime");
         runtime.block_on(runtime.spawn(future)).expect("it does not panic");
     }
+}
+
+fn here(future: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(future);
 }

@@ -2,13 +2,14 @@
 
 use std::hint::black_box;
 use std::io::IoSlice;
+use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::socket::{BUFFER, LARGE, open};
-use crate::setup::{End, Setup};
+use crate::setup::{End, Job, Setup};
 use crate::tally::Tally;
 
 const HEAD: usize = 4;
@@ -17,10 +18,31 @@ const SLICES: usize = 32;
 
 pub(super) async fn run(setup: Setup, tally: Tally) {
     let socket = open(&setup.end).await;
-    match setup.end {
-        End::Receive => receive(socket, tally).await,
-        End::Send(_) if setup.size > LARGE => send_large(socket, setup.size).await,
-        End::Send(_) => send_small(socket, setup.size).await,
+    match (setup.end, setup.job) {
+        (End::Send(_), Job::RoundTrip) => ask(socket, setup.size, tally).await,
+        (_, Job::RoundTrip) => answer(socket, setup.size).await,
+        (End::Send(_), Job::OneWay) if setup.size > LARGE => send_large(socket, setup.size).await,
+        (End::Send(_), Job::OneWay) => send_small(socket, setup.size).await,
+        (_, Job::OneWay) => receive(socket, tally).await,
+    }
+}
+
+async fn ask(mut socket: TcpStream, size: usize, tally: Tally) {
+    let mut message = vec![7; HEAD + size];
+    loop {
+        let begun = Instant::now();
+        socket.write_all(&message).await.expect("they read");
+        socket.read_exact(&mut message).await.expect("they answer");
+        tally.took(begun.elapsed());
+        tally.one();
+    }
+}
+
+async fn answer(mut socket: TcpStream, size: usize) {
+    let mut message = vec![0; HEAD + size];
+    loop {
+        socket.read_exact(&mut message).await.expect("they ask");
+        socket.write_all(&message).await.expect("they read");
     }
 }
 

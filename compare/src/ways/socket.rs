@@ -12,12 +12,12 @@ pub(super) const LARGE: usize = 8 << 10;
 
 pub(super) async fn open(end: &End) -> TcpStream {
     let socket = match end {
-        End::Receive => {
+        End::Send(address) => TcpStream::connect(address).await.expect("they listen"),
+        _ => {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
             say(&format!("address {}", listener.local_addr().expect("it is bound")));
             listener.accept().await.expect("they dial").0
         }
-        End::Send(address) => TcpStream::connect(address).await.expect("they listen"),
     };
     socket.set_nodelay(true).expect("a socket");
     socket
