@@ -15,6 +15,7 @@ mod statistics;
 mod subjects;
 mod table;
 mod tally;
+mod way;
 mod ways;
 
 use clap::Parser;

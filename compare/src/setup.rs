@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ways::Way;
+use crate::way::Way;
 
 /// One end of a row.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use crate::flags::Flags;
 use crate::rounds;
 use crate::setup::Setup;
 use crate::table;
-use crate::ways::Way;
+use crate::way::Way;
 
 const SIZES: [usize; 3] = [16, 128, 1 << 10];
 

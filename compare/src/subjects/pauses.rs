@@ -11,7 +11,7 @@ use crate::rounds;
 use crate::setup::Setup;
 use crate::statistics::{Rounds, spread};
 use crate::table::{bytes, time};
-use crate::ways::Way;
+use crate::way::Way;
 
 const MIB: usize = 1 << 20;
 const SIZE: usize = 64;

@@ -4,7 +4,7 @@ use crate::flags::Flags;
 use crate::rounds;
 use crate::setup::{Job, Setup};
 use crate::table;
-use crate::ways::Way;
+use crate::way::Way;
 
 const SIZE: usize = 128;
 

@@ -6,7 +6,7 @@ use crate::rounds::{self, Figures};
 use crate::setup::Setup;
 use crate::statistics::spread;
 use crate::table;
-use crate::ways::Way;
+use crate::way::Way;
 
 const SIZES: [usize; 6] = [16, 64, 128, 1 << 10, 16 << 10, 256 << 10];
 

@@ -9,7 +9,8 @@ use crate::rounds::{self, Pace};
 use crate::setup::{End, Setup};
 use crate::statistics::spread;
 use crate::table;
-use crate::ways::{MEMBERS, Way};
+use crate::way::Way;
+use crate::ways::MEMBERS;
 
 const SIZE: usize = 64;
 const INTERVAL: Duration = Duration::from_secs(1);

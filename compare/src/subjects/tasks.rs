@@ -6,7 +6,7 @@ use crate::rounds;
 use crate::setup::Setup;
 use crate::statistics::spread;
 use crate::table;
-use crate::ways::Way;
+use crate::way::Way;
 
 const SIZE: usize = 128;
 const TASKS: [usize; 3] = [1, 8, 64];

@@ -4,7 +4,7 @@ use crate::flags::Flags;
 use crate::rounds;
 use crate::setup::Setup;
 use crate::table;
-use crate::ways::Way;
+use crate::way::Way;
 
 pub(crate) fn compare(flags: &Flags) {
     let ways = [Way::NodeMixed, Way::NodeTyped, Way::CodecTyped];

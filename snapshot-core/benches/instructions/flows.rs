@@ -127,8 +127,8 @@ pub struct Through {
 impl Through {
     pub fn new() -> Self {
         let (network, [one, two]) = MemNetwork::<u64>::mesh::<2>();
-        let [mut sender, mut receiver] =
-            [one, two].map(|transport| run(SnapshotNode::builder(transport).start(&mut ())).expect("it starts"));
+        let [mut sender, mut receiver] = [one, two]
+            .map(|transport| run(SnapshotNode::builder(transport).start(&mut ())).expect("it starts"));
         let to = sender.topology().peers().next().expect("a neighbour");
         // They greet each other.
         sender.send(to, 0).expect("there is room");

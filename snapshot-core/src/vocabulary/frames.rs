@@ -159,6 +159,24 @@ impl<M> Frames<M> {
         Drain { frames: self, left }
     }
 
+    /// Moves the first `count`, or all where there are fewer, to the end of another batch.
+    pub(crate) fn move_front(&mut self, count: usize, to: &mut Self) {
+        if to.is_empty() && self.len() <= count {
+            return std::mem::swap(self, to);
+        }
+        let mut left = count.min(self.len());
+        while left > 0 {
+            let before = to.len();
+            if let Some((run, messages)) = self.take_run(left) {
+                to.messages.extend(messages);
+                to.heads.push_back(Head::Messages(run));
+            } else if let Some(frame) = self.pop_front() {
+                to.push_back(frame);
+            }
+            left -= to.len() - before;
+        }
+    }
+
     /// Drops all, and keeps the buffers.
     pub fn clear(&mut self) {
         self.heads.clear();
@@ -311,6 +329,22 @@ mod tests {
         batch.push_back(message(1));
         batch.clear();
         assert!(batch.is_empty() && batch.front().is_none());
+    }
+
+    #[test]
+    fn what_is_moved_from_the_front_keeps_its_order() {
+        for count in 0..9 {
+            for mut to in [Frames::new(), sample().1] {
+                let (_, mut from) = sample();
+                let mut expected: Vec<_> = to.iter().map(Frame::cloned).collect();
+                expected.extend(from.iter().take(count).map(Frame::cloned));
+                let rest: Vec<_> = from.iter().skip(count).map(Frame::cloned).collect();
+                from.move_front(count, &mut to);
+                assert_eq!(to.iter().map(Frame::cloned).collect::<Vec<_>>(), expected, "{count}");
+                assert_eq!(from.iter().map(Frame::cloned).collect::<Vec<_>>(), rest, "{count}");
+                assert_eq!((to.len(), from.len()), (expected.len(), rest.len()));
+            }
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Arrivals, ConnectError, Departures, Links};
 use crate::vocabulary::frame::Frame;
+use crate::vocabulary::frames::Frames;
 use crate::vocabulary::id::NodeId;
 
 /// What crosses a connection of [`Links::carry`].
@@ -102,40 +103,57 @@ impl<M> Links<M> {
     }
 }
 
+/// So many frames that have come are passed on together, at most.
+const BATCH: usize = 128;
+
 async fn read<M, E: Display>(mut arrivals: Arrivals<M>, incoming: impl Stream<Item = Result<Packet<M>, E>>) {
     let (mut incoming, mut turn) = (pin!(incoming), Turn::default());
+    let mut frames = Frames::new();
     loop {
-        let item = {
+        // What is there is passed on together.
+        let end = {
             let mut over = pin!(arrivals.over());
             poll_fn(|cx| {
-                ready!(turn.poll(cx));
-                match incoming.as_mut().poll_next(cx) {
-                    Poll::Ready(item) => Poll::Ready(Some(item)),
-                    Poll::Pending => over.as_mut().poll(cx).map(|_| None),
+                while frames.len() < BATCH {
+                    let next = turn.poll(cx).is_ready().then(|| incoming.as_mut().poll_next(cx));
+                    match next {
+                        Some(Poll::Ready(Some(Ok(Packet::Frame(frame))))) => frames.push_back(frame),
+                        Some(Poll::Ready(end)) => return Poll::Ready(Some(end)),
+                        // It has waked this task already.
+                        None => return Poll::Pending,
+                        Some(Poll::Pending) if !frames.is_empty() => break,
+                        Some(Poll::Pending) => return over.as_mut().poll(cx).map(|_| Some(None)),
+                    }
                 }
+                Poll::Ready(None)
             })
             .await
         };
-        match item {
-            Some(Some(Ok(Packet::Frame(frame)))) => {
-                if arrivals.push(frame).await.is_err() {
-                    return;
-                }
-            }
+        if !frames.is_empty() && arrivals.push_batch(&mut frames).await.is_err() {
+            return;
+        }
+        match end {
+            None => {}
             Some(Some(Ok(Packet::Goodbye))) => return arrivals.leave(),
             Some(Some(Err(error))) => return arrivals.lost(error.to_string()),
+            Some(Some(Ok(Packet::Frame(_)))) => unreachable!("it is among the others"),
+            // Where it is over already, that is no news.
             Some(None) => return arrivals.lost("the neighbour has closed it without a goodbye"),
-            // It is over.
-            None => return,
         }
     }
 }
 
 async fn write<M>(mut departures: Departures<M>, outgoing: impl Sink<Packet<M>, Error: Display>) {
     let (mut outgoing, mut turn) = (pin!(outgoing), Turn::default());
+    let mut frames = Frames::new();
     let mut packets = stream::poll_fn(|cx| {
         ready!(turn.poll(cx));
-        departures.poll_next_unpin(cx).map(|frame| frame.map(|frame| Ok(Packet::Frame(frame))))
+        if frames.is_empty()
+            && let Some(batch) = ready!(departures.poll_batch(cx))
+        {
+            frames = batch;
+        }
+        Poll::Ready(frames.pop_front().map(|frame| Ok(Packet::Frame(frame))))
     });
     let mut written = outgoing.send_all(&mut packets).await;
     if written.is_ok() && departures.is_closing() {

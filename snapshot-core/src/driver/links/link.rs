@@ -35,7 +35,8 @@ pub(super) struct Aftermath<M> {
 
 #[derive(Debug)]
 enum Arrived<M> {
-    Frame(Frame<M>),
+    /// One behind the other, and not empty.
+    Frames(Frames<M>),
     Up,
     End(End),
 }
@@ -112,13 +113,13 @@ impl<M> Link<M> {
         self.over = None;
         let more = 2 - mem::replace(&mut self.halves, 2);
         // Those of the older connection, and a sender that waits for this one.
-        Some((self.connection, more, self.aftermath(dropped.unwrap_or_default(), Frames::new())))
+        Some((self.connection, more, self.aftermath(VecDeque::new(), dropped.unwrap_or_default())))
     }
 
     /// A connection is over, if it still stood. The node is told after all that has arrived before.
     pub(super) fn end(&mut self, connection: u64, end: End, why: Disconnected) -> Option<Aftermath<M>> {
         let dropped = self.note_end(connection, end, why)?;
-        Some(self.aftermath(dropped, Frames::new()))
+        Some(self.aftermath(VecDeque::new(), dropped))
     }
 
     /// Likewise, by its writer. Where the transport has ended, the writer may go when it has written all, and the reader reads
@@ -173,9 +174,46 @@ impl<M> Link<M> {
         if self.frames >= self.capacity.saturating_mul(2) {
             return Err((Disconnected::Overrun, frame));
         }
-        self.arrived.push_back(Arrived::Frame(frame));
+        if let Some(Arrived::Frames(frames)) = self.arrived.back_mut() {
+            frames.push_back(frame);
+        } else {
+            let mut frames = Frames::new();
+            frames.push_back(frame);
+            self.arrived.push_back(Arrived::Frames(frames));
+        }
         self.frames += 1;
         Ok(self.frames < self.capacity)
+    }
+
+    /// Frames have arrived on a connection: takes them as far as there is room; ready when there is none left. Whether any was taken.
+    pub(super) fn poll_push(
+        &mut self,
+        cx: &Context<'_>,
+        connection: u64,
+        frames: &mut Frames<M>,
+    ) -> (Poll<Result<(), Disconnected>>, bool) {
+        if let Err(why) = self.check(connection) {
+            return (Poll::Ready(Err(why)), false);
+        }
+        if self.ending.is_some() {
+            // As for one.
+            return (Poll::Ready(Ok(())), false);
+        }
+        let count = self.capacity.saturating_sub(self.frames).min(frames.len());
+        if count > 0 {
+            if !matches!(self.arrived.back(), Some(Arrived::Frames(_))) {
+                self.arrived.push_back(Arrived::Frames(Frames::new()));
+            }
+            if let Some(Arrived::Frames(arrived)) = self.arrived.back_mut() {
+                frames.move_front(count, arrived);
+            }
+            self.frames += count;
+        }
+        if frames.is_empty() {
+            return (Poll::Ready(Ok(())), count > 0);
+        }
+        note(&mut self.pushing, cx);
+        (Poll::Pending, count > 0)
     }
 
     /// Waits until another frame may be pushed.
@@ -203,13 +241,19 @@ impl<M> Link<M> {
 
     /// Hands out what has arrived, as far as there is room; whether more is there, and the reader where there is room now.
     pub(super) fn receive(&mut self, from: Peer, into: &mut Inbox<M>) -> (bool, Option<Waker>) {
-        let count = into.room().min(self.arrived.len());
-        for item in self.arrived.drain(..count) {
-            match item {
-                Arrived::Frame(frame) => {
-                    self.frames -= 1;
-                    into.push(from, frame);
+        while into.room() > 0 {
+            if let Some(Arrived::Frames(frames)) = self.arrived.front_mut() {
+                let before = into.len();
+                into.append(from, frames);
+                self.frames -= into.len() - before;
+                if !frames.is_empty() {
+                    break;
                 }
+            }
+            let Some(item) = self.arrived.pop_front() else { break };
+            match item {
+                // All of them are in the inbox.
+                Arrived::Frames(_) => {}
                 Arrived::Up => into.up(from),
                 Arrived::End(End::Lost(why)) => into.lost(from, why),
                 Arrived::End(End::Left) => into.left(from),
@@ -247,18 +291,20 @@ impl<M> Link<M> {
         (Poll::Pending, writer)
     }
 
-    /// The next frame to write; `None` where there will be none on this connection. The waker is the sender's.
-    pub(super) fn poll_take(
+    /// What is to be written next, one frame or more, as `take` takes it from those that wait; `None` where there will be none on
+    /// this connection. The waker is the sender's.
+    pub(super) fn poll_take<T>(
         &mut self,
         cx: &Context<'_>,
         connection: u64,
-    ) -> (Poll<Option<Frame<M>>>, Option<Waker>) {
+        take: impl FnOnce(&mut Frames<M>) -> Option<T>,
+    ) -> (Poll<Option<T>>, Option<Waker>) {
         if !self.stands(connection) {
             return (Poll::Ready(None), None);
         }
-        if let Some(frame) = self.departing.pop_front() {
+        if let Some(taken) = take(&mut self.departing) {
             let sender = if self.departing.len() <= self.outgoing / 2 { self.sending.take() } else { None };
-            return (Poll::Ready(Some(frame)), sender);
+            return (Poll::Ready(Some(taken)), sender);
         }
         if self.ending.is_some() {
             return (Poll::Ready(None), None);
@@ -269,17 +315,25 @@ impl<M> Link<M> {
 
     /// `None` where that is no news; else the frames that were given up for want of room: what is over keeps no more than
     /// `capacity`, or neighbours that come and go would fill the memory.
-    fn note_end(&mut self, connection: u64, end: End, why: Disconnected) -> Option<VecDeque<Arrived<M>>> {
+    fn note_end(&mut self, connection: u64, end: End, why: Disconnected) -> Option<Frames<M>> {
         if !self.stands(connection) {
             return None;
         }
         self.over = Some(why);
         if self.ending.is_some() {
-            return Some(VecDeque::new());
+            return Some(Frames::new());
         }
         // They are of this connection, and the last of all, for there were no more than `capacity` when it came.
         let excess = self.frames.saturating_sub(self.capacity);
-        let dropped = self.arrived.split_off(self.arrived.len() - excess);
+        let mut dropped = Frames::new();
+        if let Some(Arrived::Frames(frames)) = self.arrived.back_mut().filter(|_| excess > 0) {
+            let kept = frames.len().saturating_sub(excess);
+            frames.move_front(kept, &mut dropped);
+            mem::swap(frames, &mut dropped);
+            if frames.is_empty() {
+                self.arrived.pop_back();
+            }
+        }
         self.frames -= excess;
         self.push_end(if excess > 0 { end.into_loss() } else { end });
         Some(dropped)

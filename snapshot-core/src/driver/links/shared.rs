@@ -125,6 +125,21 @@ impl<M> Shared<M> {
         pushed
     }
 
+    pub(super) fn poll_push(
+        &self,
+        cx: &Context<'_>,
+        index: usize,
+        connection: u64,
+        frames: &mut Frames<M>,
+    ) -> Poll<Result<(), Disconnected>> {
+        let slot = &self.slots[index];
+        let (pushed, some) = lock(&slot.link).poll_push(cx, connection, frames);
+        if some {
+            self.arrived(slot);
+        }
+        pushed
+    }
+
     pub(super) fn poll_room(
         &self,
         cx: &Context<'_>,
@@ -138,13 +153,14 @@ impl<M> Shared<M> {
         lock(&self.slots[index].link).poll_over(cx, connection)
     }
 
-    pub(super) fn poll_take(
+    pub(super) fn poll_take<T>(
         &self,
         cx: &Context<'_>,
         index: usize,
         connection: u64,
-    ) -> Poll<Option<Frame<M>>> {
-        let (taken, sender) = lock(&self.slots[index].link).poll_take(cx, connection);
+        take: impl FnOnce(&mut Frames<M>) -> Option<T>,
+    ) -> Poll<Option<T>> {
+        let (taken, sender) = lock(&self.slots[index].link).poll_take(cx, connection, take);
         sender.into_iter().for_each(Waker::wake);
         taken
     }
@@ -263,8 +279,9 @@ impl<M> Shared<M> {
     }
 
     fn arrived(&self, slot: &Slot<M>) {
-        // Where it was set already, `recv` has been woken, or has left something behind by itself.
-        if !slot.ready.swap(true, Ordering::AcqRel) {
+        // Where it was set already, `recv` has been woken, or has left something behind by itself. It is taken back before the link
+        // is looked at, and what is told here was put there before: so it needs no more than a look.
+        if !slot.ready.load(Ordering::Acquire) && !slot.ready.swap(true, Ordering::AcqRel) {
             self.receiving.wake();
         }
     }
