@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
 use futures::future::{Either, select};
-use futures::{Sink, SinkExt, Stream, StreamExt, stream};
+use futures::{Sink, SinkExt, Stream, stream};
 use serde::{Deserialize, Serialize};
 
 use super::{Arrivals, ConnectError, Departures, Links};
@@ -143,7 +143,7 @@ async fn read<M, E: Display>(mut arrivals: Arrivals<M>, incoming: impl Stream<It
     }
 }
 
-async fn write<M>(mut departures: Departures<M>, outgoing: impl Sink<Packet<M>, Error: Display>) {
+async fn write<M>(departures: Departures<M>, outgoing: impl Sink<Packet<M>, Error: Display>) {
     let (mut outgoing, mut turn) = (pin!(outgoing), Turn::default());
     let mut frames = Frames::new();
     let mut packets = stream::poll_fn(|cx| {
