@@ -133,6 +133,7 @@ pub use vocabulary::frames::Frames;
 pub use vocabulary::id::{Generation, NodeId, Peer, SnapshotId, Turn};
 pub use vocabulary::inbox::{Inbox, Incoming};
 pub use vocabulary::key::{Created, Key};
+pub use vocabulary::life::Life;
 pub use vocabulary::malformed::Malformed;
 pub use vocabulary::outcome::{
     AbortReason, Awaiting, PartReport, SnapshotPhase, SnapshotReport, SnapshotStatus,

@@ -15,7 +15,7 @@ use std::ops::Range;
 
 use bytes::buf::Limit;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use snapshot_core::{Body, Frame, Inbox, MessageCodec, Peer, Stamp};
+use snapshot_core::{Body, Frame, Generation, Inbox, MessageCodec, Peer, Stamp};
 use thiserror::Error;
 
 /// The bytes of the length.
@@ -85,11 +85,26 @@ pub(crate) struct FrameReader {
     last: usize,
     /// Where the messages are that are being handed out.
     parts: Vec<Range<usize>>,
+    /// The generation of the last frame.
+    heard: Option<Generation>,
 }
 
 impl FrameReader {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { limit, run: None, whole: Bytes::new(), rest: BytesMut::new(), last: 0, parts: Vec::new() }
+        Self {
+            limit,
+            run: None,
+            whole: Bytes::new(),
+            rest: BytesMut::new(),
+            last: 0,
+            parts: Vec::new(),
+            heard: None,
+        }
+    }
+
+    /// The generation of the last frame that was begun.
+    pub(crate) fn heard(&self) -> Option<Generation> {
+        self.heard
     }
 
     /// Where the next bytes go: there is room for one at least, and for no more than belong there. Where frames are large, that is to
@@ -136,6 +151,7 @@ impl FrameReader {
         }
         let stamp = Stamp::from_bytes(stamp).map_err(|_| FrameError::Garbage("its stamp is malformed"))?;
         frame.advance(stamp_len);
+        self.heard = Some(stamp.generation());
         let body = match tag >> 5 {
             0 => Body::Message(codec.decode(frame).map_err(FrameError::Message)?),
             1 => Body::Control(frame),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use tokio::runtime::Handle;
 
 use crate::TcpTransport;
 use crate::error::BindError;
-use crate::handshake::{Identity, MAX_GROUP};
+use crate::handshake::{Identity, MAX_GROUP, OwnLife};
 use crate::plain_text::{says_inside, stays_inside};
 use crate::shared::{Shared, Timing};
 
@@ -78,6 +79,7 @@ impl<M: 'static> TcpBuilder<M> {
             first_redial: Duration::from_millis(10),
             slowest_redial: Duration::from_secs(1),
             close: Duration::from_secs(1),
+            silence: Duration::from_secs(15),
         };
         Self {
             topology,
@@ -194,6 +196,20 @@ impl<M: 'static> TcpBuilder<M> {
         self
     }
 
+    /// How long a neighbour may leave unanswered what it was sent before its connection counts as lost, and is made anew: its machine is
+    /// gone, or it is at another address now. Where nothing is sent, the system asks it, beginning in half of this time. 15 s unless
+    /// told, and 1 s at least where nothing is sent; while data is under way it counts on Linux and Android, and elsewhere the system's
+    /// own limit does, which is long.
+    ///
+    /// A neighbour whose program stands still answers by its system, and is not lost by that, until so much is under way to it that its
+    /// system takes no more: then it has this long. So more than the longest time for which it may be stopped, by a debugger or a
+    /// machine that is moved.
+    #[must_use]
+    pub fn lost_after(mut self, limit: Duration) -> Self {
+        self.timing.silence = limit;
+        self
+    }
+
     /// Listens, and begins to dial in the background. Does not wait for any neighbour: nodes may start in any order.
     ///
     /// # Errors
@@ -266,7 +282,9 @@ impl<M: 'static> TcpBuilder<M> {
         let (given, least, most) = (self.max_frame, LEAST_MAX_FRAME, MOST_MAX_FRAME);
         let max_frame = u32::try_from(given).ok().filter(|_| (least..=most).contains(&given));
         let max_frame = max_frame.ok_or(BindError::MaxFrame { given, least, most })?;
-        let identity = Identity { topology: self.topology.clone(), max_frame };
+        // Another one in each process: the standard library seeds its hash maps from the operating system's random numbers.
+        let own = OwnLife::new(RandomState::new().hash_one(std::process::id()));
+        let identity = Identity { topology: self.topology.clone(), max_frame, own };
         #[allow(unused_mut, reason = "certificates come with a feature")]
         let mut shared = Shared::new(identity, self.timing, self.plain_text_anywhere);
         #[cfg(feature = "tls")]

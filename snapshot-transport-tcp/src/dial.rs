@@ -68,6 +68,7 @@ mod tests {
         first_redial: Duration::from_millis(10),
         slowest_redial: Duration::from_secs(1),
         close: Duration::from_secs(1),
+        silence: Duration::from_secs(15),
     };
 
     #[test]

@@ -11,7 +11,8 @@ use crate::error::LastSeen;
 use crate::greeting::Failed;
 use crate::link::Link;
 use crate::plain_text::stays_inside;
-use crate::shared::{Shared, prepare};
+use crate::shared::Shared;
+use crate::silence::prepare;
 use crate::told::Told;
 use crate::turns::Turns;
 
@@ -99,7 +100,7 @@ impl<'a> Dialer<'a> {
                 return false;
             }
         };
-        prepare(&socket);
+        prepare(&socket, shared.timing.silence);
         match dialed(shared, socket, link.peer.id()).await {
             Ok((stream, agreed)) => {
                 self.tell_connected(tried);

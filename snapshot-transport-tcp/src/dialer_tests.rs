@@ -5,7 +5,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::TcpTransport;
-use crate::handshake::Identity;
+use crate::handshake::{Identity, OwnLife};
 use crate::shared::Timing;
 
 /// Only so that a test that hangs says so.
@@ -25,8 +25,9 @@ async fn listening(group: &str) -> (TcpTransport<bytes::Bytes>, SocketAddr) {
 /// Node 2, with so much time for a handshake. It dials node 1 at addresses that no resolver has to know.
 fn node_two(handshake: Duration) -> Shared {
     let (first_redial, slowest_redial, close) = (LONG, LONG, LONG);
-    let timing = Timing { handshake, first_redial, slowest_redial, close };
-    Shared::new(Identity { topology: topology("ours", 2), max_frame: 4096 }, timing, false)
+    let timing = Timing { handshake, first_redial, slowest_redial, close, silence: Duration::from_secs(15) };
+    let identity = Identity { topology: topology("ours", 2), max_frame: 4096, own: OwnLife::new(2) };
+    Shared::new(identity, timing, false)
 }
 
 async fn nobody() -> SocketAddr {

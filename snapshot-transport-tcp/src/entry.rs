@@ -105,10 +105,12 @@ async fn enter_as_listener(shared: &Shared, mut socket: TcpStream, claimed: &mut
         let mut stream = tls.accept(socket).await.map_err(told)?;
         let shown = stream.shown();
         let vouch = |node| tls.vouch(&shown, node);
-        let agreed = receive(&mut stream, &shared.identity, vouch, claimed).await;
+        let agreed =
+            receive(&mut stream, &shared.identity, |peer| shared.standing(peer), vouch, claimed).await;
         return inside(tls, stream, agreed);
     }
-    let agreed = receive(&mut socket, &shared.identity, |_| Ok(()), claimed).await;
+    let agreed =
+        receive(&mut socket, &shared.identity, |peer| shared.standing(peer), |_| Ok(()), claimed).await;
     outcome(Stream::Plain(socket), agreed)
 }
 

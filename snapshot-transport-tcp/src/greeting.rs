@@ -7,7 +7,7 @@
 use std::io;
 use std::time::Duration;
 
-use snapshot_core::{NodeId, Peer};
+use snapshot_core::{Life, NodeId, Peer};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
@@ -28,6 +28,8 @@ pub(crate) struct Agreed {
     pub(crate) peer: Peer,
     /// The longest frame that the other side takes.
     pub(crate) max_frame: usize,
+    /// Which process it is.
+    pub(crate) life: Life,
 }
 
 /// There will be no connection.
@@ -116,22 +118,23 @@ pub(crate) async fn greet(
     let welcome = hear(socket, us, Step::Welcome, vouch, claimed).await?;
     let peer = us.check_listener(wanted, &welcome)?;
     say(socket, &accept()).await?;
-    Ok(Agreed { peer, max_frame: welcome.max_frame as usize })
+    Ok(Agreed { peer, max_frame: welcome.max_frame as usize, life: welcome.life })
 }
 
-/// The side that was dialed.
+/// The side that was dialed. `standing` tells which process of a neighbour has the connection, if one stands.
 pub(crate) async fn receive(
     socket: &mut (impl AsyncRead + AsyncWrite + Unpin),
     us: &Identity,
+    standing: impl FnOnce(Peer) -> Option<Life>,
     vouch: impl Fn(NodeId) -> Result<(), Disagreement>,
     claimed: &mut Option<NodeId>,
 ) -> Result<Agreed, Why> {
     let hello = hear(socket, us, Step::Hello, vouch, claimed).await?;
-    let peer = us.check_dialer(&hello)?;
+    let peer = us.check_dialer(&hello, standing)?;
     say(socket, &us.welcome(hello.from)).await?;
     let (prefix, _) = read(socket, us.topology.me()).await?;
     match prefix.step {
-        Step::Accept => Ok(Agreed { peer, max_frame: hello.max_frame as usize }),
+        Step::Accept => Ok(Agreed { peer, max_frame: hello.max_frame as usize, life: hello.life }),
         _ => Err(Disagreement::Protocol("a message out of turn").into()),
     }
 }

@@ -11,8 +11,11 @@
 //! of HELLO and WELCOME, and REFUSAL as a whole stay the same in all versions, so that a disagreement about the version can
 //! be told to the other side and be pinned on a node.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use bytes::{Buf, BufMut};
-use snapshot_core::{NodeId, Peer, Topology};
+use snapshot_core::{Generation, Life, NodeId, Peer, Topology};
 use thiserror::Error;
 
 /// The version of the handshake and of the frames after it.
@@ -52,6 +55,8 @@ pub(crate) struct Hello {
     pub(crate) fingerprint: u64,
     /// The longest frame that this side takes.
     pub(crate) max_frame: u32,
+    /// Which process it is.
+    pub(crate) life: Life,
     pub(crate) group: String,
 }
 
@@ -96,6 +101,11 @@ pub(crate) enum Disagreement {
         "{me} speaks TLS 1.3 alone, and the other side something older: correct the address, or what stands between the two"
     )]
     OldTls { me: NodeId },
+    #[error(
+        "another process of {from} is connected with {me} and has taken its place in a newer generation than this one knows: \
+         end this one, and see that only one process runs for each node"
+    )]
+    OlderLife { me: NodeId, from: NodeId },
     #[error("{me} and {from} know different graphs of group {group:?}: give both the same members and links")]
     Topology { me: NodeId, from: NodeId, group: String },
 }
@@ -105,6 +115,32 @@ pub(crate) enum Disagreement {
 pub(crate) struct Identity {
     pub(crate) topology: Topology,
     pub(crate) max_frame: u32,
+    pub(crate) own: OwnLife,
+}
+
+/// Which process this is.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnLife {
+    number: u64,
+    /// The newest generation in which it has spoken; 0: none yet.
+    generation: Arc<AtomicU64>,
+}
+
+impl OwnLife {
+    pub(crate) fn new(number: u64) -> Self {
+        Self { number, generation: Arc::default() }
+    }
+
+    /// A frame of this generation is on its way.
+    pub(crate) fn speaks(&self, generation: Generation) {
+        if self.generation.load(Ordering::Relaxed) < generation.0 {
+            self.generation.fetch_max(generation.0, Ordering::Relaxed);
+        }
+    }
+
+    fn now(&self) -> Life {
+        Life::new(self.number).speaking(Generation(self.generation.load(Ordering::Relaxed)))
+    }
 }
 
 impl Step {
@@ -143,9 +179,14 @@ impl Hello {
         let to = NodeId(payload.try_get_u64_le().map_err(short)?);
         let fingerprint = payload.try_get_u64_le().map_err(short)?;
         let max_frame = payload.try_get_u32_le().map_err(short)?;
+        let (life, payload) = payload
+            .split_at_checked(Life::LEN)
+            .ok_or(Disagreement::Protocol("a greeting that is cut short"))?;
+        let life =
+            Life::from_bytes(life).map_err(|_| Disagreement::Protocol("a life that cannot be read"))?;
         match std::str::from_utf8(payload) {
             Ok(group) if group.len() <= MAX_GROUP => {
-                Ok(Self { from, to, fingerprint, max_frame, group: group.to_owned() })
+                Ok(Self { from, to, fingerprint, max_frame, life, group: group.to_owned() })
             }
             Ok(_) => Err(Disagreement::Protocol("a group's name that is too long")),
             Err(_) => Err(Disagreement::Protocol("a group's name that is not UTF-8")),
@@ -158,11 +199,12 @@ impl Hello {
     }
 
     fn write(&self, step: Step) -> Vec<u8> {
-        let mut payload = Vec::with_capacity(28 + self.group.len());
+        let mut payload = Vec::with_capacity(28 + Life::LEN + self.group.len());
         payload.put_u64_le(self.from.0);
         payload.put_u64_le(self.to.0);
         payload.put_u64_le(self.fingerprint);
         payload.put_u32_le(self.max_frame);
+        payload.put_slice(&self.life.to_bytes());
         payload.put_slice(self.group.as_bytes());
         message(step, &payload)
     }
@@ -177,8 +219,12 @@ impl Identity {
         self.account(to).write(Step::Welcome)
     }
 
-    /// The listener's rules.
-    pub(crate) fn check_dialer(&self, hello: &Hello) -> Result<Peer, Disagreement> {
+    /// The listener's rules. `standing` tells which process of a neighbour has the connection, if one stands.
+    pub(crate) fn check_dialer(
+        &self,
+        hello: &Hello,
+        standing: impl FnOnce(Peer) -> Option<Life>,
+    ) -> Result<Peer, Disagreement> {
         let (me, from) = (self.topology.me(), hello.from);
         self.check_group(hello)?;
         if hello.to != me {
@@ -187,6 +233,9 @@ impl Identity {
         let peer = self.check_neighbour(hello)?;
         if from < me {
             return Err(Disagreement::Direction { me, from });
+        }
+        if standing(peer).is_some_and(|standing| hello.life.gives_way_to(standing)) {
+            return Err(Disagreement::OlderLife { me, from });
         }
         Ok(peer)
     }
@@ -210,6 +259,7 @@ impl Identity {
             to,
             fingerprint: self.topology.fingerprint(),
             max_frame: self.max_frame,
+            life: self.own.now(),
             group: self.topology.group().to_owned(),
         }
     }

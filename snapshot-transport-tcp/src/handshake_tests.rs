@@ -4,7 +4,7 @@ use super::*;
 
 fn group(name: &str, members: &[u64], me: u64) -> Identity {
     let graph = Graph::mesh(members.iter().copied().map(NodeId)).named(name);
-    Identity { topology: graph.at(NodeId(me)).unwrap(), max_frame: 4096 }
+    Identity { topology: graph.at(NodeId(me)).unwrap(), max_frame: 4096, own: OwnLife::new(me) }
 }
 
 fn parse(message: &[u8]) -> (Prefix, &[u8]) {
@@ -24,7 +24,7 @@ fn two_nodes_of_one_group_agree_both_ways() {
     let (one, two) = (group("a", &[1, 2], 1), group("a", &[1, 2], 2));
     let hello = heard(1, &two.hello(NodeId(1)));
     assert_eq!((hello.max_frame, &*hello.group), (4096, "a"));
-    assert_eq!(one.check_dialer(&hello).unwrap().id(), NodeId(2));
+    assert_eq!(one.check_dialer(&hello, |_| None).unwrap().id(), NodeId(2));
     let welcome = heard(2, &one.welcome(NodeId(2)));
     assert_eq!(two.check_listener(NodeId(1), &welcome).unwrap().id(), NodeId(1));
 }
@@ -32,7 +32,8 @@ fn two_nodes_of_one_group_agree_both_ways() {
 #[test]
 fn each_disagreement_is_found_by_the_side_that_was_dialed() {
     let one = group("a", &[1, 2], 1);
-    let check = |dialer: Identity, to| one.check_dialer(&heard(1, &dialer.hello(NodeId(to)))).unwrap_err();
+    let check =
+        |dialer: Identity, to| one.check_dialer(&heard(1, &dialer.hello(NodeId(to))), |_| None).unwrap_err();
     let (me, from) = (NodeId(1), NodeId(2));
     assert!(matches!(check(group("b", &[1, 2], 2), 1), Disagreement::Group { .. }));
     assert_eq!(check(group("a", &[1, 2], 2), 2), Disagreement::WrongNode { me, from, wanted: NodeId(2) });
@@ -43,7 +44,7 @@ fn each_disagreement_is_found_by_the_side_that_was_dialed() {
         Disagreement::Topology { me, from, group: "a".to_owned() }
     );
     let two = group("a", &[1, 2], 2);
-    let wrong_way = two.check_dialer(&heard(2, &one.hello(NodeId(2)))).unwrap_err();
+    let wrong_way = two.check_dialer(&heard(2, &one.hello(NodeId(2))), |_| None).unwrap_err();
     assert_eq!(wrong_way, Disagreement::Direction { me: NodeId(2), from: NodeId(1) });
 }
 
@@ -102,7 +103,7 @@ fn random_bytes_are_refused_without_a_panic() {
         if let Ok(prefix) = Prefix::read(prefix)
             && let Ok(hello) = Hello::read(NodeId(1), prefix.version, payload)
         {
-            let _ = group("a", &[1, 2], 1).check_dialer(&hello);
+            let _ = group("a", &[1, 2], 1).check_dialer(&hello, |_| None);
         }
     }
 }

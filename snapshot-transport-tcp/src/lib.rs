@@ -83,6 +83,7 @@ mod properties;
 mod receiving;
 mod sending;
 mod shared;
+mod silence;
 mod stream;
 #[cfg(feature = "tls")]
 mod tls;

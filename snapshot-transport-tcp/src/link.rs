@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
 use futures::task::AtomicWaker;
-use snapshot_core::{Frames, Inbox, MessageCodec, Peer, TransportError};
+use snapshot_core::{Frames, Inbox, Life, MessageCodec, Peer, TransportError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, watch};
 
@@ -44,6 +44,8 @@ pub(crate) struct Connection {
     pub(crate) socket: Stream,
     /// Later connections to this node have larger numbers.
     pub(crate) number: u64,
+    /// Which process is at the other end.
+    pub(crate) life: Life,
     /// The longest frame that this side takes.
     pub(crate) takes: usize,
     /// The longest frame that may be sent: within both sides' limits.
@@ -61,7 +63,7 @@ pub(crate) struct Parting {
 #[derive(Debug, Default)]
 struct State {
     /// The connection that stands.
-    live: Option<u64>,
+    live: Option<(u64, Life)>,
     /// The latest that ever stood.
     newest: u64,
     last: LastSeen,
@@ -85,7 +87,7 @@ impl Link {
 
     /// Takes a new connection in place of the present one. One task alone installs connections on a link.
     pub(crate) fn install(&self, connection: Connection) {
-        let Connection { socket, number, takes, gives } = connection;
+        let Connection { socket, number, life, takes, gives } = connection;
         {
             let mut state = lock(&self.state);
             if number < state.newest {
@@ -93,7 +95,8 @@ impl Link {
                 return;
             }
             // First of all, so that an end of this connection that is seen at once finds it here.
-            *state = State { live: Some(number), newest: number, last: LastSeen::Connected, noted: None };
+            *state =
+                State { live: Some((number, life)), newest: number, last: LastSeen::Connected, noted: None };
         }
         let (read, write) = socket.into_split();
         let waiting = lock(&self.write).connect(write, number, gives);
@@ -101,6 +104,15 @@ impl Link {
         waiting.inspect(Waker::wake_by_ref);
         self.signal.set();
         self.changes.send_replace(());
+    }
+
+    /// Which process has the connection that stands, and in which generation it was last heard.
+    pub(crate) fn standing(&self) -> Option<Life> {
+        // One lock after the other, in their order.
+        let heard = lock(&self.read).heard();
+        let (number, life) = lock(&self.state).live?;
+        let of_this = heard.filter(|(of, _)| *of == number);
+        Some(of_this.map_or(life, |(_, generation)| life.speaking(generation)))
     }
 
     /// Pushes what has arrived, at most `budget` frames, which it counts down, and no more than the inbox has room for.
@@ -111,7 +123,7 @@ impl Link {
         codec: &dyn MessageCodec<M>,
         into: &mut Inbox<M>,
         budget: &mut usize,
-    ) -> Poll<()> {
+    ) -> Poll<Result<(), TransportError>> {
         let waker = Waker::from(Arc::clone(&self.signal));
         let cx = &mut Context::from_waker(&waker);
         let ended = |number, last| self.over(number, last);
@@ -142,7 +154,7 @@ impl Link {
     /// A connection is of no more use, whatever may still be read from it.
     fn not_live(&self, number: u64, last: LastSeen) {
         let mut state = lock(&self.state);
-        if state.live == Some(number) {
+        if state.live.is_some_and(|(live, _)| live == number) {
             state.live = None;
             state.last = last;
             drop(state);

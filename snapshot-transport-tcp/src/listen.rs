@@ -10,7 +10,8 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::entry::taken;
-use crate::shared::{Shared, host, prepare};
+use crate::shared::{Shared, host};
+use crate::silence::prepare;
 
 /// How many handshakes run at a time. Whoever comes when there are as many waits until one of them is done or its time is
 /// over, so that strangers who say nothing cost no more than this.
@@ -54,7 +55,7 @@ fn poll_accept(
 }
 
 async fn shake_hands(shared: &Shared, socket: TcpStream, from: SocketAddr, number: u64) {
-    prepare(&socket);
+    prepare(&socket, shared.timing.silence);
     match taken(shared, socket).await {
         Ok((stream, agreed)) => {
             tracing::info!(me = %shared.identity.topology.me(), peer = %agreed.peer, "connected");

@@ -12,7 +12,7 @@ use snapshot_core::{Body, Frame, Frames, Generation, Graph, MessageCodec, NodeId
 
 use crate::codec::{Decoded, FrameError, FrameReader, Kind, READ_BUFFER};
 use crate::handshake::{
-    Hello, Identity, MAX_GROUP, MAX_PAYLOAD, PREFIX, Prefix, Step, refusal, refusal_text,
+    Hello, Identity, MAX_GROUP, MAX_PAYLOAD, OwnLife, PREFIX, Prefix, Step, refusal, refusal_text,
 };
 use crate::write_buffer::WriteBuffer;
 
@@ -220,7 +220,11 @@ fn two_nodes_of_any_group_agree_and_each_takes_the_other_for_what_it_is() {
         prop_assume!(name.len() <= MAX_GROUP);
         let members: Vec<NodeId> = members.into_iter().map(NodeId).collect();
         let graph = Graph::mesh(members.iter().copied()).named(&name);
-        let node = |at: usize| Identity { topology: graph.at(members[at]).unwrap(), max_frame: limits[at] };
+        let node = |at: usize| Identity {
+            topology: graph.at(members[at]).unwrap(),
+            max_frame: limits[at],
+            own: OwnLife::new(at as u64),
+        };
         let (listener, dialer) = (node(0), node(1));
         let heard = |me, message: &[u8]| {
             let (prefix, payload) = message.split_first_chunk::<PREFIX>().unwrap();
@@ -230,12 +234,12 @@ fn two_nodes_of_any_group_agree_and_each_takes_the_other_for_what_it_is() {
         };
         let hello = heard(members[0], &dialer.hello(members[0]));
         prop_assert_eq!((hello.from, hello.max_frame, &hello.group), (members[1], limits[1], &name));
-        prop_assert_eq!(listener.check_dialer(&hello).map(NodeId::from), Ok(members[1]));
+        prop_assert_eq!(listener.check_dialer(&hello, |_| None).map(NodeId::from), Ok(members[1]));
         let welcome = heard(members[1], &listener.welcome(members[1]));
         prop_assert_eq!(dialer.check_listener(members[0], &welcome).map(NodeId::from), Ok(members[0]));
         // The one with the larger id dials.
         let wrong_way = heard(members[1], &listener.hello(members[1]));
-        prop_assert!(dialer.check_dialer(&wrong_way).is_err());
+        prop_assert!(dialer.check_dialer(&wrong_way, |_| None).is_err());
         Ok(())
     });
 }

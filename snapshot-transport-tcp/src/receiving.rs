@@ -5,10 +5,10 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll};
 
-use snapshot_core::{Inbox, MessageCodec, Peer};
+use snapshot_core::{Generation, Inbox, MessageCodec, Peer, TransportError};
 use tokio::io::AsyncReadExt;
 
-use crate::codec::{Decoded, FrameReader};
+use crate::codec::{Decoded, FrameError, FrameReader};
 use crate::error::LastSeen;
 use crate::stream::ReadHalf;
 
@@ -50,6 +50,8 @@ enum Step<M> {
     Bytes,
     Nothing,
     End(News),
+    /// A whole message that the codec refuses.
+    Refused(std::io::Error),
 }
 
 impl ReadSide {
@@ -64,6 +66,12 @@ impl ReadSide {
         }
     }
 
+    /// The number of the connection that is being read, and the generation of its last frame.
+    pub(crate) fn heard(&self) -> Option<(u64, Generation)> {
+        let reading = self.current.as_ref()?;
+        Some((reading.number, reading.frames.heard()?))
+    }
+
     pub(crate) fn close(&mut self) -> Option<ReadHalf> {
         self.closed = true;
         self.news.clear();
@@ -74,7 +82,8 @@ impl ReadSide {
     /// Pushes what has arrived, at most `budget` frames, which it counts down, and no more than the inbox has room for.
     /// `ended` is told the number of each connection that is over.
     ///
-    /// Pending: there is nothing more, and the task is woken when there is. Ready: there may be more.
+    /// Pending: there is nothing more, and the task is woken when there is. Ready: there may be more. An error: the neighbour sent a
+    /// message that cannot be decoded.
     pub(crate) fn poll<M: 'static>(
         &mut self,
         cx: &mut Context<'_>,
@@ -83,12 +92,12 @@ impl ReadSide {
         into: &mut Inbox<M>,
         budget: &mut usize,
         ended: impl Fn(u64, LastSeen),
-    ) -> Poll<()> {
+    ) -> Poll<Result<(), TransportError>> {
         let before = into.len();
         let mut reads = 0;
         loop {
             if into.room() == 0 || *budget == 0 {
-                return Poll::Ready(());
+                return Poll::Ready(Ok(()));
             }
             if let Some(news) = self.news.pop_front() {
                 news.tell(peer, into);
@@ -108,6 +117,9 @@ impl ReadSide {
                     *budget -= taken;
                     continue;
                 }
+                Err(FrameError::Message(error)) => {
+                    return Poll::Ready(Err(TransportError::undecodable(peer.id(), codec, error)));
+                }
                 Err(error) => {
                     let end = News::Lost(error.to_string());
                     self.end(peer, end, &ended);
@@ -124,7 +136,10 @@ impl ReadSide {
                 Step::Run => {}
                 Step::Bytes => reads += 1,
                 Step::Nothing if may_read => return Poll::Pending,
-                Step::Nothing => return Poll::Ready(()),
+                Step::Nothing => return Poll::Ready(Ok(())),
+                Step::Refused(error) => {
+                    return Poll::Ready(Err(TransportError::undecodable(peer.id(), codec, error)));
+                }
                 Step::End(end) => self.end(peer, end, &ended),
             }
         }
@@ -173,6 +188,7 @@ impl Reading {
             }
             Ok(None) if !may_read => return Step::Nothing,
             Ok(None) => {}
+            Err(FrameError::Message(error)) => return Step::Refused(error),
             Err(error) => return Step::End(News::Lost(error.to_string())),
         }
         let mut space = self.frames.space();

@@ -7,8 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::task::AtomicWaker;
-use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
+use snapshot_core::{Life, Peer};
 use tokio::sync::watch;
 
 use crate::greeting::{Agreed, Failed};
@@ -18,11 +17,6 @@ use crate::lock::lock;
 use crate::stream::Stream;
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
-
-/// How long a connection may be silent before the system asks whether the other machine is still there.
-const KEEPALIVE: Duration = Duration::from_secs(15);
-/// How long it waits for each answer.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// So many strangers who take turns are each told once. One who comes by all addresses of a name is one for each.
 const STRANGERS: usize = 16;
@@ -56,6 +50,8 @@ pub(crate) struct Timing {
     pub(crate) first_redial: Duration,
     pub(crate) slowest_redial: Duration,
     pub(crate) close: Duration,
+    /// How long a neighbour may be silent that has been asked something.
+    pub(crate) silence: Duration,
 }
 
 impl Shared {
@@ -100,8 +96,14 @@ impl Shared {
     pub(crate) fn install(&self, socket: Stream, number: u64, agreed: &Agreed) {
         let takes = self.identity.max_frame as usize;
         if let Some(link) = self.links.get(agreed.peer.index()) {
-            link.install(Connection { socket, number, takes, gives: takes.min(agreed.max_frame) });
+            let (gives, life) = (takes.min(agreed.max_frame), agreed.life);
+            link.install(Connection { socket, number, life, takes, gives });
         }
+    }
+
+    /// Which process of this neighbour has the connection, if one stands.
+    pub(crate) fn standing(&self, peer: Peer) -> Option<Life> {
+        self.links.get(peer.index()).and_then(Link::standing)
     }
 
     /// Keeps why a handshake with somebody who has dialed failed, for [`connected`](crate::TcpTransport::connected), and logs it
@@ -134,14 +136,6 @@ impl Shared {
     pub(crate) fn last_stranger(&self) -> Option<String> {
         lock(&self.strangers).back().cloned()
     }
-}
-
-/// What every connection gets, on both sides.
-pub(crate) fn prepare(socket: &TcpStream) {
-    // Neither is needed for a connection to work, so a system that refuses them is no reason to give it up.
-    let _ = socket.set_nodelay(true);
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_INTERVAL);
-    let _ = SockRef::from(socket).set_tcp_keepalive(&keepalive);
 }
 
 /// An address without its port, which is another one with each attempt.

@@ -146,7 +146,10 @@ impl<M: 'static> TcpTransport<M> {
         let mut more = false;
         for index in (0..count).map(|n| (first + n) % count) {
             let link = &self.shared.links[index];
-            if link.signal.take() && link.poll_recv(&*self.codec, into, &mut budget).is_ready() {
+            if link.signal.take()
+                && let Poll::Ready(received) = link.poll_recv(&*self.codec, into, &mut budget)
+            {
+                received?;
                 link.signal.keep();
                 more = true;
                 if into.room() == 0 || budget == 0 {
@@ -187,6 +190,9 @@ impl<M: Send + 'static> Transport for TcpTransport<M> {
     /// Frames that were taken are kept and go out with the next `send` to this peer; the others are still in `frames`.
     async fn send(&self, to: Peer, frames: &mut Frames<M>) -> Result<(), TransportError> {
         let link = self.link(to)?;
+        if let Some(frame) = frames.front() {
+            self.shared.identity.own.speaks(frame.stamp.generation());
+        }
         std::future::poll_fn(|cx| link.poll_send(cx, frames, &*self.codec)).await
     }
 

@@ -25,7 +25,7 @@ fn the_guide_quotes_existing_app_as_it_is() {
 fn existing_app_changes_by_as_few_lines_as_the_docs_say() {
     let (before, after) = (lines("src/bin/existing_app/before.rs"), lines("src/bin/existing_app/after.rs"));
     let changed = before.len() + after.len() - 2 * common(&before, &after);
-    assert!((50..=120).contains(&changed), "{changed} lines are removed or added");
+    assert!((50..=130).contains(&changed), "{changed} lines are removed or added");
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod custom_transport;
 mod existing_app;
 mod existing_app_group;
 mod guide;
+mod operators;
 mod protobuf_transport;
 mod schema_change;
 #[cfg(unix)]

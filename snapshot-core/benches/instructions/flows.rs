@@ -13,7 +13,7 @@ use snapshot_core::{
 use snapshot_transport_mem::MemNetwork;
 
 /// So many messages are a batch.
-pub const BATCH: u64 = 256;
+pub(crate) const BATCH: u64 = 256;
 
 const NOW: Duration = Duration::from_secs(1);
 
@@ -48,19 +48,19 @@ fn greeted() -> [(Rules, Peer); 2] {
 }
 
 /// Messages that are sent, each in a turn of its own, and leave in batches.
-pub struct Out {
+pub(crate) struct Out {
     rules: Rules,
     to: Peer,
     frames: Frames<u64>,
 }
 
 impl Out {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let [(rules, to), _] = greeted();
         Self { rules, to, frames: Frames::new() }
     }
 
-    pub fn batch(&mut self) {
+    pub(crate) fn batch(&mut self) {
         for message in 0..BATCH {
             self.rules.send(self.to, black_box(message)).expect("there is room");
             self.rules.end_turn().expect("there is room");
@@ -73,7 +73,7 @@ impl Out {
 }
 
 /// Messages that arrive in batches, and are taken one by one, each in a turn of its own.
-pub struct In {
+pub(crate) struct In {
     rules: Rules,
     from: Peer,
     inbox: Inbox<u64>,
@@ -84,7 +84,7 @@ pub struct In {
 }
 
 impl In {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let [(mut sender, to), (rules, from)] = greeted();
         let mut frames = Frames::new();
         for message in 0..2 {
@@ -96,7 +96,7 @@ impl In {
         Self { rules, from, inbox, next: run.first(), step: run.step(), frames }
     }
 
-    pub fn batch(&mut self) {
+    pub(crate) fn batch(&mut self) {
         let (count, ()) = self.inbox.push_run(self.from, self.next, self.step, |messages, lengths| {
             messages.extend(0..BATCH);
             lengths.resize(lengths.len() + BATCH as usize, 8);
@@ -117,7 +117,7 @@ impl In {
 }
 
 /// Messages from one node to another, over a network in memory.
-pub struct Through {
+pub(crate) struct Through {
     sender: SnapshotNode<(), u64>,
     receiver: SnapshotNode<(), u64>,
     to: Peer,
@@ -125,7 +125,7 @@ pub struct Through {
 }
 
 impl Through {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (network, [one, two]) = MemNetwork::<u64>::mesh::<2>();
         let [mut sender, mut receiver] = [one, two]
             .map(|transport| run(SnapshotNode::builder(transport).start(&mut ())).expect("it starts"));
@@ -139,7 +139,7 @@ impl Through {
         Self { sender, receiver, to, _network: network }
     }
 
-    pub fn batch(&mut self) {
+    pub(crate) fn batch(&mut self) {
         for message in 0..BATCH {
             self.sender.send(self.to, black_box(message)).expect("there is room");
         }

@@ -89,6 +89,11 @@ pub trait MessageCodec<M>: Send + Sync + 'static {
         }
     }
 
+    /// What errors call this codec. By default the name of its type.
+    fn name(&self) -> &'static str {
+        std::any::type_name::<Self>()
+    }
+
     /// The message's encoding where it stands in memory already, so that a transport can send it by reference instead of
     /// copying it. By default there is none.
     fn as_bytes(&self, message: &M) -> Option<Bytes> {

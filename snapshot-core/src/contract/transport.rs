@@ -27,6 +27,8 @@ use crate::vocabulary::topology::Topology;
 /// * **T1** Order: the frames of one channel arrive in the order in which they were sent, control frames included.
 /// * **T2** While a connection stands, no frame is lost, repeated or changed. Where that may have happened, the receiving
 ///   side is told with [`Inbox::lost`], after all frames that arrived before.
+///   A message that has come whole and that the codec refuses is no loss, but the end of the transport:
+///   [`TransportError::undecodable`].
 /// * **T3** Bounded: at most [`Inbox::room`] items are pushed a call, and what is buffered inside has a limit.
 /// * **T4** A slow or lost peer delays only itself, and so does one that has left or was never there: `send` to it waits (it
 ///   does not fail), all others go on.
@@ -36,7 +38,8 @@ use crate::vocabulary::topology::Topology;
 /// * **T7** Where there are connections, each new one, the first included, is announced at both ends with [`Inbox::up`]
 ///   before its first frame; nothing from an older connection to that peer comes after that. The end of one is announced
 ///   once, with [`Inbox::lost`], or [`Inbox::left`] where the peer had said that it was going. A peer that was started again
-///   is connected anew.
+///   is connected anew. A process of it that was thought dead does not take the connection from its successor: which one that is,
+///   the handshake says with a [`Life`](crate::Life).
 /// * **T8** `recv` that is ready with nothing pushed is the clean end: nothing will ever arrive again, and each later `recv`
 ///   says the same. One's own [`close`](Self::close) leads to it. That peers are gone does not, where they may come back.
 ///
@@ -151,6 +154,7 @@ pub struct TransportError {
 enum Kind {
     Closed,
     FrameTooLarge,
+    Undecodable,
     Other,
 }
 
@@ -163,6 +167,29 @@ impl TransportError {
     /// A frame to be sent is over the transport's limit.
     pub fn frame_too_large(message: impl Into<String>) -> Self {
         Self { kind: Kind::FrameTooLarge, peer: None, message: message.into(), source: None }
+    }
+
+    /// A neighbour sent a message that the codec of this node cannot decode. That is no loss of a connection: on a new one, and in the
+    /// next generation, it would say the same again.
+    ///
+    /// ```
+    /// use snapshot_core::{NodeId, RawBytes, TransportError};
+    /// let why = std::io::Error::other("an unknown variant");
+    /// let error = TransportError::undecodable::<bytes::Bytes>(NodeId(2), &RawBytes, why);
+    /// assert!(error.is_undecodable() && error.to_string().contains("RawBytes"));
+    /// assert_eq!(error.peer(), Some(NodeId(2)));
+    /// ```
+    pub fn undecodable<M: 'static>(
+        peer: NodeId,
+        codec: &dyn MessageCodec<M>,
+        source: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
+        let (codec, message) = (codec.name(), std::any::type_name::<M>());
+        let message = format!(
+            "{peer} sent a message that the codec `{codec}` of this node cannot decode as `{message}`: run the same release \
+             on both, or one here that understands it, before this node is started again"
+        );
+        Self { kind: Kind::Undecodable, peer: Some(peer), message, source: Some(source.into()) }
     }
 
     /// Anything else that the transport cannot go on from.
@@ -194,6 +221,11 @@ impl TransportError {
         self.kind == Kind::FrameTooLarge
     }
 
+    /// Whether a neighbour sent a message that cannot be decoded here: started again, the node would meet it again.
+    pub fn is_undecodable(&self) -> bool {
+        self.kind == Kind::Undecodable
+    }
+
     /// The neighbour that it was about, where the transport said.
     pub fn peer(&self) -> Option<NodeId> {
         self.peer
@@ -204,8 +236,8 @@ impl fmt::Display for TransportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
         match self.peer {
-            Some(peer) => write!(f, " (peer {peer})"),
-            None => Ok(()),
+            Some(peer) if self.kind != Kind::Undecodable => write!(f, " (peer {peer})"),
+            _ => Ok(()),
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::contract::transport::{Transport, TransportError};
 use crate::vocabulary::frames::Frames;
 use crate::vocabulary::id::{NodeId, Peer};
 use crate::vocabulary::inbox::Inbox;
+use crate::vocabulary::life::Life;
 use crate::vocabulary::topology::Topology;
 
 /// A [`Transport`] for an application that already has a connection and tasks per neighbour: it keeps its own sockets,
@@ -39,7 +40,10 @@ use crate::vocabulary::topology::Topology;
 /// * each connection keeps order and either loses nothing or ends;
 /// * what was pushed is what the neighbour's `Departures` gave, stamp and body;
 /// * of two neighbours, one alone makes connections to the other. Where both do, each may take another one for the newest,
-///   and both are closed again and again.
+///   and both are closed again and again;
+/// * each side tells the other in the handshake [which process](Links::life) of its node it is, for [`connect_as`](Links::connect_as)
+///   or [`carry_as`](Links::carry_as). Without that, a process that was thought dead and its successor take the connection from each
+///   other for as long as both live, and each time the group may go back.
 ///
 /// It needs no runtime: the halves work in any task, and in a thread of their own by way of a `block_on`, such as that of
 /// `futures::executor`, where the connection is one that blocks.
@@ -82,6 +86,7 @@ use crate::vocabulary::topology::Topology;
 /// | what happens | what this node is told | what the halves see |
 /// | --- | --- | --- |
 /// | [`Links::connect`] | `up` | frames, from now on |
+/// | [`Links::connect_as`] by an older process of the neighbour | nothing | [`ConnectError::OlderLife`]: none |
 /// | `connect` again | `lost`, `up` | the older ones: [`Disconnected::Replaced`], `None` |
 /// | one half is dropped, or [`Arrivals::lost`] | `lost`, after all that was pushed | the other: [`Disconnected::Lost`], `None` |
 /// | [`Arrivals::leave`] | `left`, after all that was pushed | the other: `None` |
@@ -221,12 +226,50 @@ impl<M> Links<M> {
     ///
     /// If this is no neighbour, or if the transport has ended.
     pub fn connect(&self, peer: impl Into<NodeId>) -> Result<(Arrivals<M>, Departures<M>), ConnectError> {
+        self.connect_peer(peer.into(), None)
+    }
+
+    /// Likewise, with the [`Life`] that the neighbour has told in the handshake: what [`life`](Self::life) said there at that moment. A
+    /// process that was thought dead cannot take the connection from its successor then.
+    ///
+    /// ```
+    /// use snapshot_core::{ConnectError, Generation, Graph, Life, LinkTransport, NodeId};
+    /// # let topology = Graph::mesh([NodeId(1), NodeId(2)]).at(NodeId(1))?;
+    /// let (_transport, links) = LinkTransport::<u64>::new(topology);
+    /// let (old, successor) = (Life::new(7).speaking(Generation(4)), Life::new(9).speaking(Generation(5)));
+    /// let standing = links.connect_as(NodeId(2), successor)?;
+    /// assert_eq!(links.connect_as(NodeId(2), old).unwrap_err(), ConnectError::OlderLife { peer: NodeId(2) });
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As of [`connect`](Self::connect); also if a connection stands to another process of this neighbour, which has spoken in a newer
+    /// generation than this one.
+    pub fn connect_as(
+        &self,
+        peer: impl Into<NodeId>,
+        life: Life,
+    ) -> Result<(Arrivals<M>, Departures<M>), ConnectError> {
+        self.connect_peer(peer.into(), Some(life))
+    }
+
+    /// Which process of this node this is: to be told to a neighbour in the handshake of each connection, for its
+    /// [`connect_as`](Self::connect_as). It changes as the node goes from generation to generation: ask anew each time.
+    pub fn life(&self) -> Life {
+        self.owner.shared.life()
+    }
+
+    fn connect_peer(
+        &self,
+        id: NodeId,
+        life: Option<Life>,
+    ) -> Result<(Arrivals<M>, Departures<M>), ConnectError> {
         let shared = &self.owner.shared;
-        let id = peer.into();
         let Some(peer) = shared.topology.peer(id) else {
             return Err(ConnectError::NoNeighbour { peer: id, me: shared.topology.me() });
         };
-        let connection = shared.connect(peer.index()).ok_or(ConnectError::Closed)?;
+        let connection = shared.connect(peer.index(), life)?;
         Ok(halves::pair(shared, peer.index(), connection))
     }
 

@@ -7,6 +7,7 @@ pub(crate) mod frames;
 pub(crate) mod id;
 pub(crate) mod inbox;
 pub(crate) mod key;
+pub(crate) mod life;
 pub(crate) mod malformed;
 pub(crate) mod outcome;
 pub(crate) mod part;

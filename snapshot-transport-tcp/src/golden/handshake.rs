@@ -1,24 +1,32 @@
 //! The handshake.
 
-use snapshot_core::{Graph, NodeId};
+use snapshot_core::{Generation, Graph, Life, NodeId};
 
 use super::{check, flips, read};
 use crate::handshake::{
-    Disagreement, Hello, Identity, PREFIX, Prefix, Step, VERSION, accept, refusal, refusal_text,
+    Disagreement, Hello, Identity, OwnLife, PREFIX, Prefix, Step, VERSION, accept, refusal, refusal_text,
 };
 
 /// Where the parts of an account begin, behind the start of a message.
 const TO: usize = PREFIX + 8;
 const FINGERPRINT: usize = TO + 8;
 const MAX_FRAME: usize = FINGERPRINT + 8;
-const GROUP: usize = MAX_FRAME + 4;
+const LIFE: usize = MAX_FRAME + 4;
+const GROUP: usize = LIFE + Life::LEN;
 
 /// FNV-1a of group, members and links, as `Topology::fingerprint` tells.
 const GRAPH: u64 = 0xeb2b_648d_06a6_3bf9;
 
 const REASON: &str = "n1 speaks version 1 and its counterpart version 2: schöne Grüße";
 
+/// What a node says of its process.
+fn life(me: u64) -> Life {
+    Life::new(u64::MAX - me).speaking(Generation(300))
+}
+
 fn node(me: u64) -> Identity {
+    let own = OwnLife::new(u64::MAX - me);
+    own.speaks(Generation(300));
     // One link carries only control, so that the fingerprint is one of both kinds.
     let graph = Graph::new([1, 2, 300].map(NodeId))
         .link(NodeId(1), NodeId(2))
@@ -26,7 +34,7 @@ fn node(me: u64) -> Identity {
         .link(NodeId(2), NodeId(300))
         .with_way_back()
         .named("ledger ö");
-    Identity { topology: graph.at(NodeId(me)).unwrap(), max_frame: 1 << 20 }
+    Identity { topology: graph.at(NodeId(me)).unwrap(), max_frame: 1 << 20, own }
 }
 
 /// Each message by the name of its file: what version 2 must always mean. Version 1 has the same messages, and other frames
@@ -49,7 +57,7 @@ fn parse(message: &[u8]) -> Result<(Prefix, &[u8]), Disagreement> {
 fn listened(message: &[u8]) -> Result<Hello, Disagreement> {
     let (prefix, payload) = parse(message)?;
     let hello = Hello::read(NodeId(1), prefix.version, payload)?;
-    node(1).check_dialer(&hello).map(|_| hello)
+    node(1).check_dialer(&hello, |_| None).map(|_| hello)
 }
 
 /// What the node that dials makes of it.
@@ -75,6 +83,7 @@ fn a_handshake_of_version_2_is_read_as_what_it_was() {
                     to: NodeId(to),
                     fingerprint: GRAPH,
                     max_frame: 1 << 20,
+                    life: life(from),
                     group: "ledger ö".to_owned(),
                 };
                 assert_eq!(Hello::read(NodeId(to), 2, payload), Ok(expected));
@@ -149,9 +158,14 @@ fn a_flipped_bit_is_a_disagreement_on_what_it_stands_for() {
                 }
                 FINGERPRINT..MAX_FRAME => matches!(found, Err(Disagreement::Topology { .. })),
                 // Any limit may be.
-                MAX_FRAME..GROUP => found.as_ref().is_ok_and(|other| {
+                MAX_FRAME..LIFE => found.as_ref().is_ok_and(|other| {
                     let same = Hello { max_frame: whole.max_frame, ..other.clone() };
                     other.max_frame != whole.max_frame && same == whole
+                }),
+                // Any life as well: no connection stands.
+                LIFE..GROUP => found.as_ref().is_ok_and(|other| {
+                    let same = Hello { life: whole.life, ..other.clone() };
+                    other.life != whole.life && same == whole
                 }),
                 _ => matches!(found, Err(Disagreement::Group { .. } | Disagreement::Protocol(_))),
             };

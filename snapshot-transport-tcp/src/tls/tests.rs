@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::entry::{dialed, taken};
 use crate::error::LastSeen;
-use crate::handshake::Identity;
+use crate::handshake::{Identity, OwnLife};
 use crate::shared::{Shared, Timing};
 
 /// Only so that a test that hangs says so.
@@ -51,9 +51,10 @@ impl Authority {
 
 fn node(me: u64, certificates: Certificates, wall: &Wall) -> Shared {
     let topology = Graph::mesh([1, 2].map(NodeId)).named("orders").at(NodeId(me)).unwrap();
-    let timing = Timing { handshake: LONG, first_redial: LONG, slowest_redial: LONG, close: LONG };
+    let timing =
+        Timing { handshake: LONG, first_redial: LONG, slowest_redial: LONG, close: LONG, silence: LONG };
     let tls = Tls::new(&topology, certificates, Arc::new(wall.clone())).unwrap();
-    let mut shared = Shared::new(Identity { topology, max_frame: 4096 }, timing, false);
+    let mut shared = Shared::new(Identity { topology, max_frame: 4096, own: OwnLife::new(1) }, timing, false);
     shared.tls = Some(Arc::new(tls));
     shared
 }

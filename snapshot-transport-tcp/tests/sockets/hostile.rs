@@ -67,7 +67,7 @@ async fn something_after_the_goodbye_says_so() {
 }
 
 #[tokio::test]
-async fn a_message_that_the_codec_refuses_says_so() {
+async fn a_message_that_the_codec_refuses_ends_the_transport_and_says_so() {
     use snapshot_core::{Inbox, Incoming, Postcard};
     use snapshot_transport_tcp::TcpTransport;
     let listen = "127.0.0.1:0".parse().unwrap();
@@ -77,12 +77,20 @@ async fn a_message_that_the_codec_refuses_says_so() {
         let mut two = bare_neighbour(&[1, 2], 2, one.local_addr().unwrap(), 1 << 20).await;
         two.write_all(&wire(&message(1, 7))).await.unwrap();
         let mut inbox = Inbox::with_capacity(10);
-        while inbox.len() < 2 {
-            one.recv(&mut inbox).await.unwrap();
-        }
+        let error = loop {
+            if let Err(error) = one.recv(&mut inbox).await {
+                break error;
+            }
+        };
         assert!(matches!(inbox.pop(), Some(Incoming::Up(_))));
-        let Some(Incoming::Lost { why, .. }) = inbox.pop() else { panic!("no loss") };
-        assert!(why.contains("the codec cannot decode"), "{why}");
+        assert_eq!(inbox.pop(), None, "no loss: it would say the same again");
+        assert!(error.is_undecodable());
+        assert_eq!(error.peer(), Some(NodeId(2)));
+        let text = error.to_string();
+        assert!(
+            text.starts_with("n2 sent a message that the codec `") && text.contains("Postcard`"),
+            "{text}"
+        );
     })
     .await;
 }

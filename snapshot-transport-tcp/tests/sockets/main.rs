@@ -4,7 +4,9 @@ mod common;
 mod conformance;
 mod contract;
 mod hostile;
+mod lives;
 mod meeting;
+mod silence;
 mod telling;
 #[cfg(feature = "tls")]
 mod tls;

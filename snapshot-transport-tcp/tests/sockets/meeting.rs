@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::common::*;
-use snapshot_core::{Graph, Inbox, NodeId, Transport};
+use snapshot_core::{Graph, Inbox, Life, NodeId, Transport};
 use snapshot_transport_tcp::{BindError, LastSeen, NotConnected, TcpTransport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -297,7 +297,11 @@ async fn another_version_is_told_to_the_listener_and_here() {
     let two = builder(mesh(&[1, 2], 2)).peer(NodeId(1), at).bind().await.unwrap();
     guarded(async {
         let (mut socket, _) = listener.accept().await.unwrap();
-        assert_eq!(read_handshake(&mut socket).await, (HELLO, account(&mesh(&[1, 2], 2), 1, 16 << 20)));
+        let (kind, hello) = read_handshake(&mut socket).await;
+        // Behind the numbers stands which process it is.
+        let life = Life::from_bytes(&hello[28..28 + Life::LEN]).unwrap();
+        assert_eq!(life.generation(), None, "it has said nothing yet");
+        assert_eq!((kind, hello), (HELLO, account_of(life, &mesh(&[1, 2], 2), 1, 16 << 20)));
         let welcome = account(&mesh(&[1, 2], 1), 2, 4096);
         socket.write_all(&handshake(9, WELCOME, &welcome)).await.unwrap();
         let (kind, text) = read_handshake(&mut socket).await;

@@ -23,8 +23,8 @@ use clap::Parser;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use snapshot_core::{
-    CallId, Calls, Event, Graph, LinkTransport, Links, NodeId, Outbox, Postcard, PostcardState, SendError,
-    SharedNode, SnapshotNode,
+    CallId, Calls, Event, Graph, Life, LinkTransport, Links, NodeId, Outbox, Postcard, PostcardState,
+    SendError, SharedNode, SnapshotNode,
 };
 use snapshot_store::DirectoryStore;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
@@ -190,11 +190,16 @@ impl Server {
     }
 
     /// Talks with a peer until the connection ends, or another one takes its place.
-    async fn talk(&self, peer: u64, stream: TcpStream) -> Result<(), Failure> {
+    async fn talk(&self, peer: u64, mut stream: TcpStream) -> Result<(), Failure> {
         stream.set_nodelay(true)?;
+        // An older process of a node takes no connection from its successor.
+        stream.write_all(&self.links.life().to_bytes()).await?;
+        let mut life = [0; Life::LEN];
+        timeout(PATIENCE, stream.read_exact(&mut life)).await??;
         let (reader, mut writer) = stream.into_split();
         let mut reader = BufReader::new(reader);
-        let (mut arrivals, mut departures) = self.links.connect(NodeId(peer))?;
+        let life = Life::from_bytes(&life)?;
+        let (mut arrivals, mut departures) = self.links.connect_as(NodeId(peer), life)?;
         let reading = async {
             loop {
                 arrivals.push(read(&mut reader).await?).await?;

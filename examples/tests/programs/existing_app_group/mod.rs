@@ -41,6 +41,8 @@ pub(crate) struct Group {
     folder: tempfile::TempDir,
     pub(crate) peers: Vec<SocketAddr>,
     pub(crate) clients: Vec<SocketAddr>,
+    /// The folder of each node's snapshots, in that of the group. By right all have the same.
+    stores: Vec<&'static str>,
     processes: Vec<Option<Child>>,
 }
 
@@ -49,6 +51,11 @@ pub(crate) const NODES: usize = 3;
 impl Group {
     /// All nodes, started.
     pub(crate) fn start(program: Program, seed: u64) -> Self {
+        Self::start_on(program, seed, ["snapshots"; NODES])
+    }
+
+    /// All nodes, started, on these folders.
+    pub(crate) fn start_on(program: Program, seed: u64, stores: [&'static str; NODES]) -> Self {
         let addresses = free_addresses(2 * NODES, seed).expect("free ports");
         let (peers, clients) = addresses.split_at(NODES);
         let mut group = Self {
@@ -56,6 +63,7 @@ impl Group {
             folder: tempfile::tempdir().expect("a temporary folder"),
             peers: peers.to_vec(),
             clients: clients.to_vec(),
+            stores: stores.to_vec(),
             processes: (0..NODES).map(|_| None).collect(),
         };
         (0..NODES).for_each(|node| group.start_node(node));
@@ -73,10 +81,48 @@ impl Group {
         command.arg("--peers").arg(peers.join(","));
         command.arg("--clients").arg(self.clients[node].to_string());
         if self.program == Program::After {
-            command.arg("--snapshots").arg(self.folder.path().join("snapshots"));
+            command.arg("--snapshots").arg(self.store(node));
         }
         let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
         self.processes[node] = Some(process.expect("the program can be started"));
+    }
+
+    /// From the next start on, a node reaches its folder by a link of this name.
+    #[cfg(unix)]
+    pub(crate) fn detour(&mut self, node: usize, name: &'static str) {
+        let target = self.store(node);
+        self.stores[node] = name;
+        std::os::unix::fs::symlink(target, self.store(node)).expect("a link");
+    }
+
+    /// Ends a process that the group knows no more.
+    pub(crate) fn end(&self, mut process: Child) {
+        if let Some(status) = process.try_wait().expect("it is ours") {
+            panic!("it ended by itself: {status}\n{}", self.logs());
+        }
+        process.kill().expect("it runs");
+        process.wait().expect("it is ours");
+    }
+
+    /// Another process of a node while the first one lives, which the group knows no more: on the folder that all have by right, at
+    /// addresses of its own.
+    pub(crate) fn succeed(&mut self, node: usize, seed: u64) -> Child {
+        let addresses = free_addresses(2, seed).expect("free ports");
+        (self.peers[node], self.clients[node]) = (addresses[0], addresses[1]);
+        self.stores[node] = "snapshots";
+        let old = self.processes[node].take().expect("it runs");
+        self.start_node(node);
+        old
+    }
+
+    /// The folder of a node's snapshots.
+    pub(crate) fn store(&self, node: usize) -> PathBuf {
+        self.folder.path().join(self.stores[node])
+    }
+
+    /// How often the log of a node has this.
+    pub(crate) fn told(&self, node: usize, what: &str) -> usize {
+        fs::read_to_string(self.log(node)).unwrap_or_default().matches(what).count()
     }
 
     /// Kills a node with SIGKILL.

@@ -13,6 +13,7 @@ use super::{Arrivals, ConnectError, Departures, Links};
 use crate::vocabulary::frame::Frame;
 use crate::vocabulary::frames::Frames;
 use crate::vocabulary::id::NodeId;
+use crate::vocabulary::life::Life;
 
 /// What crosses a connection of [`Links::carry`].
 ///
@@ -93,13 +94,40 @@ impl<M> Links<M> {
         E: Display,
         W: Sink<Packet<M>, Error: Display>,
     {
-        let (arrivals, departures) = self.connect(peer)?;
+        Self::carry_on(self.connect(peer)?, incoming, outgoing).await;
+        Ok(())
+    }
+
+    /// Likewise, with the [`Life`] that the neighbour has told in the handshake, as with [`connect_as`](Self::connect_as).
+    ///
+    /// # Errors
+    ///
+    /// If there is no connection, as of [`connect_as`](Self::connect_as).
+    ///
+    /// # Cancel safety
+    ///
+    /// As of [`carry`](Self::carry).
+    pub async fn carry_as<E: Display>(
+        &self,
+        peer: impl Into<NodeId>,
+        life: Life,
+        incoming: impl Stream<Item = Result<Packet<M>, E>>,
+        outgoing: impl Sink<Packet<M>, Error: Display>,
+    ) -> Result<(), ConnectError> {
+        Self::carry_on(self.connect_as(peer, life)?, incoming, outgoing).await;
+        Ok(())
+    }
+
+    async fn carry_on<E: Display>(
+        (arrivals, departures): (Arrivals<M>, Departures<M>),
+        incoming: impl Stream<Item = Result<Packet<M>, E>>,
+        outgoing: impl Sink<Packet<M>, Error: Display>,
+    ) {
         let (reading, writing) = (pin!(read(arrivals, incoming)), pin!(write(departures, outgoing)));
         if let Either::Right(((), reading)) = select(reading, writing).await {
             // All is written. What still comes is read, to the neighbour's end.
             reading.await;
         }
-        Ok(())
     }
 }
 

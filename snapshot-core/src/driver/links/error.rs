@@ -24,6 +24,15 @@ pub enum ConnectError {
         /// This node.
         me: NodeId,
     },
+    /// A connection stands to another process of this neighbour, which has spoken in a newer generation.
+    #[error(
+        "another process of {peer} is connected and has taken its place in a newer generation than this one knows: \
+         close this connection, and end that process"
+    )]
+    OlderLife {
+        /// Whom the connection is to.
+        peer: NodeId,
+    },
     /// The transport was closed or dropped, or has failed.
     #[error("the transport has ended: close this connection and make no more")]
     Closed,

@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 use std::mem;
 use std::task::{Context, Poll, Waker};
 
-use super::Disconnected;
+use super::{ConnectError, Disconnected};
 use crate::vocabulary::frame::Frame;
 use crate::vocabulary::frames::Frames;
 use crate::vocabulary::id::Peer;
 use crate::vocabulary::inbox::Inbox;
+use crate::vocabulary::life::Life;
 
 /// How a connection came to its end, as the node is told.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -49,6 +50,8 @@ pub(super) struct Link<M> {
     outgoing: usize,
     /// The number of the newest connection, counted from 1.
     connection: u64,
+    /// Which process of the neighbour has the newest connection, as far as that was told, and in which generation it was heard.
+    life: Option<Life>,
     /// Why the newest connection does not stand.
     over: Option<Disconnected>,
     /// The halves of the newest connection that their tasks still have.
@@ -88,6 +91,7 @@ impl<M> Link<M> {
             capacity,
             outgoing,
             connection: 0,
+            life: None,
             over: Some(Disconnected::Lost),
             halves: 0,
             ending: None,
@@ -101,19 +105,30 @@ impl<M> Link<M> {
         }
     }
 
-    /// A new connection: its number, and how many halves are more in use than before. `None` where the transport has ended.
-    pub(super) fn connect(&mut self) -> Option<(u64, usize, Aftermath<M>)> {
+    /// A new connection: its number, and how many halves are more in use than before. `life`: who is at the other end.
+    pub(super) fn connect(
+        &mut self,
+        peer: Peer,
+        life: Option<Life>,
+    ) -> Result<(u64, usize, Aftermath<M>), ConnectError> {
         if self.ending.is_some() {
-            return None;
+            return Err(ConnectError::Closed);
+        }
+        let standing = self.life.filter(|_| self.over.is_none());
+        if let (Some(life), Some(standing)) = (life, standing)
+            && life.gives_way_to(standing)
+        {
+            return Err(ConnectError::OlderLife { peer: peer.id() });
         }
         let why = "a newer connection has taken its place".to_owned();
         let dropped = self.note_end(self.connection, End::Lost(why), Disconnected::Replaced);
         self.arrived.push_back(Arrived::Up);
         self.connection += 1;
+        self.life = life;
         self.over = None;
         let more = 2 - mem::replace(&mut self.halves, 2);
         // Those of the older connection, and a sender that waits for this one.
-        Some((self.connection, more, self.aftermath(VecDeque::new(), dropped.unwrap_or_default())))
+        Ok((self.connection, more, self.aftermath(VecDeque::new(), dropped.unwrap_or_default())))
     }
 
     /// A connection is over, if it still stood. The node is told after all that has arrived before.
@@ -174,6 +189,7 @@ impl<M> Link<M> {
         if self.frames >= self.capacity.saturating_mul(2) {
             return Err((Disconnected::Overrun, frame));
         }
+        self.life = self.life.map(|life| life.speaking(frame.stamp.generation()));
         if let Some(Arrived::Frames(frames)) = self.arrived.back_mut() {
             frames.push_back(frame);
         } else {
@@ -201,6 +217,9 @@ impl<M> Link<M> {
         }
         let count = self.capacity.saturating_sub(self.frames).min(frames.len());
         if count > 0 {
+            // The last of them speaks for all.
+            let generation = frames.back().map(|frame| frame.stamp.generation());
+            self.life = self.life.map(|life| generation.map_or(life, |generation| life.speaking(generation)));
             if !matches!(self.arrived.back(), Some(Arrived::Frames(_))) {
                 self.arrived.push_back(Arrived::Frames(Frames::new()));
             }

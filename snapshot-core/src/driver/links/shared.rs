@@ -1,26 +1,32 @@
 //! All links of one transport, each behind a lock of its own that is never held across an await, a wake-up or the drop of a
 //! message.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use futures::task::AtomicWaker;
 
-use super::Disconnected;
 use super::gate::Gate;
 use super::link::{Aftermath, End, Ending, Link};
+use super::{ConnectError, Disconnected};
 use crate::contract::transport::TransportError;
 use crate::vocabulary::frame::Frame;
 use crate::vocabulary::frames::Frames;
-use crate::vocabulary::id::Peer;
+use crate::vocabulary::id::{Generation, Peer};
 use crate::vocabulary::inbox::Inbox;
+use crate::vocabulary::life::Life;
 use crate::vocabulary::topology::Topology;
 
 #[derive(Debug)]
 pub(super) struct Shared<M> {
     pub(super) topology: Topology,
     slots: Box<[Slot<M>]>,
+    /// Which process this is: another number in each.
+    number: u64,
+    /// The newest generation in which it has spoken; 0: none yet.
+    spoken: AtomicU64,
     receiving: AtomicWaker,
     /// The link that the next `recv` serves first.
     first: AtomicUsize,
@@ -53,6 +59,9 @@ impl<M> Shared<M> {
         let slot = |peer| Slot { peer, ready: AtomicBool::new(false), link: link() };
         Self {
             slots: topology.peers().map(slot).collect(),
+            // The standard library seeds its hash maps from the operating system's random numbers.
+            number: RandomState::new().hash_one(std::process::id()),
+            spoken: AtomicU64::new(0),
             topology,
             receiving: AtomicWaker::new(),
             first: AtomicUsize::new(0),
@@ -66,19 +75,24 @@ impl<M> Shared<M> {
         }
     }
 
-    /// The number of the new connection; `None` where the transport has ended.
-    pub(super) fn connect(&self, index: usize) -> Option<u64> {
+    /// Which process this is.
+    pub(super) fn life(&self) -> Life {
+        Life::new(self.number).speaking(Generation(self.spoken.load(Ordering::Relaxed)))
+    }
+
+    /// The number of the new connection.
+    pub(super) fn connect(&self, index: usize, life: Option<Life>) -> Result<u64, ConnectError> {
         let slot = &self.slots[index];
         let (connection, aftermath) = {
             let mut link = lock(&slot.link);
-            let (connection, more, aftermath) = link.connect()?;
+            let (connection, more, aftermath) = link.connect(slot.peer, life)?;
             // Under the lock: before `finish` comes to this link.
             self.halves.fetch_add(more, Ordering::SeqCst);
             (connection, aftermath)
         };
         aftermath.settle();
         self.arrived(slot);
-        Some(connection)
+        Ok(connection)
     }
 
     pub(super) fn end(&self, index: usize, connection: u64, end: End) {
@@ -182,6 +196,12 @@ impl<M> Shared<M> {
         slot: &Slot<M>,
         frames: &mut Frames<M>,
     ) -> Poll<Result<(), TransportError>> {
+        if let Some(frame) = frames.front() {
+            let generation = frame.stamp.generation().0;
+            if self.spoken.load(Ordering::Relaxed) < generation {
+                self.spoken.fetch_max(generation, Ordering::Relaxed);
+            }
+        }
         let (sent, writer) = lock(&slot.link).poll_send(cx, frames);
         writer.into_iter().for_each(Waker::wake);
         sent.map_err(|why| match why {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use snapshot_core::{
-    Body, Frame, Frames, Generation, Graph, Inbox, Incoming, NodeId, Peer, RawBytes, Stamp, Topology,
+    Body, Frame, Frames, Generation, Graph, Inbox, Incoming, Life, NodeId, Peer, RawBytes, Stamp, Topology,
     Transport,
 };
 use snapshot_transport_tcp::{TcpBuilder, TcpTransport};
@@ -155,9 +155,13 @@ pub(crate) fn handshake(version: u16, kind: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 pub(crate) fn account(topology: &Topology, to: u64, max_frame: u32) -> Vec<u8> {
+    account_of(Life::new(topology.me().0), topology, to, max_frame)
+}
+
+pub(crate) fn account_of(life: Life, topology: &Topology, to: u64, max_frame: u32) -> Vec<u8> {
     let [from, fingerprint] = [topology.me().0, topology.fingerprint()];
     let numbers = [from, to, fingerprint].map(u64::to_le_bytes).concat();
-    [&numbers[..], &max_frame.to_le_bytes(), topology.group().as_bytes()].concat()
+    [&numbers[..], &max_frame.to_le_bytes(), &life.to_bytes(), topology.group().as_bytes()].concat()
 }
 
 pub(crate) async fn read_handshake(socket: &mut TcpStream) -> (u8, Vec<u8>) {
