@@ -4,6 +4,9 @@ use std::fmt::Write;
 use std::fs;
 
 use crate::flags::Flags;
+use crate::rounds::Figures;
+use crate::statistics::spread;
+use crate::table;
 
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 460.0;
@@ -16,12 +19,34 @@ const COLOURS: [&str; 7] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00
 
 /// Lines of points, each with a name.
 pub(crate) struct Plot {
-    name: &'static str,
+    name: String,
     x_name: &'static str,
     y_name: &'static str,
     x_text: fn(f64) -> String,
     y_text: fn(f64) -> String,
     lines: Vec<(String, Vec<(f64, f64)>)>,
+}
+
+/// A line of a pair of plots: its name, and what was seen at each place.
+pub(crate) type Row<'a> = (&'a str, Vec<(f64, &'a Figures)>);
+
+/// Two plots with the same lines: of throughput, and of CPU time.
+pub(crate) fn pair(
+    flags: &Flags,
+    by: &str,
+    x_name: &'static str,
+    x_text: fn(f64) -> String,
+    rows: &[Row<'_>],
+) {
+    let plot = |name: String, y_name, y_text, of: fn(&Figures) -> &[f64]| {
+        let mut plot = Plot::new(name, x_name, y_name, x_text, y_text);
+        for (name, points) in rows {
+            plot.line(name, points.iter().map(|(place, figures)| (*place, spread(of(figures)).median)));
+        }
+        plot.write(flags);
+    };
+    plot(format!("throughput-by-{by}"), "messages a second", table::rate, |figures| &figures.throughput);
+    plot(format!("cpu-by-{by}"), "CPU time a message, all processes", table::time, |figures| &figures.cpu);
 }
 
 /// From a figure to a place on the paper.
@@ -34,13 +59,13 @@ struct Axis {
 
 impl Plot {
     pub(crate) fn new(
-        name: &'static str,
+        name: impl Into<String>,
         x_name: &'static str,
         y_name: &'static str,
         x_text: fn(f64) -> String,
         y_text: fn(f64) -> String,
     ) -> Self {
-        Self { name, x_name, y_name, x_text, y_text, lines: Vec::new() }
+        Self { name: name.into(), x_name, y_name, x_text, y_text, lines: Vec::new() }
     }
 
     pub(crate) fn line(&mut self, name: &str, points: impl IntoIterator<Item = (f64, f64)>) {
@@ -51,7 +76,7 @@ impl Plot {
     pub(crate) fn write(&self, flags: &Flags) {
         if let Some(folder) = &flags.svg {
             fs::create_dir_all(folder).expect("a folder");
-            fs::write(folder.join(self.name).with_extension("svg"), self.svg()).expect("there is room");
+            fs::write(folder.join(format!("{}.svg", self.name)), self.svg()).expect("there is room");
         }
     }
 

@@ -1,10 +1,9 @@
 //! Throughput and CPU time against the size of messages.
 
 use crate::flags::Flags;
-use crate::plot::Plot;
+use crate::plot;
 use crate::rounds::{self, Figures};
 use crate::setup::Setup;
-use crate::statistics::spread;
 use crate::table;
 use crate::way::Way;
 
@@ -21,14 +20,7 @@ pub(crate) fn compare(flags: &Flags) {
         table::throughput(&ways.iter().map(|way| way.name()).zip(&figures).collect::<Vec<_>>(), reference);
         all.push(figures);
     }
-    let plot = |title, y_name, y_text, of: fn(&Figures) -> &[f64]| {
-        let mut plot = Plot::new(title, "bytes a message", y_name, |x| table::bytes(x as usize), y_text);
-        for (row, way) in ways.iter().enumerate() {
-            let points = SIZES.iter().zip(&all);
-            plot.line(way.name(), points.map(|(size, rows)| (*size as f64, spread(of(&rows[row])).median)));
-        }
-        plot.write(flags);
-    };
-    plot("throughput-by-size", "messages a second", table::rate, |figures| &figures.throughput);
-    plot("cpu-by-size", "CPU time a message, both ends", table::time, |figures| &figures.cpu);
+    let row = |row: usize| SIZES.iter().zip(&all).map(|(size, rows)| (*size as f64, &rows[row])).collect();
+    let rows: Vec<_> = ways.iter().enumerate().map(|(index, way)| (way.name(), row(index))).collect();
+    plot::pair(flags, "size", "bytes a message", |x| table::bytes(x as usize), &rows);
 }

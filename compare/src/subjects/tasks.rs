@@ -1,10 +1,9 @@
 //! Many tasks on a shared node.
 
 use crate::flags::Flags;
-use crate::plot::Plot;
+use crate::plot;
 use crate::rounds;
 use crate::setup::Setup;
-use crate::statistics::spread;
 use crate::table;
 use crate::way::Way;
 
@@ -21,14 +20,8 @@ pub(crate) fn compare(flags: &Flags) {
     }
     let figures = rounds::compare(flags.pace(), &rows, |(_, setup)| rounds::pair(setup));
     table::throughput(&rows.iter().map(|(name, _)| name).zip(&figures).collect::<Vec<_>>(), 0);
-    let mut plot =
-        Plot::new("throughput-by-tasks", "tasks", "messages a second", |x| x.to_string(), table::rate);
-    let shared = TASKS.iter().zip(&figures[1..]);
-    plot.line(
-        "`SharedNode`",
-        shared.map(|(tasks, figures)| (*tasks as f64, spread(&figures.throughput).median)),
-    );
-    let alone = spread(&figures[0].throughput).median;
-    plot.line("`SnapshotNode`", TASKS.map(|tasks| (tasks as f64, alone)));
-    plot.write(flags);
+    let shared = TASKS.iter().zip(&figures[1..]).map(|(tasks, figures)| (*tasks as f64, figures));
+    let alone = TASKS.map(|tasks| (tasks as f64, &figures[0]));
+    let rows = [("`SharedNode`", shared.collect()), ("`SnapshotNode`", alone.to_vec())];
+    plot::pair(flags, "tasks", "tasks", |x| x.to_string(), &rows);
 }
