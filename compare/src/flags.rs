@@ -7,7 +7,7 @@ use clap::Parser;
 use clap::ValueEnum;
 
 use crate::rounds::Pace;
-use crate::subjects::Subject;
+use crate::subject::Subject;
 
 /// Measures snapshot-core beside other ways to send messages.
 #[derive(Parser)]

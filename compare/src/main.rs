@@ -12,6 +12,7 @@ mod process;
 mod rounds;
 mod setup;
 mod statistics;
+mod subject;
 mod subjects;
 mod table;
 mod tally;

@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use snapshot_core::{Graph, NodeId, RawBytes, Topology};
 
-use super::Way;
 use super::connect::{dial, listen};
 use super::node;
 use crate::setup::{End, Setup};
 use crate::tally::Tally;
+use crate::way::Way;
 
 pub(super) async fn run(setup: Setup, tally: Tally) {
     let message = Bytes::from(vec![7; setup.size]);
