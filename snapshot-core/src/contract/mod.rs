@@ -3,6 +3,8 @@
 pub(crate) mod clock;
 pub(crate) mod codec;
 mod delimited;
+#[cfg(test)]
+mod delimited_tests;
 #[cfg(feature = "postcard")]
 pub(crate) mod postcard;
 pub(crate) mod state;
