@@ -51,6 +51,7 @@ pub struct TcpBuilder<M> {
     max_frame: usize,
     timing: Timing,
     plain_text_anywhere: bool,
+    half_open: Option<(usize, usize)>,
     #[cfg(feature = "tls")]
     certificates: Option<crate::Certificates>,
 }
@@ -89,6 +90,7 @@ impl<M: 'static> TcpBuilder<M> {
             max_frame: 16 * 1024 * 1024,
             timing,
             plain_text_anywhere: false,
+            half_open: None,
             #[cfg(feature = "tls")]
             certificates: None,
         }
@@ -145,6 +147,18 @@ impl<M: 'static> TcpBuilder<M> {
     #[must_use]
     pub fn handshake_within(mut self, limit: Duration) -> Self {
         self.timing.handshake = limit;
+        self
+    }
+
+    /// How many connections of others may be between their beginning and the end of their handshake: in all, and from one address (of
+    /// IPv6: from one network of 2^64). 256 and 128 unless told; at least 1.
+    ///
+    /// One that comes when there are as many is let in all the same, and the oldest of its own address gives way, or of the one that
+    /// has most: strangers who say nothing keep no neighbour out, and cost no more than this. Without certificates each costs
+    /// a few KiB at most; with them, up to some 100 KiB while it keeps to the rules.
+    #[must_use]
+    pub fn half_open(mut self, most: usize, most_from_one_address: usize) -> Self {
+        self.half_open = Some((most.max(1), most_from_one_address.max(1)));
         self
     }
 
@@ -285,8 +299,10 @@ impl<M: 'static> TcpBuilder<M> {
         // Another one in each process: the standard library seeds its hash maps from the operating system's random numbers.
         let own = OwnLife::new(RandomState::new().hash_one(std::process::id()));
         let identity = Identity { topology: self.topology.clone(), max_frame, own };
-        #[allow(unused_mut, reason = "certificates come with a feature")]
         let mut shared = Shared::new(identity, self.timing, self.plain_text_anywhere);
+        if let Some(half_open) = self.half_open {
+            shared.half_open = half_open;
+        }
         #[cfg(feature = "tls")]
         if let Some(certificates) = &self.certificates {
             let time = Arc::new(tokio_rustls::rustls::time_provider::DefaultTimeProvider);

@@ -73,6 +73,7 @@ mod error;
 #[cfg(test)]
 mod golden;
 mod greeting;
+mod half_open;
 mod handshake;
 mod link;
 mod listen;
@@ -84,6 +85,7 @@ mod receiving;
 mod sending;
 mod shared;
 mod silence;
+mod strangers;
 mod stream;
 #[cfg(feature = "tls")]
 mod tls;

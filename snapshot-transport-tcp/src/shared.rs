@@ -1,6 +1,5 @@
 //! What the transport and its background tasks share.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,17 +8,19 @@ use std::time::Duration;
 use futures::task::AtomicWaker;
 use snapshot_core::{Life, Peer};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::greeting::{Agreed, Failed};
 use crate::handshake::Identity;
 use crate::link::{Connection, Link};
 use crate::lock::lock;
+use crate::strangers::{Say, Strangers};
 use crate::stream::Stream;
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
 
-/// So many strangers who take turns are each told once. One who comes by all addresses of a name is one for each.
-const STRANGERS: usize = 16;
+/// So many handshakes run at a time unless told, in all and from one address. A group that starts on one machine comes from one.
+const HALF_OPEN: (usize, usize) = (256, 128);
 
 /// What the transport and its background tasks share.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) timing: Timing,
     /// Whether connections that are not encrypted may leave the machine.
     pub(crate) plain_text_anywhere: bool,
+    /// The most handshakes that run at a time, in all and from one address.
+    pub(crate) half_open: (usize, usize),
     /// Where connections are encrypted.
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<Arc<Tls>>,
@@ -38,8 +41,7 @@ pub(crate) struct Shared {
     /// Sends when a link comes or goes, and when the transport is closed.
     pub(crate) changes: Arc<watch::Sender<()>>,
     pub(crate) closed: AtomicBool,
-    /// The last refusals of those who are no neighbours, the newest behind.
-    strangers: Mutex<VecDeque<String>>,
+    strangers: Mutex<Strangers>,
     connections: AtomicU64,
 }
 
@@ -65,12 +67,13 @@ impl Shared {
             identity,
             timing,
             plain_text_anywhere,
+            half_open: HALF_OPEN,
             #[cfg(feature = "tls")]
             tls: None,
             recv,
             changes,
             closed: AtomicBool::new(false),
-            strangers: Mutex::default(),
+            strangers: Mutex::new(Strangers::new(Instant::now())),
             connections: AtomicU64::new(0),
         }
     }
@@ -108,33 +111,27 @@ impl Shared {
 
     /// Keeps why a handshake with somebody who has dialed failed, for [`connected`](crate::TcpTransport::connected), and logs it
     /// when it is news.
-    pub(crate) fn note_failure(&self, at: &str, failed: &Failed) {
-        let why = failed.why.to_string();
+    pub(crate) fn note_failure(&self, now: Instant, at: &str, failed: &Failed) {
+        let (me, why) = (self.identity.topology.me(), failed.why.to_string());
         let peer = failed.claimed.and_then(|id| self.identity.topology.peer(id));
-        let news = match peer.and_then(|peer| self.links.get(peer.index())) {
-            Some(link) => link.note(failed.last_seen()),
+        let link = peer.and_then(|peer| self.links.get(peer.index()));
+        let say = match link.map(|link| link.note(failed.last_seen())) {
+            Some(true) if failed.is_refusal() => lock(&self.strangers).may_say(now),
+            Some(_) => Say::Nothing,
             None => {
                 let text = format!("somebody at {at} was refused: {why}");
-                let mut strangers = lock(&self.strangers);
-                let before = strangers.len();
-                strangers.retain(|told| *told != text);
-                let news = strangers.len() == before;
-                strangers.push_back(text);
-                if strangers.len() > STRANGERS {
-                    strangers.pop_front();
-                }
-                news
+                lock(&self.strangers).turned_away(now, text, failed.is_refusal())
             }
         };
-        if news && failed.is_refusal() {
-            tracing::warn!(me = %self.identity.topology.me(), at, why, "a connection was refused");
-        } else {
-            tracing::debug!(me = %self.identity.topology.me(), at, why, "a handshake failed");
+        match say {
+            Say::Now { untold: 0 } => tracing::warn!(%me, at, why, "a connection was refused"),
+            Say::Now { untold } => tracing::warn!(%me, at, why, untold, "a connection was refused"),
+            Say::Nothing => tracing::debug!(%me, at, why, "a handshake failed"),
         }
     }
 
     pub(crate) fn last_stranger(&self) -> Option<String> {
-        lock(&self.strangers).back().cloned()
+        lock(&self.strangers).last().map(str::to_owned)
     }
 }
 

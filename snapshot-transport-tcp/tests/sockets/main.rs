@@ -3,6 +3,7 @@
 mod common;
 mod conformance;
 mod contract;
+mod flood;
 mod hostile;
 mod lives;
 mod meeting;

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use snapshot_core::{NodeId, Transport};
-use tokio::net::TcpListener;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
 use tracing::field::{Field, Visit};
 use tracing::subscriber::DefaultGuard;
 use tracing::{Dispatch, Event, Level, Metadata, Subscriber, span};
@@ -238,6 +239,28 @@ async fn strangers_who_take_turns_are_told_once_each() {
         };
         log.wait(|log| refusals(log, Level::DEBUG) > 10).await;
         assert_eq!(refusals(&log, Level::WARN), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn strangers_who_say_something_else_each_time_do_not_fill_the_log() {
+    let (log, _guard) = Log::begin();
+    guarded(async {
+        let two = builder(mesh(&[1, 2, 3], 2)).peer(NodeId(1), "127.0.0.1:1").bind().await.unwrap();
+        for number in 0..200 {
+            let mut socket = TcpStream::connect(two.local_addr().unwrap()).await.unwrap();
+            // Every other one says that it is a neighbour.
+            let (group, from) = (format!("group {number}"), 3 + number % 2);
+            let hello = account(&graph(&group, &[2, from]).at(NodeId(from)).unwrap(), 2, 4096);
+            socket.write_all(&handshake(VERSION, HELLO, &hello)).await.unwrap();
+            assert_eq!(read_handshake(&mut socket).await.0, REFUSAL);
+        }
+        let refusals =
+            |level| log.of(level).iter().filter(|line| line.get("why").contains("is of group")).count();
+        let told = refusals(Level::WARN);
+        assert!((20..60).contains(&told), "{told} lines");
+        assert_eq!(told + refusals(Level::DEBUG), 200);
     })
     .await;
 }
