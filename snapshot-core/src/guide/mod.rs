@@ -9,6 +9,7 @@
 //! | [`mistakes`] | the ones that everybody makes, beside what is right |
 //! | [`write_a_transport`] | carry snapshots over a network of your own, and have it judged |
 //! | [`test_in_memory`] | freeze a message, look at the cut, kill everybody; let seeds find the rest |
+//! | [`certificates`] | nobody comes in who does not belong: an authority of your own, a certificate for each node, new ones while they run |
 //! | [`deploying`] | supervisors, the store, intervals, disks, what to watch, upgrades, backups |
 //!
 //! To understand:
@@ -36,6 +37,9 @@ pub mod write_a_transport {}
 
 #[doc = include_str!("test_in_memory.md")]
 pub mod test_in_memory {}
+
+#[doc = include_str!("certificates.md")]
+pub mod certificates {}
 
 #[doc = include_str!("deploying.md")]
 pub mod deploying {}
