@@ -39,6 +39,8 @@ Max(S) == CHOOSE x \in S : \A y \in S : y <= x
 
 Gen(g) == [t |-> "G", g |-> g]
 Com(k, turns) == [t |-> "C", g |-> k[1], k |-> k, turns |-> turns]
+\* k, and what its initiator began before it in this generation, will never be committed
+Dis(k) == [t |-> "D", g |-> k[1], k |-> k]
 Gens(j) == {i \in 1..Len(j) : j[i].t = "G"}
 Coms(j) == {i \in 1..Len(j) : j[i].t = "C"}
 Newest(j) == IF Gens(j) = {} THEN 0 ELSE j[Max(Gens(j))].g
@@ -46,20 +48,27 @@ Restart(j) == IF Coms(j) = {} THEN <<>> ELSE j[Max(Coms(j))].k
 StartOf(j, g) == LET i == CHOOSE i \in Gens(j) : j[i].g = g IN Restart(SubSeq(j, 1, i - 1))
 Own(j) == {i \in Coms(j) : j[i].g = Newest(j)}
 IsIn(j, k) == \E i \in Coms(j) : j[i].k = k
-Settled(j, k) == \E i \in Own(j) : j[i].k[1] = k[1] /\ j[i].k[3] = k[3] /\ j[i].k[2] >= k[2]
+Discards(j) == {i \in 1..Len(j) : j[i].t = "D" /\ j[i].g = Newest(j)}
+Covering(j, S, k) == \E i \in S : j[i].k[1] = k[1] /\ j[i].k[3] = k[3] /\ j[i].k[2] >= k[2]
+Settled(j, k) == Covering(j, Own(j), k) \/ Covering(j, Discards(j), k)
 HasPart(k, p) == \E x \in parts : x.k = k /\ x.p = p
 Whole(k) == \A p \in Node : HasPart(k, p)
 TurnsOf(k) == [p \in Node |-> IF HasPart(k, p) THEN (CHOOSE x \in parts : x.k = k /\ x.p = p).turn ELSE 0]
-\* Record::commit: J3, J5
+\* Record::commit: J3, J5, J6
 MayCommit(j, k, turns) ==
   /\ k[1] = Newest(j) \/ Has("LateCommit")
   /\ ~IsIn(j, k) \/ Has("CommitTwice")
   /\ (\E i \in Own(j) : j[i].k[3] = k[3] /\ j[i].k[2] > k[2]) => Has("CommitBackwards")
+  /\ Covering(j, Discards(j), k) => Has("DiscardedCommits")
   /\ (Own(j) # {} => \A q \in Node : turns[q] >= j[Max(Own(j))].turns[q]) \/ Has("Crossing")
 Kept(j) == {j[i].k : i \in {i \in Coms(j) : Keep = 0 \/ Cardinality({m \in Coms(j) : m > i}) < Keep}}
 \* Record::doomed
 Doomed(j) == IF Keep = 0 THEN {} ELSE
   {x \in parts : x.k \notin Kept(j) /\ (x.k[1] < Newest(j) \/ Settled(j, x.k) \/ Has("SweepCurrent"))}
+\* Leftovers::learn: a part that no later record commits, and none before has
+Dead(j, x) == /\ ~IsIn(j, x.k)
+              /\ \/ x.k[1] < Newest(j) \/ Settled(j, x.k) \/ Has("GivenUpIsGone")
+                 \/ x.k[1] = Newest(j) /\ Own(j) # {} /\ x.turn < j[Max(Own(j))].turns[x.p]
 See(l) == SubSeq(journal, 1, pr[l].rd)
 Set(l, s) == pr' = [pr EXCEPT ![l] = s]
 
@@ -139,10 +148,16 @@ Sweep(l) == /\ pr[l].pc = "run" /\ pr[l].dels = {} /\ Doomed(See(l)) # {} /\ Set
 Delete(l) == /\ Alive(l) /\ \E x \in pr[l].dels : parts' = parts \ {x} /\ Set(l, [pr[l] EXCEPT !.dels = @ \ {x}])
              /\ UNCHANGED <<wire, journal, seats, errors>>
 
+\* J6: given up, whoever began it and why: discarded by one who has a part of it
+Discard(l, k) == /\ pr[l].pc = "run" /\ k[1] = pr[l].g /\ HasPart(k, l[1]) /\ ~Settled(See(l), k) /\ Ask(l, Dis(k))
+\* dead_parts: a node deletes its own parts that nobody can need
+Remove(l) == /\ pr[l].pc = "run" /\ \E x \in parts : x.p = l[1] /\ Dead(See(l), x) /\ parts' = parts \ {x}
+             /\ UNCHANGED <<pr, wire, journal, seats, errors>>
+
 Next == \/ \E l \in Proc : \/ Boot(l) \/ Kill(l) \/ Read(l) \/ Failed(l) \/ CommitFound(l) \/ Look(l) \/ Open(l) \/ Sit(l)
-                           \/ Restore(l) \/ Gap(l) \/ Work(l) \/ Sweep(l) \/ Delete(l)
+                           \/ Restore(l) \/ Gap(l) \/ Work(l) \/ Sweep(l) \/ Delete(l) \/ Remove(l)
                            \/ \E i \in Initiators : Put(l, i)
-                           \/ \E k \in Ids : Commit(l, k)
+                           \/ \E k \in Ids : Commit(l, k) \/ Discard(l, k)
         \/ \E w \in wire : Create(w)
 Spec == Init /\ [][Next]_vars
 

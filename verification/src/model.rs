@@ -257,6 +257,11 @@ impl Group {
             };
             return Some(format!("n{} {what}", place + 1));
         }
+        if self.config.is_calm()
+            && let Some(key) = state.store.list().find(|key| !state.oracle.has_committed(*key))
+        {
+            return Some(format!("{key} is left in the store, and nobody will need it"));
+        }
         for &(from, to) in &self.links {
             let app = |node: u8| state.process(node.into()).map(|process| &process.app);
             let (Some(sender), Some(receiver)) = (app(from), app(to)) else { continue };

@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use crate::existing_app_group::{Group, Line, NODES, Program};
+use snapshot_examples::key_values::Line;
+
+use crate::existing_app_group::{Group, NODES, Program};
 
 /// Waits until a write at this node is acknowledged.
 fn until_written(group: &mut Group, node: usize, key: &str) {

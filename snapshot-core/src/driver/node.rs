@@ -179,7 +179,7 @@ impl<S: StateProvider, M: Clone + Send + 'static> SnapshotNode<S, M> {
         self.coordinator.start(now);
         self.drain();
         poll_fn(|cx| {
-            // A start may have to wait before it opens a generation (J6).
+            // A start may have to wait before it opens a generation (J7).
             while self.poll_store(cx, home) || self.install(home) || self.poll_timer(cx, home) {}
             if !self.coordinator.is_running() {
                 // The neighbours hear of a new generation while this node reads its part.

@@ -14,8 +14,8 @@ use crate::vocabulary::malformed::Malformed;
 use crate::vocabulary::part::PartRef;
 use crate::vocabulary::retention::Retention;
 
-/// Version 1 had no names of generations.
-const RECORD: Kind = Kind { tag: b'J', version: 2 };
+/// Version 1 had no names of generations, version 2 no discards.
+const RECORD: Kind = Kind { tag: b'J', version: 3 };
 
 /// A commit: the snapshot, and what its parts must be.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -42,6 +42,8 @@ pub(crate) enum Entry {
     Generation { given_up: Vec<SnapshotId> },
     /// A snapshot is committed: the record's `last`.
     Commit,
+    /// Snapshots that were given up will never be committed (J6): those up to the record's `sequences`.
+    Discard,
 }
 
 /// One record, with the sum of all before it.
@@ -67,7 +69,7 @@ pub(crate) struct Record {
     pub(crate) start: Start,
     /// Its last commit.
     pub(crate) last: Option<CommittedSnapshot>,
-    /// The largest sequence that is committed in it, by initiator.
+    /// Up to which sequence the snapshots of each initiator are settled in it: committed (`kept` says which), or never to be.
     pub(crate) sequences: BTreeMap<NodeId, u64>,
     /// The last commits of the lineage as (index, snapshot), oldest first; they end with the restart point. Bounded by
     /// [`Retention`].
@@ -87,6 +89,7 @@ impl Record {
                     given_up.iter().for_each(|snapshot| put_snapshot(out, *snapshot));
                 }
                 Entry::Commit => out.put_u8(1),
+                Entry::Discard => out.put_u8(2),
             }
             put_bytes(out, self.group.as_bytes());
             put_uint(out, self.members.len() as u64);
@@ -130,6 +133,9 @@ impl Record {
         let (version, contents) = RECORD.open(bytes)?;
         let mut reader = Reader::new(contents);
         let mut record = read_record(&mut reader)?;
+        if version < 3 && record.entry == Entry::Discard {
+            return Err(Malformed::new("an entry of an unknown kind").into());
+        }
         if version > 1 {
             record.opened = match reader.byte()? {
                 0 => None,
@@ -155,7 +161,7 @@ impl Record {
         sure(self.members.binary_search(&self.author).is_ok(), "an author who is no member")?;
         sure(
             (self.index == 1)
-                == (self.generation == Generation::FIRST && !self.is_commit() && self.kept.is_empty()),
+                == (self.generation == Generation::FIRST && self.is_generation() && self.kept.is_empty()),
             "a first record that is not at the first index",
         )?;
 
@@ -165,24 +171,32 @@ impl Record {
         if let Some(last) = &self.last {
             let sequence = self.sequences.get(&last.snapshot.initiator).copied();
             let fits =
-                last.snapshot.generation == self.generation && sequence == Some(last.snapshot.sequence);
+                last.snapshot.generation == self.generation && sequence >= Some(last.snapshot.sequence);
             sure(fits && id(&last.snapshot) && self.can_be(last), "a last commit that cannot be")?;
         }
         let initiators = self.sequences.iter();
         sure(
-            self.last.is_some() != self.sequences.is_empty()
+            (self.last.is_none() || !self.sequences.is_empty())
                 && initiators.clone().all(|(node, n)| *n < LIMIT && self.members.binary_search(node).is_ok()),
             "sequences that cannot be",
         )?;
 
         match &self.entry {
             Entry::Generation { given_up } => {
-                sure(self.last.is_none(), "a commit in a generation that has just begun")?;
+                let is_new = self.last.is_none() && self.sequences.is_empty();
+                sure(is_new, "a commit in a generation that has just begun")?;
                 sure(given_up.iter().all(earlier), "given up what cannot be")?;
             }
             Entry::Commit => {
                 let is_last = self.last.as_ref().is_some_and(|last| last.index == self.index);
-                sure(is_last, "a commit that is not the last one")?;
+                let sequence = |id: &SnapshotId| self.sequences.get(&id.initiator) == Some(&id.sequence);
+                let is_newest = self.last.as_ref().is_some_and(|last| sequence(&last.snapshot));
+                sure(is_last && is_newest, "a commit that is not the last one")?;
+            }
+            Entry::Discard => {
+                sure(!self.sequences.is_empty(), "nothing is discarded")?;
+                let is_older = self.last.as_ref().is_none_or(|last| last.index < self.index);
+                sure(is_older, "a commit by a record that discards")?;
             }
         }
 
@@ -202,8 +216,8 @@ impl Record {
         sure(kept.last().copied() == restart.map(|c| (c.index, c.snapshot)), "the restart point is not kept")
     }
 
-    fn is_commit(&self) -> bool {
-        self.entry == Entry::Commit
+    fn is_generation(&self) -> bool {
+        matches!(self.entry, Entry::Generation { .. })
     }
 
     /// Whether a commit is of a record up to this one, with just one part of each member.
@@ -223,6 +237,7 @@ fn read_record(reader: &mut Reader<'_>) -> Result<Record, Malformed> {
         entry: match reader.byte()? {
             0 => Entry::Generation { given_up: list(reader, |r| r.snapshot())? },
             1 => Entry::Commit,
+            2 => Entry::Discard,
             _ => return Err(Malformed::new("an entry of an unknown kind")),
         },
         group: reader.text()?,

@@ -334,6 +334,8 @@ impl<S, M: Send + 'static> Archive<S, M> {
                 self.parts.insert(snapshot, parts);
                 Commit { snapshot, index, parts: parts_shown, in_lineage: true, kept: true }
             })),
+            // It says of which snapshots there will be no record.
+            Entry::Discard => {}
         }
         self.mark_kept(record.kept);
         Ok(())

@@ -11,6 +11,7 @@ mod intake;
 mod journaling;
 mod lane;
 mod leaving;
+mod leftovers;
 mod outbox;
 mod output;
 mod phase;
@@ -50,6 +51,7 @@ use commit::{Commits, Tally};
 use complaints::Complaints;
 use flow::Measure;
 use lane::Lane;
+use leftovers::Leftovers;
 use outbox::Kind;
 use phase::Phase;
 use places::Places;
@@ -163,6 +165,7 @@ pub struct SnapshotCoordinator<M, C> {
     schedule: Schedule,
     lane: Lane,
     sweeping: Sweeping,
+    leftovers: Leftovers,
     recovery: Recovery<M>,
     outputs: VecDeque<Output<M, C>>,
     /// Counts changes of what [`running`](Self::running) shows.
@@ -277,6 +280,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
             schedule: Schedule::default(),
             lane: Lane::new(),
             sweeping: Sweeping::default(),
+            leftovers: Leftovers::default(),
             recovery: Recovery::new(),
             outputs: VecDeque::new(),
             revision: 0,

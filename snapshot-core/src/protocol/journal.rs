@@ -30,8 +30,8 @@ pub(crate) enum Refusal {
     OtherGeneration,
     /// J3: it is in the journal.
     AlreadyCommitted,
-    /// J3: a later one of its initiator is in the journal.
-    LaterCommitted,
+    /// J3, J6: a later one of its initiator is in the journal, it is itself and no longer kept, or it was discarded.
+    Settled,
     /// J4: there is not just one part of each member, its initiator is no member, or a number in it is beyond all bounds.
     NotWhole,
     /// J5: it is behind the last commit on some node.
@@ -120,12 +120,11 @@ impl Record {
         if snapshot.generation != self.generation {
             return Err(Refusal::OtherGeneration);
         }
-        let committed = self.sequences.get(&snapshot.initiator).copied();
-        if committed == Some(snapshot.sequence) || self.kept.iter().any(|(_, id)| *id == snapshot) {
+        if self.kept.iter().any(|(_, id)| *id == snapshot) {
             return Err(Refusal::AlreadyCommitted);
         }
-        if committed.is_some_and(|sequence| sequence > snapshot.sequence) {
-            return Err(Refusal::LaterCommitted);
+        if self.is_settled(snapshot) {
+            return Err(Refusal::Settled);
         }
         // A record that nobody can read would end the group for good, so nothing gets in that `decode` refuses.
         let sane = |part: &PartRef| part.turn.0 < LIMIT && part.size < LIMIT;
@@ -153,6 +152,16 @@ impl Record {
             kept: self.newest(kept),
             ..self.clone()
         })
+    }
+
+    /// J6: the record after which no snapshot up to these is committed any more, by initiator. What is settled already stays so.
+    pub(crate) fn discard(&self, upto: &BTreeMap<NodeId, u64>, author: NodeId, nonce: u64) -> Self {
+        let mut sequences = self.sequences.clone();
+        for (node, sequence) in upto {
+            let settled = sequences.entry(*node).or_default();
+            *settled = (*settled).max(*sequence);
+        }
+        Self { index: self.index + 1, nonce, author, entry: Entry::Discard, sequences, ..self.clone() }
     }
 
     /// Whether the store belongs to this group.

@@ -49,13 +49,15 @@ pub enum AbortReason {
     /// The group went back to an earlier snapshot.
     #[error("the group rolled back while it ran")]
     RolledBack,
-    /// It crossed another snapshot that was committed first, so a restart from it would undo what that one covered.
-    #[error("it crossed another snapshot that was committed first")]
+    /// It crossed another snapshot that was committed first, so a restart from it would undo what that one covered; or another member
+    /// had given it up before all parts were there.
+    #[error("it crossed another snapshot that was committed first, or another member had given it up")]
     Superseded,
-    /// The store has not yet answered for a part of an earlier snapshot that was given up: nothing more is captured until it
-    /// does, so that states do not pile up in memory behind a store that hangs.
+    /// The store has not yet answered for a part of an earlier snapshot that was given up, or still has two such parts of this node:
+    /// nothing more is captured until they are gone, so that states pile up neither in memory nor in the store.
     #[error(
-        "the store has not answered yet for a part of an earlier snapshot, which was given up: see what is wrong with it"
+        "the store has not answered yet for a part of an earlier snapshot, which was given up, or has not yet let go of two of them: \
+         see what is wrong with it"
     )]
     StoreBehind,
 }

@@ -17,7 +17,8 @@ pub(crate) const REMEMBERED: usize = 64;
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Retention {
-    /// Nothing is ever deleted: the store grows without bound. Falling back from a damaged snapshot reaches the last 64.
+    /// No committed snapshot is ever deleted: the store grows without bound. What was given up goes, as far as the process that wrote
+    /// it lives. Falling back from a damaged snapshot reaches the last 64.
     All,
     /// The last `n`; parts of older ones are deleted. More than [`Retention::MAX`] counts as that many.
     Last(NonZeroU32),

@@ -10,6 +10,7 @@ mod histories;
 mod journal;
 mod late;
 mod leaving;
+mod leftovers;
 mod liar;
 mod overtaken;
 mod paper;

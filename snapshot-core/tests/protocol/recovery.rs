@@ -756,7 +756,7 @@ fn who_speaks_of_a_generation_that_the_journal_does_not_have_is_accused_and_noth
 // ---- generations that commit nothing -------------------------------------------------------------------------------------
 
 #[test]
-fn j6_after_four_generations_that_committed_nothing_the_next_one_is_opened_after_a_pause() {
+fn j7_after_four_generations_that_committed_nothing_the_next_one_is_opened_after_a_pause() {
     let mut group = durable();
     group.boot_all();
     group.settle();

@@ -60,6 +60,8 @@ pub enum How {
     Refused,
     /// It is done, and reported as failed.
     Denied,
+    /// It is reported as failed, and may be done later.
+    Late,
     /// A listing leaves out all parts, since it lags.
     Lagging,
 }
@@ -163,6 +165,9 @@ fn failures(config: &Config, state: &State, budget: &Budget, actions: &mut Vec<A
                     actions.push(Action::Store { place, operation, how: How::Refused });
                     if changes(&pending.request) {
                         actions.push(Action::Store { place, operation, how: How::Denied });
+                        if config.zombies {
+                            actions.push(Action::Store { place, operation, how: How::Late });
+                        }
                     }
                     if matches!(pending.request, StoreRequest::ListParts(_)) {
                         actions.push(Action::Store { place, operation, how: How::Lagging });

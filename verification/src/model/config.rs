@@ -171,11 +171,13 @@ pub enum Seen {
     Relieved,
     /// A frame that was on its way when the store went back.
     LeftOver,
+    /// A record by which snapshots will never be committed.
+    Discarded,
 }
 
 impl Seen {
     /// How many there are.
-    pub const COUNT: usize = Self::LeftOver as usize + 1;
+    pub const COUNT: usize = Self::Discarded as usize + 1;
 }
 
 impl Config {
@@ -215,6 +217,12 @@ impl Config {
     /// What the journal will say about retention.
     pub fn retention(&self) -> Retention {
         if self.keep == 0 { Retention::All } else { Retention::last(self.keep) }
+    }
+
+    /// Whether nothing fails, so that nothing is left behind.
+    pub fn is_calm(&self) -> bool {
+        let Self { crashes: (crashes, _), doubles: (doubles, _), breaks, store_faults, rewinds, .. } = self;
+        [crashes, doubles, breaks, store_faults, rewinds].into_iter().all(|failures| *failures == 0)
     }
 
     /// The commits that must be readable.

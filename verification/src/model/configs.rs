@@ -303,7 +303,23 @@ pub const ALL: &[Config] = &[
         effort: Effort::Minutes,
         ..AMBIGUOUS
     },
+    Config {
+        name: "ambiguous-late",
+        about: "the same, with what was reported as failed done at any later time",
+        zombies: true,
+        expects: &[Seen::Aborted, Seen::Commit, Seen::Zombie, Seen::Discarded],
+        effort: Effort::Seconds,
+        ..AMBIGUOUS
+    },
     GIVEN_UP,
+    Config {
+        name: "given-up-found",
+        about: "the same, and the initiator dies: what was given up is found, or was discarded",
+        crashes: (1, &[0]),
+        expects: &[Seen::Aborted, Seen::Commit, Seen::FoundSet, Seen::Discarded, Seen::LostRace],
+        effort: Effort::Minutes,
+        ..GIVEN_UP
+    },
     Config {
         name: "given-up-wide",
         about: "the same with 2 snapshots, which overlap",
@@ -527,6 +543,6 @@ const GIVEN_UP: Config = Config {
     sends: &[(0, 1, 1)],
     snapshots: &[(0, 1)],
     aborts: 1,
-    expects: &[Seen::Aborted, Seen::Commit],
+    expects: &[Seen::Aborted, Seen::Commit, Seen::Discarded],
     ..CALM
 };

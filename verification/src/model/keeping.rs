@@ -31,7 +31,7 @@ impl Step<'_> {
                 true => Author::Recovering,
             };
             let Pending { ticket, request, answer } = process.pending.remove(operation);
-            if matches!(how, How::Refused | How::Denied | How::Lagging) {
+            if matches!(how, How::Refused | How::Denied | How::Late | How::Lagging) {
                 step.state.budget.store_faults -= 1;
             }
             let failed = || Answer::Failed("injected".to_owned());
@@ -39,6 +39,11 @@ impl Step<'_> {
                 How::Done => step.perform(process.node, request, by),
                 How::Answer => answer.unwrap_or_else(failed),
                 How::Refused => failed(),
+                How::Late => {
+                    let node = process.node;
+                    step.state.orphans.update(|orphans| orphans.push((node, request)));
+                    failed()
+                }
                 How::Denied => {
                     step.perform(process.node, request, by);
                     failed()
@@ -160,8 +165,10 @@ impl Step<'_> {
             self.group.note(Seen::Commit, is_commit);
             self.group.note(Seen::FoundSet, is_commit && by == Author::Recovering);
             self.group.note(Seen::ZombieCommit, is_commit && matches!(by, Author::Replaced | Author::Dead));
-            self.group.note(Seen::Generation, !is_commit && record.generation == 2);
-            self.group.note(Seen::ThirdGeneration, !is_commit && record.generation == 3);
+            let opens = |generation| record.entry == Entry::Generation && record.generation == generation;
+            self.group.note(Seen::Generation, opens(2));
+            self.group.note(Seen::ThirdGeneration, opens(3));
+            self.group.note(Seen::Discarded, record.entry == Entry::Discard);
         }
         let (store, nodes) = (self.state.store.clone(), self.group.config.shape.nodes());
         let verdict = self.state.oracle.update(|o| o.appended(index, record, |name| store.cut(name, nodes)));

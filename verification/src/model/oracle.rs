@@ -6,8 +6,11 @@
 
 use std::sync::Arc;
 
+use snapshot_core::Key;
+
 use super::app::{App, Captured, Deed, Message};
 use super::record::{Entry, Name, Summary};
+use super::state::name;
 
 /// A property, and what broke it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -167,6 +170,12 @@ impl Oracle {
         self.generations.last().map(|generation| generation.name)
     }
 
+    /// Whether this is a part of a snapshot that was committed.
+    pub fn has_committed(&self, key: Key) -> bool {
+        let Key::Part { snapshot, .. } = key else { return false };
+        self.commits.iter().any(|(known, _)| *known == name(snapshot))
+    }
+
     /// All parts of a snapshot exist.
     pub fn whole(&self, cut: &[Part]) -> Verdict {
         for (i, seen) in cut.iter().enumerate() {
@@ -262,6 +271,13 @@ impl Oracle {
                 }
                 let Summary { generation: name, nonce, .. } = record;
                 self.generations.push(Generation { name, nonce, commits: self.commits.len() });
+            }
+            Entry::Discard => {
+                if Some(record.generation) != newest {
+                    let what =
+                        format!("something of generation {} is discarded in {newest:?}", record.generation);
+                    return Err(broken(Rule::Chain, what));
+                }
             }
             Entry::Commit => {
                 let Some(name) = record.last else {

@@ -29,12 +29,14 @@ pub enum Entry {
     Generation,
     /// A snapshot is committed.
     Commit,
+    /// Snapshots will never be.
+    Discard,
 }
 
 /// Reads a record; `None` if these bytes are none.
 pub fn read(bytes: &[u8]) -> Option<Summary> {
     let mut rest = Rest(bytes.strip_prefix(b"SNAPJ")?);
-    let [version @ (1 | 2)] = *rest.bytes(1)? else { return None };
+    let [version @ (1..=3)] = *rest.bytes(1)? else { return None };
     let index = rest.uint()?;
     let (nonce, _author) = (rest.uint()?, rest.uint()?);
     let entry = match rest.bytes(1)? {
@@ -45,6 +47,7 @@ pub fn read(bytes: &[u8]) -> Option<Summary> {
             Entry::Generation
         }
         [1] => Entry::Commit,
+        [2] if version > 2 => Entry::Discard,
         _ => return None,
     };
     let group = rest.uint()?;

@@ -96,6 +96,7 @@ fn describe(group: &Group, state: &State, action: Action) -> String {
                 How::Effect => ", whose answer is under way",
                 How::Answer => ": the answer arrives",
                 How::Refused => ", which fails",
+                How::Late => ", which is reported as failed and may be done later",
                 How::Denied => ", which is done and reported as failed",
                 How::Lagging => ", which lags and shows nothing",
             };

@@ -9,18 +9,14 @@ struct Rest<'a>(&'a [u8]);
 
 /// A record of the journal; `None` if these bytes are none.
 pub(super) fn record(bytes: &[u8]) -> Option<Record> {
-    let mut rest = Rest(bytes.strip_prefix(b"SNAPJ\x02")?);
+    let mut rest = Rest(bytes.strip_prefix(b"SNAPJ\x03")?);
     let (index, nonce, author) = (rest.uint()?, rest.uint()?, rest.node()?);
-    let commits = match rest.byte()? {
-        0 => {
-            for _ in 0..rest.uint()? {
-                rest.snapshot()?;
-            }
-            false
+    let kind = rest.byte()?;
+    if kind == 0 {
+        for _ in 0..rest.uint()? {
+            rest.snapshot()?;
         }
-        1 => true,
-        _ => return None,
-    };
+    }
     let group = rest.uint()?;
     rest.bytes(usize::try_from(group).ok()?)?;
     for _ in 0..rest.uint()? {
@@ -29,17 +25,19 @@ pub(super) fn record(bytes: &[u8]) -> Option<Record> {
     let _retention = rest.uint()?;
     let generation = Generation(rest.uint()?);
     let (start, last) = (rest.commit()?, rest.commit()?);
+    let mut settled = Counts::new();
     for _ in 0..rest.uint()? {
-        let (_initiator, _sequence) = (rest.node()?, rest.uint()?);
+        settled.insert(rest.node()?, rest.uint()?);
     }
     let mut kept = Vec::new();
     for _ in 0..rest.uint()? {
         let _index = rest.uint()?;
         kept.push(rest.snapshot()?);
     }
-    let entry = match (commits, last) {
-        (true, Some((snapshot, turns))) => Entry::Commit(snapshot, turns),
-        (false, None) => Entry::Open(generation, start.map(|(snapshot, _)| snapshot)),
+    let entry = match (kind, last) {
+        (2, _) => Entry::Discard(settled),
+        (1, Some((snapshot, turns))) => Entry::Commit(snapshot, turns),
+        (0, None) => Entry::Open(generation, start.map(|(snapshot, _)| snapshot)),
         _ => return None,
     };
     Some(Record { index, author, nonce, entry, kept })

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use snapshot_core::SnapshotId;
+use snapshot_core::{NodeId, SnapshotId};
 
 use super::line::{Counts, Entry, PartKey, Record};
 
@@ -19,14 +19,14 @@ impl View<'_> {
     fn opens(&self) -> impl DoubleEndedIterator<Item = (usize, u64, Option<SnapshotId>)> {
         self.0.iter().enumerate().filter_map(|(at, record)| match &record.entry {
             Entry::Open(generation, start) => Some((at, generation.0, *start)),
-            Entry::Commit(..) => None,
+            Entry::Commit(..) | Entry::Discard(_) => None,
         })
     }
 
     fn commits(&self) -> impl DoubleEndedIterator<Item = (SnapshotId, &Counts)> {
         self.0.iter().filter_map(|record| match &record.entry {
             Entry::Commit(snapshot, turns) => Some((*snapshot, turns)),
-            Entry::Open(..) => None,
+            Entry::Open(..) | Entry::Discard(_) => None,
         })
     }
 
@@ -46,12 +46,31 @@ impl View<'_> {
         self.opens().next_back().and_then(|(_, _, start)| start)
     }
 
-    /// Whether its initiator has committed it, or a later one of this generation.
+    /// Whether its initiator has committed it, or a later one of this generation, or it was discarded.
     pub(super) fn is_settled(self, id: SnapshotId) -> bool {
-        self.own().any(|(own, _)| own.initiator == id.initiator && own.sequence >= id.sequence)
+        self.is_discarded(id)
+            || self.own().any(|(own, _)| own.initiator == id.initiator && own.sequence >= id.sequence)
     }
 
-    /// J3 and J5.
+    /// J6: by a record of the newest generation.
+    fn is_discarded(self, id: SnapshotId) -> bool {
+        let own = self.0.iter().rev().take_while(|record| !matches!(record.entry, Entry::Open(..)));
+        own.filter_map(|record| match &record.entry {
+            Entry::Discard(upto) => upto.get(&id.initiator),
+            _ => None,
+        })
+        .any(|sequence| *sequence >= id.sequence)
+    }
+
+    /// Whether this part of a node is of a snapshot that no later record commits, if none before has: J3, J5, J6.
+    pub(super) fn is_dead(self, node: NodeId, id: SnapshotId, turn: u64) -> bool {
+        let newest = self.newest();
+        let behind =
+            self.own().next_back().and_then(|(_, turns)| turns.get(&node)).is_some_and(|last| turn < *last);
+        id.generation.0 < newest || id.generation.0 == newest && (behind || self.is_settled(id))
+    }
+
+    /// J3, J5 and J6.
     pub(super) fn may_commit(self, id: SnapshotId, turns: &Counts) -> Result<(), String> {
         if id.generation.0 != self.newest() {
             return Err(format!("J3: {id} is not of the newest generation"));
@@ -63,6 +82,9 @@ impl View<'_> {
             self.own().find(|(o, _)| o.initiator == id.initiator && o.sequence > id.sequence)
         {
             return Err(format!("J3: its initiator has committed {later}, which is later"));
+        }
+        if self.is_discarded(id) {
+            return Err(format!("J6: {id} was discarded"));
         }
         let behind = self.own().next_back().and_then(|(last, before)| {
             let node = before.iter().find(|(node, turn)| turns.get(node).is_none_or(|new| new < turn))?.0;

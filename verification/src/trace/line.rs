@@ -184,6 +184,8 @@ pub enum Entry {
     Open(Generation, Option<SnapshotId>),
     /// A snapshot is committed, with the turns of its parts.
     Commit(SnapshotId, Counts),
+    /// No snapshot up to these sequences will be committed any more, by initiator.
+    Discard(Counts),
 }
 
 /// What came of an operation.

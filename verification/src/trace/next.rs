@@ -217,8 +217,10 @@ impl State {
 
     /// `Initiate`
     fn initiate(&mut self, node: NodeId, id: SnapshotId) -> Step {
-        let process = self.running(node, Input::Other)?;
-        let refused = process.refusal();
+        self.running(node, Input::Other)?;
+        let left = self.left(node);
+        let process = self.process(node)?;
+        let refused = process.refusal(left);
         sure(refused.is_none(), || {
             format!(
                 "it would be given up at once: {}",

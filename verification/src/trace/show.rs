@@ -168,6 +168,10 @@ impl Display for Record {
                 write!(f, " commit {snapshot}")?;
                 counts(f, "turns", turns)?;
             }
+            Entry::Discard(upto) => {
+                write!(f, " discard")?;
+                counts(f, "upto", upto)?;
+            }
         }
         write!(f, " kept")?;
         self.kept.iter().try_for_each(|snapshot| write!(f, " {snapshot}"))

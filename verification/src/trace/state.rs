@@ -136,6 +136,8 @@ pub(super) struct Process {
     pub(super) writing: BTreeMap<SnapshotId, Writing>,
     pub(super) tallies: BTreeMap<SnapshotId, Counts>,
     pub(super) awaited: BTreeMap<SnapshotId, Writing>,
+    /// Its own parts that are in the store, or may be, and not committed.
+    pub(super) own: BTreeMap<SnapshotId, Own>,
     pub(super) largest: u64,
     pub(super) begun: BTreeMap<NodeId, u64>,
     pub(super) forestalled: BTreeSet<SnapshotId>,
@@ -164,6 +166,7 @@ pub(super) enum Purpose {
     Open,
     Found,
     Receipts(SnapshotId),
+    Discard,
 }
 
 /// What it is about to install.
@@ -178,6 +181,17 @@ pub(super) struct Loaded {
 pub(super) struct Recording {
     pub(super) stored: Stored,
     pub(super) open: BTreeSet<NodeId>,
+}
+
+/// A part of a process's own.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Own {
+    pub(super) turn: u64,
+    /// The store has answered.
+    pub(super) written: bool,
+    pub(super) given_up: bool,
+    /// Given up since a neighbour was lost.
+    pub(super) held: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -268,6 +282,7 @@ impl Process {
             writing: BTreeMap::new(),
             tallies: BTreeMap::new(),
             awaited: BTreeMap::new(),
+            own: BTreeMap::new(),
             largest: 0,
             begun: BTreeMap::new(),
             forestalled: BTreeSet::new(),

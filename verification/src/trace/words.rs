@@ -271,6 +271,7 @@ impl<'a> Words<'a> {
         let entry = match self.word()? {
             "open" => Entry::Open(self.generation()?, self.start()?),
             "commit" => Entry::Commit(self.snapshot()?, self.counts("turns")?),
+            "discard" => Entry::Discard(self.counts("upto")?),
             word => return Err(format!("there is no entry `{word}`")),
         };
         self.expect("kept")?;

@@ -17,7 +17,7 @@ use crate::vocabulary::outcome::AbortReason;
 
 impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     /// Writes the commit record of the next snapshot whose receipts are all in, if the rules still allow it.
-    pub(super) fn commit_next(&mut self) {
+    pub(super) fn commit_next(&mut self, now: Duration) {
         while let Some(id) = self.commits.queue.front().copied() {
             let Some((last, tally)) = self.lane.last.as_ref().zip(self.commits.tallies.get(&id)) else {
                 self.commits.queue.pop_front();
@@ -33,12 +33,14 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
                 Err(Refusal::OtherGeneration) => {
                     self.give_up(id, AbortReason::RolledBack);
                 }
-                Err(Refusal::LaterCommitted | Refusal::Superseded | Refusal::NotWhole) => {
+                Err(Refusal::Settled | Refusal::Superseded | Refusal::NotWhole) => {
                     self.give_up(id, AbortReason::Superseded);
                 }
             }
         }
-        self.sweep();
+        if !self.discard(now) {
+            self.sweep();
+        }
     }
 
     pub(super) fn read_next(&mut self, now: Duration, bytes: Option<Bytes>) {
@@ -84,6 +86,8 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         let generation = record.generation;
         let index = record.index;
         self.lane.last = Some(record);
+        committed.into_iter().for_each(|id| self.leftovers.committed(id));
+        self.settle_leftovers();
         if let Some(id) = committed.filter(|id| id.generation == self.generation) {
             self.learn_commit(now, id);
             // Somebody else has written what this node was about to write.
@@ -102,11 +106,17 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     }
 
     pub(super) fn appended(&mut self, now: Duration, record: Record, purpose: Purpose) {
-        self.sweeping.is_due |= matches!(purpose, Purpose::Receipts(_));
+        // Whoever opens a generation removes what is left of the ones before.
+        self.sweeping.is_due |= purpose != Purpose::Found;
         self.learn(now, record);
         match purpose {
-            Purpose::Open | Purpose::Found => self.recovery.step = Step::Decide,
-            Purpose::Receipts(_) => {}
+            Purpose::Open => self.recovery.step = Step::Decide,
+            Purpose::Found => {
+                // It was the newest: the others are behind it, or crossed it.
+                self.recovery.looked = self.lane.last.as_ref().map(|last| last.generation);
+                self.recovery.step = Step::Decide;
+            }
+            Purpose::Receipts(_) | Purpose::Discard => {}
         }
     }
 
@@ -134,6 +144,9 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
                 if let Purpose::Receipts(id) = purpose {
                     self.give_up(id, AbortReason::StoreFailed { error: error.clone() });
                     self.lane.look = true;
+                }
+                if purpose == Purpose::Discard {
+                    self.discard_failed(now, &error);
                 }
                 if self.phase != Phase::Running {
                     self.store_failed(now, error);

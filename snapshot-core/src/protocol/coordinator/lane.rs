@@ -60,6 +60,8 @@ pub(super) enum Purpose {
     Found,
     /// To commit a snapshot of which all receipts are in.
     Receipts(SnapshotId),
+    /// To settle snapshots that were given up.
+    Discard,
 }
 
 /// Parts that are read to see whether they are whole.
@@ -143,7 +145,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
             Phase::Idle | Phase::Leaving | Phase::Over => {}
             Phase::Recovering(why) => self.recover(now, why, capture),
             Phase::Running if self.lane.look => self.ask(Asked::Next),
-            Phase::Running => self.commit_next(),
+            Phase::Running => self.commit_next(now),
         }
     }
 

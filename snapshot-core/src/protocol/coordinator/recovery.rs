@@ -39,7 +39,7 @@ pub(super) struct Recovery<M> {
     seat: Option<Generation>,
     /// A generation whose seat another process of this node has: the next one must be opened.
     taken: Option<Generation>,
-    /// The generation behind which this node has paused before it opens the next one (J6).
+    /// The generation behind which this node has paused before it opens the next one (J7).
     paused: Option<Generation>,
     /// What is wrong with the start of the generation in which this node sits.
     pub(super) damaged: Option<(Generation, PartError)>,

@@ -86,6 +86,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
                 self.next_uncommitted(),
                 self.next_silence(),
                 self.sweeping.next_retry(),
+                self.next_discard(),
             ]
             .into_iter()
             .flatten()
@@ -191,6 +192,11 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
             );
             self.emit(Event::StoreFailed { error });
         }
+    }
+
+    /// One that is due while the lane is busy is asked for when that is free.
+    fn next_discard(&self) -> Option<Duration> {
+        self.leftovers.next_retry().filter(|_| self.lane.is_free())
     }
 
     fn next_deadline(&self) -> Option<Duration> {

@@ -13,8 +13,10 @@ use crate::vocabulary::key::Key;
 use crate::vocabulary::part::PartRef;
 
 impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
+    /// The newest first: it covers the others, or crossed them, and so no other is looked at once it is committed. However many
+    /// were left behind, one is read.
     pub(super) fn verify_next_set(&mut self, mut rest: VecDeque<SnapshotId>) {
-        match rest.pop_front() {
+        match rest.pop_back() {
             None => {
                 self.recovery.looked = self.lane.last.as_ref().map(|last| last.generation);
                 self.recovery.step = Step::Decide;

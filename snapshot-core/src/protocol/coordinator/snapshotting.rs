@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::commit::Writing;
+use super::leftovers::MAX_LEFTOVERS;
 use super::outbox::Kind;
 use super::output::{Output, StoreRequest};
 use super::recording::Closed;
@@ -19,7 +20,8 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         if let Some(peer) = self.lost_peer() {
             return Some(AbortReason::PeerLost { peer });
         }
-        if self.commits.writing.values().any(|writing| writing.given_up) {
+        let is_behind = self.commits.writing.values().any(|writing| writing.given_up);
+        if is_behind || self.leftovers.count() >= MAX_LEFTOVERS {
             return Some(AbortReason::StoreBehind);
         }
         let running = self.recordings.len() + self.commits.writing.len();
@@ -122,6 +124,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         };
         let local = recording.finish(id, &self.topology);
         if self.settings.durable {
+            self.leftovers.write(id, writing.turn);
             self.outputs
                 .push_back(Output::Store { ticket: writing.ticket, request: StoreRequest::WritePart(local) });
             self.commits.writing.insert(id, writing);
@@ -136,6 +139,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     pub(super) fn part_answered(&mut self, now: Duration, id: SnapshotId, part: Result<PartRef, String>) {
         let Some(writing) = self.commits.writing.remove(&id) else { return };
         self.changed();
+        self.leftovers.written(id);
         if writing.given_up || id.generation != self.generation {
             return;
         }
@@ -210,6 +214,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
     /// The journal has a commit record of this snapshot.
     pub(super) fn learn_commit(&mut self, now: Duration, id: SnapshotId) {
         self.schedule.committed(now, id.initiator);
+        self.leftovers.committed(id);
         if let Some(turn) = self.commits.committed(id) {
             self.changed();
             self.covered(now, turn);
@@ -223,7 +228,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         if self.is_committing(id) {
             return false;
         }
-        let known = self.drop_snapshot(id);
+        let known = self.drop_snapshot(id, &reason);
         if known {
             self.tell_aborted(id, reason);
         }
@@ -241,7 +246,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         if self.is_committing(id) {
             return;
         }
-        if self.drop_snapshot(id) {
+        if self.drop_snapshot(id, &reason) {
             self.note_aborted(id, by, reason);
         } else if !self.has_ended(id) {
             self.forestall(id);
@@ -269,7 +274,8 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         self.emit(Event::SnapshotAborted { snapshot, by, reason });
     }
 
-    fn drop_snapshot(&mut self, id: SnapshotId) -> bool {
+    fn drop_snapshot(&mut self, id: SnapshotId, reason: &AbortReason) -> bool {
+        self.leftovers.give_up(id, reason);
         let recording = self.recordings.remove(id).is_some();
         let tally = self.commits.tallies.remove(&id).is_some();
         self.commits.queue.retain(|queued| *queued != id);

@@ -28,6 +28,8 @@ pub(super) struct Sweeping {
     /// What could not be deleted, until it is tried again. Bounded by `MAX_LEFT`.
     left: BTreeSet<Key>,
     retry: Option<Retry>,
+    /// The last listing has failed.
+    is_unlisted: bool,
     /// How many could not be deleted when that was last told; 0: all is well, or nothing was told.
     told: usize,
 }
@@ -88,9 +90,16 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         self.sweeping.spared = snapshots.into_iter().collect();
     }
 
-    /// Asks which parts there are, if some may have been let go of.
+    /// Deletes what this node has written in vain. Asks which parts there are, if others may have been let go of.
     pub(super) fn sweep(&mut self) {
-        if self.sweeping.is_due && self.sweeping.asked.is_none() {
+        if self.sweeping.asked.is_some() {
+            return;
+        }
+        let dead = self.dead_parts();
+        if !dead.is_empty() {
+            return self.ask_to_sweep(Asked::Delete(dead.clone()), StoreRequest::Delete(dead));
+        }
+        if self.sweeping.is_due {
             self.sweeping.is_due = false;
             if self.lane.last.as_ref().is_some_and(|record| record.retention != Retention::All) {
                 self.ask_to_sweep(Asked::List, StoreRequest::ListParts(None));
@@ -106,12 +115,19 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
 
     pub(super) fn swept(&mut self, now: Duration, answer: StoreAnswer<M, C>) {
         let Some((_, asked)) = self.sweeping.asked.take() else { return };
+        if let Asked::Delete(keys) = &asked {
+            self.forget_leftovers(keys);
+        }
         match (asked, answer) {
             (Asked::List, StoreAnswer::Listed(keys)) => self.delete_doomed(&keys),
             (Asked::Delete(_), StoreAnswer::Deleted) => self.sweeping.is_clean(),
-            (Asked::Delete(_), StoreAnswer::Undeleted { keys, error }) => self.undeleted(now, keys, error),
-            (Asked::Delete(keys), StoreAnswer::Failed(error)) => self.undeleted(now, keys, error),
-            (_, StoreAnswer::Failed(error)) => self.undeleted(now, Vec::new(), error),
+            (Asked::Delete(_), StoreAnswer::Undeleted { keys, error })
+            | (Asked::Delete(keys), StoreAnswer::Failed(error)) => self.undeleted(now, keys, error),
+            (_, StoreAnswer::Failed(error)) => {
+                // It is listed again, then.
+                self.sweeping.is_unlisted = true;
+                self.undeleted(now, Vec::new(), error);
+            }
             _ => {}
         }
     }
@@ -143,11 +159,16 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         self.sweeping.retry_later(now);
     }
 
-    /// What could not be listed or deleted is tried again.
+    /// What could not be listed or deleted is tried again. What was doomed stays doomed, and need not be listed for that.
     pub(super) fn retry_sweep(&mut self, now: Duration) {
-        if self.sweeping.next_retry().is_some_and(|at| at <= now) {
-            self.sweeping.left.clear();
-            self.sweeping.is_due = true;
+        if self.sweeping.next_retry().is_none_or(|at| at > now) {
+            return;
+        }
+        let is_full = self.sweeping.left.len() >= MAX_LEFT;
+        self.sweeping.is_due |= std::mem::take(&mut self.sweeping.is_unlisted) || is_full;
+        let left: Vec<Key> = std::mem::take(&mut self.sweeping.left).into_iter().collect();
+        if !left.is_empty() {
+            self.ask_to_sweep(Asked::Delete(left.clone()), StoreRequest::Delete(left));
         }
     }
 }

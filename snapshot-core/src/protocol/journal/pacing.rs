@@ -12,7 +12,7 @@ const FIRST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(10);
 
 impl Record {
-    /// J6: how long whoever would open the next generation waits first. Nothing as a rule; but where one generation after the other
+    /// J7: how long whoever would open the next generation waits first. Nothing as a rule; but where one generation after the other
     /// commits nothing, the next one will most likely fail as they did, and costs everybody a rollback.
     pub(crate) fn pause_before_the_next(&self) -> Duration {
         let Some(doublings) = self.barren().checked_sub(PATIENCE + 1) else { return Duration::ZERO };
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn j6_generations_that_commit_nothing_come_more_and_more_slowly() {
+    fn j7_generations_that_commit_nothing_come_more_and_more_slowly() {
         let expected = [0, 0, 0, 0, 250, 500, 1000, 2000, 4000, 8000, 10_000, 10_000];
         assert_eq!(pauses(first(), expected.len()), expected);
         let mut late = first();
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn j6_a_commit_makes_up_for_all_before_it() {
+    fn j7_a_commit_makes_up_for_all_before_it() {
         let mut last = first();
         (0..20).for_each(|_| last = last.open(ME, 1));
         let snapshot = SnapshotId { generation: last.generation, sequence: 1, initiator: ME };

@@ -20,6 +20,8 @@ use crate::vocabulary::topology::Graph;
 enum Step {
     /// Commits a snapshot, with parts of these turns, sizes and checksums.
     Commit { initiator: usize, sequence: u64, parts: Vec<(u64, u64, u32)>, nonce: u64 },
+    /// Discards the snapshots of a member up to this sequence.
+    Discard { initiator: usize, sequence: u64, nonce: u64 },
     /// Opens the next generation at the restart point.
     Open { author: usize, nonce: u64 },
     /// Opens it at the initial states, or at the start of the present one: behind what was committed in it.
@@ -49,6 +51,8 @@ fn steps(members: usize) -> impl Strategy<Value = Vec<Step>> {
         4 => (0..members, numbers(), parts, numbers()).prop_map(|(initiator, sequence, parts, nonce)| {
             Step::Commit { initiator, sequence: sequence % 64, parts, nonce }
         }),
+        1 => (0..members, 0..64_u64, numbers())
+            .prop_map(|(initiator, sequence, nonce)| Step::Discard { initiator, sequence, nonce }),
         1 => (0..members, numbers()).prop_map(|(author, nonce)| Step::Open { author, nonce }),
         1 => (0..members, numbers(), any::<bool>())
             .prop_map(|(author, nonce, to_initial)| Step::FallBack { author, nonce, to_initial }),
@@ -90,6 +94,10 @@ fn journal(course: &Course) -> Vec<Record> {
                 let parts = course.members.iter().copied().zip(parts.iter().map(part)).collect();
                 record.commit(snapshot, parts, initiator, *nonce).ok()
             }
+            Step::Discard { initiator, sequence, nonce } => {
+                let initiator = course.members[*initiator];
+                Some(record.discard(&BTreeMap::from([(initiator, *sequence)]), initiator, *nonce))
+            }
             Step::Open { author, nonce } => Some(record.open(course.members[*author], *nonce)),
             Step::FallBack { author, nonce, to_initial } => {
                 let start = if *to_initial { Start::Initial } else { record.start.clone() };
@@ -114,7 +122,7 @@ fn every_record_that_a_group_can_write_is_read_as_it_was_written() {
 
 #[test]
 fn a_journal_holds_together_from_record_to_record() {
-    let (commits, given_up) = (Cell::new(0), Cell::new(0));
+    let (commits, given_up, discards) = (Cell::new(0), Cell::new(0), Cell::new(0));
     holds(courses(), |course| {
         let journal = journal(&course);
         for (before, after) in journal.iter().zip(&journal[1..]) {
@@ -126,6 +134,11 @@ fn a_journal_holds_together_from_record_to_record() {
                 Entry::Generation { given_up: more } => {
                     given_up.set(given_up.get() + more.len());
                     true
+                }
+                Entry::Discard => {
+                    discards.set(discards.get() + 1);
+                    prop_assert_eq!((&after.kept, &after.last), (&before.kept, &before.last));
+                    false
                 }
             };
             prop_assert_eq!(after.generation.0, before.generation.0 + u64::from(opened));
@@ -144,8 +157,8 @@ fn a_journal_holds_together_from_record_to_record() {
         }
         Ok(())
     });
-    let seen = (commits.get(), given_up.get());
-    assert!(seen.0 > 0 && seen.1 > 0, "these courses try too little: {seen:?}");
+    let seen = (commits.get(), given_up.get(), discards.get());
+    assert!(seen.0 > 0 && seen.1 > 0 && seen.2 > 0, "these courses try too little: {seen:?}");
 }
 
 #[test]

@@ -28,7 +28,7 @@ impl Record {
     ///
     /// A newer record may doom more, never less: a commit that has left `kept` never returns to it, and what this record
     /// excludes from being committed stays so. So acting on an old record is safe. Snapshots that J5 excludes are left until
-    /// a later commit of their initiator or generation settles them: keys do not tell turns.
+    /// a later commit of their initiator or generation settles them, or a discard: keys do not tell turns.
     pub(crate) fn doomed(&self, listed: &[Key]) -> Vec<Key> {
         if self.retention == Retention::All {
             return Vec::new();
@@ -46,8 +46,12 @@ impl Record {
     }
 
     /// Whether a snapshot of this generation is committed, or can never be, since its initiator has committed a later one
-    /// (J3).
-    fn is_settled(&self, snapshot: SnapshotId) -> bool {
-        self.sequences.get(&snapshot.initiator).is_some_and(|sequence| *sequence >= snapshot.sequence)
+    /// (J3), or it was discarded (J6).
+    pub(crate) fn is_settled(&self, snapshot: SnapshotId) -> bool {
+        self.is_settled_up_to(snapshot.initiator, snapshot.sequence)
+    }
+
+    pub(crate) fn is_settled_up_to(&self, initiator: NodeId, sequence: u64) -> bool {
+        self.sequences.get(&initiator).is_some_and(|settled| *settled >= sequence)
     }
 }

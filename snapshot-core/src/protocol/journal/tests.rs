@@ -110,13 +110,51 @@ fn j3_no_snapshot_is_committed_twice() {
     // Not even when retention has let it go.
     let record = commit(&commit(&first(Retention::last(1)), id(1, 1, A), 5), id(1, 1, B), 6);
     assert_eq!(record.kept, [(3, id(1, 1, B))]);
-    assert_eq!(record.commit(id(1, 1, A), parts(7, 7), A, 9), Err(Refusal::AlreadyCommitted));
+    assert_eq!(record.commit(id(1, 1, A), parts(7, 7), A, 9), Err(Refusal::Settled));
+}
+
+#[test]
+fn j6_what_is_discarded_is_never_committed_and_what_is_not_is_as_before() {
+    let record = commit(&first(Retention::default()), id(1, 3, A), 5);
+    let discarded = record.discard(&BTreeMap::from([(A, 2), (B, 4)]), B, 9);
+    assert_eq!((discarded.index, discarded.author, &discarded.entry), (3, B, &Entry::Discard));
+    assert_eq!(discarded.sequences, [(A, 3), (B, 4)].into(), "nothing that is settled is unsettled");
+    assert_eq!(
+        (&discarded.last, &discarded.kept, &discarded.start),
+        (&record.last, &record.kept, &record.start)
+    );
+    for sequence in 1..=4 {
+        assert_eq!(discarded.commit(id(1, sequence, B), parts(6, 6), B, 9), Err(Refusal::Settled));
+    }
+    for next in [id(1, 5, B), id(1, 4, A)] {
+        let committed = discarded.commit(next, parts(6, 6), B, 9).expect("nobody has discarded it");
+        assert_eq!(Record::decode(4, &committed.encode()), Ok(committed));
+    }
+    assert_eq!(Record::decode(3, &discarded.encode()).as_ref(), Ok(&discarded));
+    // Only of its own generation.
+    let next = discarded.open(A, 10);
+    assert!(next.sequences.is_empty() && next.commit(id(2, 4, B), parts(6, 6), B, 9).is_ok());
+    // Before any commit, too.
+    let early = first(Retention::All).discard(&BTreeMap::from([(B, 1)]), A, 9);
+    assert_eq!(Record::decode(2, &early.encode()), Ok(early));
+}
+
+#[test]
+fn j6_parts_of_what_is_discarded_go_and_those_of_what_is_kept_stay() {
+    let record = commit(&first(Retention::last(1)), id(1, 3, A), 5);
+    let listed = [(1, 3, A), (1, 4, A), (1, 2, B), (1, 3, B)].map(|(generation, sequence, initiator)| {
+        Key::Part { snapshot: id(generation, sequence, initiator), node: A }
+    });
+    assert_eq!(record.doomed(&listed), []);
+    assert_eq!(record.discard(&BTreeMap::from([(B, 2)]), B, 9).doomed(&listed), [listed[2]]);
+    let all = record.discard(&BTreeMap::from([(A, 9), (B, 9)]), B, 9);
+    assert_eq!(all.doomed(&listed), [listed[2], listed[3], listed[1]]);
 }
 
 #[test]
 fn j3_no_snapshot_is_committed_after_a_later_one_of_its_initiator_but_after_one_of_another() {
     let record = commit(&first(Retention::default()), id(1, 5, A), 5);
-    assert_eq!(record.commit(id(1, 4, A), parts(6, 6), A, 9), Err(Refusal::LaterCommitted));
+    assert_eq!(record.commit(id(1, 4, A), parts(6, 6), A, 9), Err(Refusal::Settled));
     assert!(record.commit(id(1, 4, B), parts(6, 6), B, 9).is_ok());
 }
 
@@ -290,8 +328,8 @@ fn a_record_is_found_out_when_any_byte_of_it_is_changed_missing_or_too_many() {
 #[test]
 fn a_record_of_a_newer_release_is_told_from_a_damaged_one() {
     let newer =
-        envelope::Kind { tag: b'J', version: 3 }.seal(|out| out.extend_from_slice(b"what is yet to come"));
-    assert_eq!(Record::decode(1, &newer), Err(RecordError::NewerFormat { found: 3, known: 2 }));
+        envelope::Kind { tag: b'J', version: 4 }.seal(|out| out.extend_from_slice(b"what is yet to come"));
+    assert_eq!(Record::decode(1, &newer), Err(RecordError::NewerFormat { found: 4, known: 3 }));
 }
 
 #[test]

@@ -460,6 +460,30 @@ impl Group {
         self.serve_at(id, 0)
     }
 
+    /// Writes the oldest part that the node has asked to be written, and does nothing else.
+    pub fn serve_part(&mut self, id: NodeId) -> bool {
+        let is_part = |(_, request): &(_, StoreRequest<_, _>)| matches!(request, StoreRequest::WritePart(_));
+        let at = self.processes.get(&id).and_then(|process| process.asked.iter().position(is_part));
+        at.is_some_and(|at| self.serve_at(id, at))
+    }
+
+    /// All frames arrive, and each node has one thing done that it has asked of the store and that is no record. Whether there was any.
+    pub fn exchange_but_records(&mut self) -> bool {
+        let mut moved = false;
+        for pair in self.channels.keys().copied().collect::<Vec<_>>() {
+            while self.depart(pair) || self.deliver(pair) {
+                moved = true;
+            }
+        }
+        for id in self.graph.members().to_vec() {
+            let is_other =
+                |(_, request): &(_, StoreRequest<_, _>)| !matches!(request, StoreRequest::Create(..));
+            let at = self.processes.get(&id).and_then(|process| process.asked.iter().position(is_other));
+            moved |= at.is_some_and(|at| self.serve_at(id, at));
+        }
+        moved
+    }
+
     fn serve_at(&mut self, id: NodeId, at: usize) -> bool {
         self.count_move();
         let Some(process) = self.processes.get_mut(&id).filter(|p| at < p.asked.len()) else { return false };

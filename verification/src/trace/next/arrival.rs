@@ -39,7 +39,7 @@ impl State {
     pub(super) fn give_up(&mut self, node: NodeId, id: SnapshotId, reason: Reason) -> Result<bool, Refusal> {
         let children = self.graph.children(node, node);
         let process = self.process(node)?;
-        let known = process.drop_snapshot(id);
+        let known = process.drop_snapshot(id, reason);
         if known {
             for to in children {
                 process.push(to, Body::Aborted { snapshot: id, by: node, reason });
@@ -167,7 +167,9 @@ impl State {
         if process.has_ended(id) {
             return Ok(());
         }
-        let Some(reason) = process.refusal() else { return self.begin(node, id, Some(from)) };
+        let left = self.left(node);
+        let process = self.process(node)?;
+        let Some(reason) = process.refusal(left) else { return self.begin(node, id, Some(from)) };
         // It could not end: it is given up at once.
         process.note_begun(id);
         for to in children {
@@ -201,7 +203,7 @@ impl State {
         if process.is_committing(id) {
             return Ok(());
         }
-        if process.drop_snapshot(id) {
+        if process.drop_snapshot(id, reason) {
             process.owed.events.push(Event::Aborted { snapshot: id, by, reason });
         } else if !process.has_ended(id) {
             process.largest = process.largest.max(id.sequence);

@@ -1,12 +1,12 @@
 //! What a process wants of the store: J1 to J5, S1, retention.
 
-use snapshot_core::{NodeId, SnapshotId};
+use snapshot_core::{Generation, NodeId, SnapshotId};
 
 use super::{Refusal, Step, sure};
 use crate::trace::journal::View;
-use crate::trace::line::{Counts, Entry, Operation, Record, Request};
+use crate::trace::line::{Counts, Entry, Operation, PartKey, Record, Request};
 use crate::trace::show;
-use crate::trace::state::{Asked, Input, Lane, Logs, Phase, Purpose, State};
+use crate::trace::state::{Asked, Input, Lane, Logs, Own, Phase, Purpose, State};
 
 /// Under `Retention::All` a record names no more commits than this.
 const NAMED: usize = 64;
@@ -58,6 +58,21 @@ impl State {
                 })?;
                 process.sweep_failed &= !again;
                 process.sweep = Some(operation);
+            }
+            Request::Delete(keys) if process.owed.deletes.is_empty() => {
+                // `Remove`: its own that are dead, or what could not be deleted before.
+                let own = process.own.clone();
+                let again = process.sweep_failed && input == Input::Timeout;
+                sure(process.sweep.is_none() && !keys.is_empty(), || "it deletes already".into())?;
+                let view = self.view(node);
+                let dead = |key: &PartKey| {
+                    let of = key.1.and_then(|id| Some((id, own.get(&id)?)));
+                    key.0 == node
+                        && of.is_some_and(|(id, own)| own.written && view.is_dead(node, id, own.turn))
+                };
+                let alive = keys.iter().find(|key| !dead(key) && !again);
+                sure(alive.is_none(), || format!("somebody may need {}", show::parts(keys)))?;
+                self.process(node)?.sweep = Some(operation);
             }
             Request::Delete(keys) => {
                 let mut doomed = std::mem::take(&mut process.owed.deletes);
@@ -198,7 +213,41 @@ impl State {
                 })?;
                 Ok(Lane::Append(record.clone(), Purpose::Receipts(*id)))
             }
+            Entry::Discard(upto) => {
+                // `Discard`
+                sure(process.is_running(), || "it is not running".into())?;
+                let (own, process) = (process.own.clone(), process.clone());
+                let view = self.view(node);
+                let mut news = false;
+                for (initiator, sequence) in upto {
+                    let generation = Generation(newest);
+                    let id = SnapshotId { generation, sequence: *sequence, initiator: *initiator };
+                    if view.is_settled(id) {
+                        continue;
+                    }
+                    news = true;
+                    let given_up = own.get(&id).is_some_and(|own| own.given_up && !process.is_held(id, *own));
+                    sure(given_up, || format!("{node} does not know that {id} was given up"))?;
+                    let earlier = own.iter().find(|(earlier, own)| {
+                        let is_earlier = earlier.initiator == *initiator && earlier.sequence < *sequence;
+                        is_earlier && !own.given_up && !view.is_dead(node, **earlier, own.turn)
+                    });
+                    sure(earlier.is_none(), || format!("nobody has given up an earlier one than {id}"))?;
+                }
+                sure(news, || "J6: all of that is settled".into())?;
+                Ok(Lane::Append(record.clone(), Purpose::Discard))
+            }
         }
+    }
+
+    /// How many parts of its own the store still has that shall go.
+    pub(super) fn left(&self, node: NodeId) -> usize {
+        let view = self.view(node);
+        let Some(process) = self.processes.get(&node) else { return 0 };
+        let shall_go = |(id, own): &(&SnapshotId, &Own)| {
+            view.is_dead(node, **id, own.turn) || own.given_up && !process.is_held(**id, **own)
+        };
+        process.own.iter().filter(shall_go).count()
     }
 
     /// J1, and what a record sums up.

@@ -33,6 +33,9 @@ impl State {
         if process.sweep == Some(operation) {
             process.sweep = None;
             process.sweep_failed |= *answer == Answer::Failed;
+            if let Request::Delete(keys) = &request {
+                process.own.retain(|id, _| !keys.contains(&(node, Some(*id))));
+            }
             if let Answer::Listed(keys) = answer {
                 let doomed = self.view(node).doomed(self.retention, keys);
                 self.process(node)?.owed.deletes = doomed;
@@ -49,6 +52,7 @@ impl State {
     fn part_answered(&mut self, node: NodeId, id: SnapshotId, answer: &Answer) -> Step {
         let process = self.process(node)?;
         let Some(writing) = process.writing.remove(&id) else { return Ok(()) };
+        process.own.entry(id).and_modify(|own| own.written = true);
         if writing.given_up || id.generation.0 != process.generation {
             return Ok(());
         }
@@ -89,6 +93,9 @@ impl State {
             (Lane::Confirm(_, purpose), _) => {
                 if process.recovers() {
                     process.store_failed();
+                }
+                if purpose == Purpose::Discard {
+                    self.process(node)?.sweep_failed = true;
                 }
                 if let Purpose::Receipts(id) = purpose {
                     self.give_up(node, id, Reason::StoreFailed)?;
@@ -155,18 +162,25 @@ impl State {
     fn next_candidate(&mut self, node: NodeId) -> Step {
         let newest = self.view(node).newest();
         let process = self.process(node)?;
-        match process.candidates.pop_front() {
+        match process.candidates.pop_back() {
             Some(snapshot) => process.next = Some(Lane::Verify { snapshot, turns: Counts::new() }),
+            // The newest first.
             None => (process.looked, process.at_end) = (newest, true),
         }
         Ok(())
     }
 
     fn appended(&mut self, node: NodeId, record: &Record, purpose: Purpose) -> Step {
-        self.process(node)?.sweep_due |= matches!(purpose, Purpose::Receipts(_));
+        self.process(node)?.sweep_due |= purpose != Purpose::Found;
         self.learn(node, record)?;
-        if !matches!(purpose, Purpose::Receipts(_)) {
-            self.process(node)?.at_end = true;
+        let newest = self.view(node).newest();
+        let process = self.process(node)?;
+        if matches!(purpose, Purpose::Open | Purpose::Found) {
+            process.at_end = true;
+        }
+        if purpose == Purpose::Found {
+            // One is enough.
+            process.looked = newest;
         }
         Ok(())
     }
@@ -177,6 +191,9 @@ impl State {
         let process = self.process(node)?;
         sure(record.index == process.view as u64 + 1, || "J1: it is not the next record".into())?;
         process.view += 1;
+        if let Entry::Commit(id, _) = &record.entry {
+            process.own.remove(id);
+        }
         let commit = match record.entry {
             Entry::Commit(id, _) if id.generation.0 == process.generation => Some(id),
             _ => None,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use snapshot_core::{NodeId, SnapshotId};
 
 use crate::trace::line::{Body, Event, Reason};
-use crate::trace::state::{Lane, Phase, Process, Queued, Writing};
+use crate::trace::state::{Lane, Own, Phase, Process, Queued, Writing};
 
 impl Process {
     /// Control waits in its order.
@@ -24,10 +24,15 @@ impl Process {
     }
 
     /// Why no snapshot can begin here now.
-    pub(super) fn refusal(&self) -> Option<Reason> {
+    pub(super) fn refusal(&self, left: usize) -> Option<Reason> {
         let lost = self.channels.iter().find(|(_, channel)| channel.is_lost());
-        let behind = self.writing.values().any(|writing| writing.given_up);
+        let behind = left > 1 || self.writing.values().any(|writing| writing.given_up);
         lost.map(|(peer, _)| Reason::PeerLost(*peer)).or(behind.then_some(Reason::StoreBehind))
+    }
+
+    /// Whether this part is left as it is for a process that starts: the newest one alone.
+    pub(super) fn is_held(&self, id: SnapshotId, own: Own) -> bool {
+        own.held && self.own.last_key_value().is_some_and(|(last, _)| *last == id)
     }
 
     pub(super) fn note_begun(&mut self, id: SnapshotId) {
@@ -47,13 +52,18 @@ impl Process {
         if self.recordings.get(&id).is_some_and(|recording| recording.open.is_empty())
             && let Some(recording) = self.recordings.remove(&id)
         {
-            self.writing.insert(id, Writing { turn: recording.stored.part.turn, given_up: false });
+            let turn = recording.stored.part.turn;
+            self.writing.insert(id, Writing { turn, given_up: false });
+            self.own.insert(id, Own { turn, written: false, given_up: false, held: false });
             self.owed.parts.insert(id, recording.stored);
         }
     }
 
     /// `Drop`: whether there was anything of it that nobody had given up.
-    pub(super) fn drop_snapshot(&mut self, id: SnapshotId) -> bool {
+    pub(super) fn drop_snapshot(&mut self, id: SnapshotId, reason: Reason) -> bool {
+        if let Some(own) = self.own.get_mut(&id).filter(|own| !own.given_up) {
+            (own.given_up, own.held) = (true, matches!(reason, Reason::PeerLost(_)));
+        }
         let mut known = self.recordings.remove(&id).is_some();
         known |= self.tallies.remove(&id).is_some();
         for writing in [self.writing.get_mut(&id), self.awaited.get_mut(&id)].into_iter().flatten() {
@@ -78,6 +88,7 @@ impl Process {
     }
 
     pub(super) fn learn_commit(&mut self, id: SnapshotId) {
+        self.own.remove(&id);
         if let Some(Writing { turn, .. }) = self.awaited.remove(&id) {
             self.awaited.retain(|_, awaited| awaited.turn > turn);
             self.owed.events.push(Event::Committed { snapshot: id, turn });

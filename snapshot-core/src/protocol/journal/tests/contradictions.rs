@@ -83,7 +83,7 @@ fn a_sealed_record_that_contradicts_itself_is_refused() {
             "a last commit that cannot be",
             &[
                 (COMMITTED, "of another generation", |r| last(r).snapshot.generation = Generation(1)),
-                (COMMITTED, "of another sequence", |r| last(r).snapshot.sequence = 2),
+                (COMMITTED, "of a sequence that is not settled", |r| last(r).snapshot.sequence = 99),
                 (COMMITTED, "of an initiator without a sequence", |r| last(r).snapshot.initiator = B),
                 (COMMITTED, "of a sequence over the limit", |r| {
                     last(r).snapshot.sequence = LIMIT;
@@ -99,17 +99,16 @@ fn a_sealed_record_that_contradicts_itself_is_refused() {
         (
             "sequences that cannot be",
             &[
-                (COMMITTED, "none", |r| {
-                    r.last = None;
-                }),
-                (OPENED, "some without a commit", |r| _ = r.sequences.insert(A, 1)),
                 (COMMITTED, "a stranger's", |r| _ = r.sequences.insert(STRANGER, 1)),
                 (COMMITTED, "one over the limit", |r| _ = r.sequences.insert(B, LIMIT)),
             ],
         ),
         (
             "a commit in a generation that has just begun",
-            &[(COMMITTED, "a commit", |r| r.entry = Entry::Generation { given_up: Vec::new() })],
+            &[
+                (COMMITTED, "a commit", |r| r.entry = Entry::Generation { given_up: Vec::new() }),
+                (OPENED, "something settled", |r| _ = r.sequences.insert(A, 1)),
+            ],
         ),
         (
             "given up what cannot be",
@@ -127,8 +126,12 @@ fn a_sealed_record_that_contradicts_itself_is_refused() {
             &[
                 (COMMITTED, "an older one", |r| last(r).index = 4),
                 (OPENED, "none", |r| r.entry = Entry::Commit),
+                (COMMITTED, "none behind sequences", |r| r.last = None),
+                (COMMITTED, "of a sequence behind another", |r| _ = r.sequences.insert(A, 9)),
             ],
         ),
+        ("nothing is discarded", &[(OPENED, "nothing", |r| r.entry = Entry::Discard)]),
+        ("a commit by a record that discards", &[(COMMITTED, "a commit", |r| r.entry = Entry::Discard)]),
         ("more commits than are kept", &[(COMMITTED, "one more", |r| r.kept.insert(0, (2, id(1, 1, A))))]),
         (
             "commits out of order",
