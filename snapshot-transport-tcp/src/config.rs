@@ -80,7 +80,7 @@ impl<M: 'static> TcpBuilder<M> {
             first_redial: Duration::from_millis(10),
             slowest_redial: Duration::from_secs(1),
             close: Duration::from_secs(1),
-            silence: Duration::from_secs(15),
+            silence: Duration::from_secs(30),
         };
         Self {
             topology,
@@ -211,7 +211,7 @@ impl<M: 'static> TcpBuilder<M> {
     }
 
     /// How long a neighbour may leave unanswered what it was sent before its connection counts as lost, and is made anew: its machine is
-    /// gone, or it is at another address now. Where nothing is sent, the system asks it, beginning in half of this time. 15 s unless
+    /// gone, or it is at another address now. Where nothing is sent, the system asks it, beginning in half of this time. 30 s unless
     /// told, and 1 s at least where nothing is sent; while data is under way it counts on Linux and Android, and elsewhere the system's
     /// own limit does, which is long.
     ///

@@ -22,6 +22,7 @@ pub mod config;
 pub mod configs;
 mod drive;
 mod keeping;
+mod name;
 pub mod oracle;
 pub mod record;
 pub mod search;

@@ -20,7 +20,7 @@ use snapshot_store::DirectoryStore;
 /// The stores that releases left, each with another version of some form; the last one is what is left today. All tell the same story.
 ///
 /// In the second one parts are of version 2.
-const STORES: [&str; 2] = ["store-1", "store-2"];
+const STORES: [&str; 3] = ["store-1", "store-2", "store-3"];
 const LATEST: &str = STORES[STORES.len() - 1];
 
 thread_local! {

@@ -62,7 +62,7 @@ impl<const RELAYED: bool, const WORKERS: usize, const ENCRYPTED: bool> Transport
         let peers: Vec<_> = topology.peers().map(|peer| (peer.id(), at(peer.id()).to_string())).collect();
         #[cfg(feature = "tls")]
         let certificates = self.authority.certificates(topology.group(), me.0);
-        let builder = TcpTransport::builder(topology, RawBytes);
+        let builder = TcpTransport::builder(topology, RawBytes).lost_after(Duration::from_secs(3600));
         #[cfg(feature = "tls")]
         let builder = if ENCRYPTED { builder.tls(certificates) } else { builder };
         builder

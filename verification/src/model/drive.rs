@@ -9,9 +9,10 @@ use snapshot_core::{AbortReason, Capture, CaptureFn, Event, Failure, Frames, Nod
 
 use super::app::{App, Captured, Line, Message};
 use super::config::{Seen, Shape};
+use super::name::name;
 use super::oracle::{Replay, Rule};
 use super::shared::Shared;
-use super::state::{Coordinator, Item, Pending, Process, index, is_ask, name, part};
+use super::state::{Coordinator, Item, Pending, Process, index, is_ask, part};
 use super::step::Step;
 
 /// Several times what any configuration has a node say to a neighbour in one generation.

@@ -6,9 +6,10 @@ use snapshot_core::{Created, Generation, Key, NodeId, PartError, StoreRequest, T
 
 use super::action::{How, journal_index};
 use super::config::Seen;
+use super::name::name;
 use super::oracle::{Part, Rule};
 use super::record::{self, Entry};
-use super::state::{Answer, Histories, Pending, Request, name, part, stored};
+use super::state::{Answer, Histories, Pending, Request, part, stored};
 use super::step::Step;
 
 /// Whose operation it is.

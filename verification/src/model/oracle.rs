@@ -9,8 +9,8 @@ use std::sync::Arc;
 use snapshot_core::Key;
 
 use super::app::{App, Captured, Deed, Message};
+use super::name::name;
 use super::record::{Entry, Name, Summary};
-use super::state::name;
 
 /// A property, and what broke it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]

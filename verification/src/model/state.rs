@@ -11,6 +11,7 @@ use snapshot_core::{
 };
 
 use super::app::{Captured, MAX_NODES, Message};
+use super::name::name;
 use super::oracle::{Fault, Oracle, Part};
 use super::record::Name;
 use super::shared::Shared;
@@ -169,11 +170,6 @@ pub struct State {
 pub struct Store {
     small: BTreeMap<Key, Bytes>,
     parts: BTreeMap<Key, (Part, PartRef)>,
-}
-
-/// A snapshot's name, for the oracle.
-pub fn name(id: SnapshotId) -> Name {
-    [id.generation.0, id.sequence, id.initiator.0]
 }
 
 impl Store {

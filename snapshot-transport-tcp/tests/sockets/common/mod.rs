@@ -37,6 +37,8 @@ pub(crate) fn builder(topology: Topology) -> TcpBuilder<Bytes> {
         .listen("127.0.0.1:0".parse().unwrap())
         .redial(Duration::from_millis(1), Duration::from_millis(20))
         .close_within(Duration::from_secs(20))
+        // No test depends on how long a process may be kept from running.
+        .lost_after(Duration::from_secs(3600))
 }
 
 pub(crate) fn address(transport: &Tcp) -> String {
