@@ -235,7 +235,8 @@ impl Signal {
     }
 
     pub(crate) fn take(&self) -> bool {
-        self.ready.swap(false, Ordering::AcqRel)
+        // Of most links there is nothing, and a look costs less than a swap. What is set meanwhile wakes `recv` once more.
+        self.ready.load(Ordering::Relaxed) && self.ready.swap(false, Ordering::AcqRel)
     }
 }
 

@@ -4,6 +4,7 @@
 //! socket. A node is used for many inputs, one connection each.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -53,10 +54,12 @@ pub(super) fn step(version: u16, kind: u8, payload: &[u8]) -> Vec<u8> {
     [&[0xf3, b'S', b'N', b'P'][..], &version.to_le_bytes(), &[kind], &len, payload].concat()
 }
 
-/// The payload of HELLO and WELCOME.
+/// The payload of HELLO and WELCOME, of a process that nobody has heard of.
 pub(super) fn account(from: u64, to: u64, fingerprint: u64, max_frame: u32, group: &[u8]) -> Vec<u8> {
+    static LIVES: AtomicU64 = AtomicU64::new(1);
     let numbers = [from, to, fingerprint].map(u64::to_le_bytes).concat();
-    [&numbers[..], &max_frame.to_le_bytes(), group].concat()
+    let life = [LIVES.fetch_add(1, Ordering::Relaxed), 0].map(u64::to_le_bytes).concat();
+    [&numbers[..], &max_frame.to_le_bytes(), &life, group].concat()
 }
 
 /// Node 2 dials node 1, and both agree.

@@ -131,24 +131,36 @@ pub fn run(input: Input) {
     let which = usize::from(input.generous);
     let pieces: Vec<Vec<u8>> = input.pieces.iter().map(Piece::bytes).collect();
     let expected = Expected::of(&pieces.concat(), LIMITS[which]);
-    BENCH.with_borrow(|bench| {
+    let is_over = BENCH.with_borrow(|bench| {
         let node = &bench.nodes[which];
         bench.runtime.block_on(in_time(async {
             let mut socket = greeted(node.local_addr().expect("it listens")).await;
             // The socket stays until the node has seen its end.
             let sent = write_until_closed(&mut socket, &pieces);
-            futures::future::join(sent, compare(node, expected, input.room)).await;
-        }));
+            futures::future::join(sent, compare(node, expected, input.room)).await.1
+        }))
     });
+    if is_over {
+        BENCH.set(Bench::new());
+    }
 }
 
-async fn compare(node: &TcpTransport<Bytes>, expected: Expected, room: u8) {
+/// Whether the transport is of no more use.
+async fn compare(node: &TcpTransport<Bytes>, expected: Expected, room: u8) -> bool {
     let mut frames = expected.frames.into_iter();
     let mut is_up = false;
     loop {
         let mut inbox = inbox(room);
         let most = inbox.room();
-        node.recv(&mut inbox).await.expect("a peer does not end the transport");
+        if let Err(error) = node.recv(&mut inbox).await {
+            // Whoever cannot understand its neighbour must not go on.
+            assert!(error.is_undecodable(), "{error}");
+            assert_eq!(expected.end, End::Lost("the codec cannot decode"), "{error}");
+            while let Some(Incoming::Frame { frame, .. }) = inbox.pop() {
+                assert_eq!(Some(frame), frames.next(), "T2");
+            }
+            return true;
+        }
         assert!((1..=most).contains(&inbox.len()), "T3: {} items, and room for {most}", inbox.len());
         while let Some(item) = inbox.pop() {
             match item {
@@ -158,7 +170,8 @@ async fn compare(node: &TcpTransport<Bytes>, expected: Expected, room: u8) {
                     continue;
                 }
                 Incoming::Left(_) if is_up => {
-                    return assert_eq!((frames.next(), End::Left), (None, expected.end));
+                    assert_eq!((frames.next(), End::Left), (None, expected.end));
+                    return false;
                 }
                 Incoming::Lost { why, .. } if is_up => {
                     let End::Lost(text) = expected.end else {
@@ -167,7 +180,7 @@ async fn compare(node: &TcpTransport<Bytes>, expected: Expected, room: u8) {
                     assert_eq!(frames.next(), None, "lost ({why}) before all had arrived");
                     assert!(why.contains(text), "lost ({why}), expected: {text}");
                     assert!(inbox.is_empty(), "something came after the end");
-                    return;
+                    return false;
                 }
                 other => panic!("{other:?} out of turn"),
             }

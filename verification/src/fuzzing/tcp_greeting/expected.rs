@@ -122,8 +122,9 @@ fn greeting<'a>(bytes: &mut &'a [u8], me: u64, wanted: u8) -> Result<Greeting<'a
         Some(u64::from_le_bytes(*number))
     };
     let numbers = number().zip(number()).zip(number());
-    let (((from, to), fingerprint), group) =
-        numbers.zip(payload.split_at_checked(4).map(|(_, group)| group)).ok_or(Stop::Refuse(PROTOCOL))?;
+    let (((from, to), fingerprint), group) = numbers
+        .zip(payload.split_at_checked(4 + 16).map(|(_, group)| group))
+        .ok_or(Stop::Refuse(PROTOCOL))?;
     if std::str::from_utf8(group).is_err() || group.len() > 1024 {
         return Err(Stop::Refuse(PROTOCOL));
     }
