@@ -161,7 +161,7 @@ const DAMAGES: [(&str, Damage); 34] = [
 #[test]
 fn a_damaged_trace_is_refused() {
     let mut tried = BTreeMap::<&str, usize>::new();
-    for seed in 0..10 {
+    for seed in 0..16 {
         let trace = record(seed);
         for (name, damage) in DAMAGES {
             let lines = trace.lines();

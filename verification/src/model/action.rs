@@ -256,15 +256,17 @@ pub fn changes(request: &Request) -> bool {
     )
 }
 
-/// Whether a process waits for a moment to come: one that is not running, or one over its high mark, which hands out nothing until
-/// then.
+/// Whether a process waits for a moment to come: one that is not running, one over its high mark, which hands out nothing until
+/// then, or one for which something is due now.
 pub fn waits_to_retry(process: &Process) -> bool {
     let coordinator = &process.coordinator;
     let Some(at) = coordinator.poll_timeout() else { return false };
     let is_held_up = !coordinator.has_room() && !coordinator.has_message();
     // Later, it only says that it is.
     let is_soon = at <= process.now + coordinator.settings().stall / 10;
-    !coordinator.is_running() || is_held_up && is_soon
+    // What the application has given up was no input with a time: the look at the journal is due at once.
+    let is_due = at <= process.now && coordinator.has_room();
+    !coordinator.is_running() || is_held_up && is_soon || is_due
 }
 
 /// Whether this key is in the journal.

@@ -45,7 +45,8 @@ impl<'a> Step<'a> {
             Action::Take { place } => self.with(place, |step, process| step.take(place, process)),
             Action::Store { place, operation, how } => self.operate(place, operation, how),
             Action::Retry { place } => self.with(place, |step, process| {
-                step.group.note(Seen::Relieved, process.coordinator.is_running());
+                let coordinator = &process.coordinator;
+                step.group.note(Seen::Relieved, coordinator.is_running() && !coordinator.has_room());
                 process.now = process.coordinator.poll_timeout().unwrap_or_default().max(process.now);
                 step.input(place, process, |c, now, capture| c.handle_timeout(now, capture));
             }),

@@ -6,7 +6,7 @@ use super::{Refusal, Step, sure};
 use crate::trace::journal::View;
 use crate::trace::line::{Counts, Entry, Operation, PartKey, Record, Request};
 use crate::trace::show;
-use crate::trace::state::{Asked, Input, Lane, Logs, Own, Phase, Purpose, State};
+use crate::trace::state::{Asked, Lane, Logs, Own, Phase, Purpose, State};
 
 /// Under `Retention::All` a record names no more commits than this.
 const NAMED: usize = 64;
@@ -39,7 +39,6 @@ impl State {
         sure(!self.operations.contains_key(&operation), || "an operation of that number".into())?;
         let mut logs = Logs::default();
         let keep = self.retention;
-        let input = self.step.map_or(Input::Other, |(_, input)| input);
         let process = self.process(node)?;
         let number = process.number;
         match request {
@@ -51,41 +50,40 @@ impl State {
             }
             Request::ListParts(None) => {
                 // `Sweep`
-                let may = process.is_running() && process.sweep.is_none() && keep > 0;
-                let again = process.sweep_failed && input == Input::Timeout;
+                // It may have ceased to run since, by what it had held.
+                let runs = !matches!(process.phase, Phase::Start | Phase::Over);
+                let may = runs && process.sweep.is_none() && keep > 0;
+                let again = process.sweep_failed;
                 sure(may && (std::mem::take(&mut process.sweep_due) || again), || {
                     "nothing has been committed since".into()
                 })?;
-                process.sweep_failed &= !again;
                 process.sweep = Some(operation);
-            }
-            Request::Delete(keys) if process.owed.deletes.is_empty() => {
-                // `Remove`: its own that are dead, or what could not be deleted before.
-                let own = process.own.clone();
-                let again = process.sweep_failed && input == Input::Timeout;
-                sure(process.sweep.is_none() && !keys.is_empty(), || "it deletes already".into())?;
-                let view = self.view(node);
-                let dead = |key: &PartKey| {
-                    let of = key.1.and_then(|id| Some((id, own.get(&id)?)));
-                    key.0 == node
-                        && of.is_some_and(|(id, own)| own.written && view.is_dead(node, id, own.turn))
-                };
-                let alive = keys.iter().find(|key| !dead(key) && !again);
-                sure(alive.is_none(), || format!("somebody may need {}", show::parts(keys)))?;
-                self.process(node)?.sweep = Some(operation);
             }
             Request::Delete(keys) => {
-                let mut doomed = std::mem::take(&mut process.owed.deletes);
-                let mut keys = keys.clone();
-                doomed.sort_unstable();
-                keys.sort_unstable();
-                if process.sweep_failed {
-                    doomed.retain(|key| keys.contains(key));
+                // `Sweep`, its second half; else `Remove`: its own that are dead, or what could not be deleted before.
+                let again = process.sweep_failed;
+                let mut listed = std::mem::take(&mut process.owed.deletes);
+                let (mut sorted, own) = (keys.clone(), process.own.clone());
+                if again {
+                    listed.retain(|key| keys.contains(key));
                 }
-                sure(doomed == keys && !keys.is_empty(), || {
-                    format!("retention lets go of {}", show::parts(&doomed))
+                listed.sort_unstable();
+                sorted.sort_unstable();
+                sure(process.sweep.is_none() && !keys.is_empty(), || {
+                    "it deletes already, or nothing".into()
                 })?;
                 process.sweep = Some(operation);
+                let view = self.view(node);
+                let let_go = view.doomed(keep, keys);
+                let dead = |key: &&PartKey| {
+                    let of = key.1.and_then(|id| Some((id, own.get(&id)?)));
+                    let is_dead = of.is_some_and(|(id, own)| own.written && view.is_dead(node, id, own.turn));
+                    let was_left = again && (keep == 0 || let_go.contains(key));
+                    key.0 == node && is_dead || was_left
+                };
+                sure(listed == sorted || keys.iter().all(|key| dead(&key)), || {
+                    format!("somebody may need {}", show::parts(keys))
+                })?;
             }
             _ => {
                 let read = process.lane.as_ref().is_some_and(|(_, lane)| *lane == Lane::Read);
