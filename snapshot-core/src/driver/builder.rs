@@ -104,8 +104,8 @@ impl<S: StateProvider, M: Clone + Send + 'static> NodeBuilder<S, M> {
         self
     }
 
-    /// Begins a snapshot when none was seen from anyone for this long. All members may be given the same: one of them begins, and the
-    /// others come in its place if it does not.
+    /// Begins a snapshot when none was seen from anyone for this long. All members may be given the same: each waits a little longer than
+    /// the one before it.
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {
         self.settings.interval = Some(interval);

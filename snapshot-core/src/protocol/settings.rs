@@ -67,9 +67,8 @@ pub struct UncommittedBound {
 pub struct Settings {
     /// Whether there is a store, and so commit and recovery. Default `false`.
     pub durable: bool,
-    /// Begin a snapshot when none was seen from anyone for this long. Whoever began the last one that was committed begins the next
-    /// one too; the others wait longer, a quarter of this at least and half of it at most, each in the order of its id, and while one
-    /// of somebody else is under way until its deadline: so snapshots do not cross. Default: none.
+    /// Begin a snapshot when none was seen from anyone for this long. Members wait a little longer each, in the order of
+    /// their ids and up to a quarter more, so that they do not all begin at once. Default: none.
     pub interval: Option<Duration>,
     /// A snapshot that has not ended by then, counted from the capture on each node, is aborted. Default 30 s.
     pub deadline: Duration,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::phase::Phase;
 use super::{CaptureFn, SnapshotCoordinator};
 use crate::vocabulary::event::Event;
-use crate::vocabulary::id::{NodeId, SnapshotId};
+use crate::vocabulary::id::SnapshotId;
 use crate::vocabulary::key::Key;
 use crate::vocabulary::outcome::{AbortReason, Awaiting};
 
@@ -16,8 +16,6 @@ pub(super) struct Schedule {
     last_snapshot: Duration,
     /// The last time that the journal was read to its end, or a commit was heard of.
     last_news: Duration,
-    /// The last commit of this generation: when it was heard of, and whose it was.
-    committed: Option<(Duration, NodeId)>,
     /// The outbox is over its high mark, and nothing has departed since it was seen to be.
     held_up: Option<HeldUp>,
 }
@@ -49,7 +47,7 @@ impl HeldUp {
 
 impl Schedule {
     pub(super) fn heard(&mut self, now: Duration) {
-        *self = Self { last_snapshot: now, last_news: now, committed: None, held_up: None };
+        *self = Self { last_snapshot: now, last_news: now, held_up: None };
     }
 
     pub(super) fn captured(&mut self, now: Duration) {
@@ -58,11 +56,6 @@ impl Schedule {
 
     pub(super) fn news(&mut self, now: Duration) {
         self.last_news = now;
-    }
-
-    pub(super) fn committed(&mut self, now: Duration, initiator: NodeId) {
-        self.last_news = now;
-        self.committed = Some((now, initiator));
     }
 
     /// Messages have left the outbox.
@@ -216,27 +209,12 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         if busy || self.lost_peer().is_some() {
             return None;
         }
+        // Staggered, so that members who saw the last one together do not begin the next one together.
         let members = self.topology.members();
         let rank = members.binary_search(&self.topology.me()).unwrap_or(0);
         let share = u32::try_from(4 * members.len()).unwrap_or(u32::MAX);
-        // Staggered, so that members who saw the last one together do not begin the next one together.
-        let mut stagger = (interval / share).saturating_mul(u32::try_from(rank).unwrap_or(0));
-        let mut last = self.schedule.last_snapshot;
-        match self.schedule.committed {
-            Some((_, initiator)) if initiator == self.topology.me() => stagger = Duration::ZERO,
-            // Whoever began the last one begins the next one, and the others come in its place only if it does not: over a network
-            // that takes longer than they are apart, their snapshots would cross. They hear of a commit later than it does.
-            Some((heard, _)) => {
-                stagger = stagger.saturating_add(interval / 4);
-                last = last.max(heard.saturating_sub(interval));
-            }
-            None => {}
-        }
-        let due = last.saturating_add(interval).saturating_add(stagger);
-        // While another one is under way elsewhere, it would cross that.
-        let elsewhere = self.commits.awaited().next().is_some();
-        let ended = self.schedule.last_snapshot.saturating_add(self.settings.deadline);
-        Some(if elsewhere { due.max(ended) } else { due })
+        let stagger = (interval / share).saturating_mul(u32::try_from(rank).unwrap_or(0));
+        Some(self.schedule.last_snapshot.saturating_add(interval).saturating_add(stagger))
     }
 
     /// The next look at the journal: where none commits, this node may have been left behind (F3a). One that is wanted

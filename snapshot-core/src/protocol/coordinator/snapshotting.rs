@@ -213,7 +213,7 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
 
     /// The journal has a commit record of this snapshot.
     pub(super) fn learn_commit(&mut self, now: Duration, id: SnapshotId) {
-        self.schedule.committed(now, id.initiator);
+        self.schedule.news(now);
         self.leftovers.committed(id);
         if let Some(turn) = self.commits.committed(id) {
             self.changed();
