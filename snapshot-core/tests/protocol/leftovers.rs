@@ -341,3 +341,26 @@ fn who_leaves_a_generation_removes_what_it_had_written_there_however_late_it_lan
     group.settle();
     assert!(!sets(&group).contains(&late));
 }
+
+#[test]
+fn a_part_that_is_written_after_it_was_discarded_goes_too() {
+    let mut group = mesh(Retention::last(1));
+    // C hears of nothing, and reads the journal.
+    group.closed = [(A, C), (B, C)].into();
+    let id = group.initiate(A).unwrap();
+    while group.deliver((A, B)) || group.deliver((B, A)) {}
+    while group.serve_part(B) {}
+    group.input(B, |node, _, _| assert!(node.abort(id)));
+    while group.deliver((B, A)) || group.deliver((A, B)) || group.serve(A) || group.serve(B) {}
+    group.pass_time(Duration::from_millis(1));
+    while group.serve(A) || group.serve(B) {}
+    group.pass_time(Duration::from_secs(60));
+    while group.serve(C) {}
+    assert!(discards(&group) <= 1);
+    group.closed.clear();
+    group.settle();
+    group.pass_time(Duration::from_millis(1));
+    group.settle();
+    assert_eq!(sets(&group), BTreeSet::new());
+    assert!(group.initiate(C).is_some());
+}

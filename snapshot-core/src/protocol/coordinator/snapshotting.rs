@@ -125,6 +125,8 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         let local = recording.finish(id, &self.topology);
         if self.settings.durable {
             self.leftovers.write(id, writing.turn);
+            // It may have been discarded before its markers had come.
+            self.settle_leftovers();
             self.outputs
                 .push_back(Output::Store { ticket: writing.ticket, request: StoreRequest::WritePart(local) });
             self.commits.writing.insert(id, writing);
