@@ -225,7 +225,10 @@ impl<S: StateProvider, M: Clone + Send + 'static> NodeBuilder<S, M> {
         self
     }
 
-    /// Allows the group to go back behind a committed snapshot that is damaged, which takes back what was announced.
+    /// Allows the group to go back behind a committed snapshot that is damaged, which takes back what was announced; and a start to go
+    /// on where the newest records of the journal cannot be read, up to 64, from what came before them. What they said is lost, which is
+    /// told as [`Event::StoreFailed`](crate::Event::StoreFailed); a snapshot that they committed, and whose parts are all there, is
+    /// committed again.
     #[must_use]
     pub fn fall_back(mut self, allowed: bool) -> Self {
         self.settings.fall_back = allowed;

@@ -75,6 +75,13 @@ pub(crate) fn decode_seat(bytes: &[u8]) -> Result<u64, RecordError> {
     Ok(life)
 }
 
+impl RecordError {
+    /// Whether the bytes are not those that were written. Else they are, and a newer release knows them.
+    pub(crate) fn is_damage(self) -> bool {
+        !matches!(self, Self::NewerFormat { .. })
+    }
+}
+
 /// A record of the journal, or a seat, that cannot be read.
 ///
 /// ```

@@ -80,8 +80,11 @@ pub struct Archive<S, M> {
     group: String,
     members: Arc<[NodeId]>,
     retention: Retention,
-    /// The index of the last record that was read.
+    /// The index of the last record that was looked at.
     read: u64,
+    /// The index of the last one that could be read.
+    readable: u64,
+    unreadable: Vec<(u64, RecordError)>,
     commits: Vec<Commit>,
     /// Those that the last record names as kept.
     kept: Vec<(u64, SnapshotId)>,
@@ -91,18 +94,33 @@ pub struct Archive<S, M> {
 }
 
 impl<S, M: Send + 'static> Archive<S, M> {
-    /// Reads the journal of a store, from its first record to its last.
+    /// Reads the journal of a store, from its first record to its last. Records that are damaged are passed over, and
+    /// [named](Self::unreadable): each of the others sums up what was before it.
     ///
     /// # Errors
     ///
-    /// If the store fails, has no journal, or has a record that cannot be read.
+    /// If the store fails, has no journal, none of its records can be read, or a newer release has written one.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future has no effect.
     pub async fn open(store: impl SnapshotStore, codec: impl MessageCodec<M>) -> Result<Self, ArchiveError> {
         let store: Arc<dyn SnapshotStore> = Arc::new(store);
-        let first = record(&*store, 1).await?.ok_or(ArchiveError::Empty)?;
+        let mut unreadable = Vec::new();
+        let first = loop {
+            let index = unreadable.len() as u64 + 1;
+            match (record(&*store, index).await, unreadable.first()) {
+                (Ok(Some(first)), _) => break first,
+                (Ok(None), None) => return Err(ArchiveError::Empty),
+                (Ok(None), Some((index, error))) => {
+                    return Err(ArchiveError::Record { key: Key::Journal(*index), error: *error });
+                }
+                (Err(ArchiveError::Record { error, .. }), _) if error.is_damage() => {
+                    unreadable.push((index, error));
+                }
+                (Err(error), _) => return Err(error),
+            }
+        };
         let mut archive = Self {
             store,
             codec: Arc::new(codec),
@@ -110,6 +128,8 @@ impl<S, M: Send + 'static> Archive<S, M> {
             members: first.members.clone().into(),
             retention: first.retention,
             read: 0,
+            readable: 0,
+            unreadable,
             commits: Vec::new(),
             kept: Vec::new(),
             parts: BTreeMap::new(),
@@ -125,16 +145,32 @@ impl<S, M: Send + 'static> Archive<S, M> {
     ///
     /// # Errors
     ///
-    /// If the store fails or has a record that cannot be read.
+    /// If the store fails, or a newer release has written a record.
     ///
     /// # Cancel safety
     ///
     /// What was read until then is kept, and shown; the next call reads on.
     pub async fn refresh(&mut self) -> Result<(), ArchiveError> {
-        while let Some(record) = record(&*self.store, self.read + 1).await? {
-            self.learn(record)?;
+        loop {
+            let index = self.read + 1;
+            match record(&*self.store, index).await {
+                Ok(Some(record)) => self.learn(record)?,
+                Ok(None) => return Ok(()),
+                Err(ArchiveError::Record { error, .. }) if error.is_damage() => {
+                    self.unreadable.push((index, error));
+                    self.read = index;
+                }
+                Err(error) => return Err(error),
+            }
         }
-        Ok(())
+    }
+
+    /// The records that are damaged, by index, and what is wrong with them; ascending. What they said, and no later record sums up, is
+    /// not shown: a commit among them that retention has let go of, or all of those that no later record follows. A group does
+    /// not start while the newest record is among them, unless it may [fall back](crate::NodeBuilder::fall_back), or somebody
+    /// has put the record back, or has [opened a generation](Self::open_generation) behind it.
+    pub fn unreadable(&self) -> &[(u64, RecordError)] {
+        &self.unreadable
     }
 
     /// The group's name.
@@ -306,7 +342,7 @@ impl<S, M: Send + 'static> Archive<S, M> {
                 ForeignStore::OtherGroup { stored: record.group, ours: self.group.clone() }
             }));
         }
-        self.read = record.index;
+        (self.read, self.readable) = (record.index, record.index);
         self.retention = record.retention;
         match record.entry {
             Entry::Generation { .. } => {

@@ -25,6 +25,7 @@ mod sets;
 mod snapshotting;
 mod strangers;
 mod sweeping;
+mod torn;
 mod uncommitted;
 mod untaken;
 mod view;

@@ -2,6 +2,7 @@
 
 mod bank;
 mod checks;
+mod damaged;
 mod ended;
 mod endless_journal;
 mod flow;

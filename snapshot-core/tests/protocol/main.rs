@@ -23,4 +23,5 @@ mod schedule;
 mod schedules;
 mod slow;
 mod strangers;
+mod torn;
 mod uncommitted;

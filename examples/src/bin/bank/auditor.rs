@@ -21,6 +21,8 @@ pub(crate) enum Verdict {
     Sound { snapshot: SnapshotId, transfers_in_flight: usize },
     /// The group has gone back behind this one because it was damaged, or came after one that was; it is not audited.
     GivenUp { snapshot: SnapshotId },
+    /// A record of the journal is damaged: what it said is not audited.
+    Unreadable { record: u64, error: String },
     /// Nothing is wrong with any.
     All { snapshots: usize, total: u64 },
 }
@@ -64,6 +66,9 @@ pub(crate) async fn run(flags: AuditFlags) -> Result<(), AuditError> {
     };
     let commits = cuts.fresh().await?;
     let given_up = cuts.given_up();
+    for (record, error) in cuts.unreadable() {
+        say(&Verdict::Unreadable { record, error })?;
+    }
     let mut snapshots = 0;
     for commit in commits {
         let snapshot = commit.snapshot;
@@ -90,6 +95,9 @@ impl std::fmt::Display for Verdict {
                 write!(f, "{snapshot}: ok, {transfers_in_flight} transfers in flight")
             }
             Self::GivenUp { snapshot } => write!(f, "{snapshot}: given up, not audited"),
+            Self::Unreadable { record, error } => {
+                write!(f, "record {record} of the journal cannot be read: {error}")
+            }
             Self::All { snapshots, total } => write!(f, "{snapshots} snapshots, total {total} in each: ok"),
         }
     }

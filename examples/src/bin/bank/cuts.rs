@@ -62,6 +62,12 @@ impl Cuts {
         Ok(fresh)
     }
 
+    /// The records of the journal that are damaged, and what is wrong with them.
+    pub(crate) fn unreadable(&self) -> Vec<(u64, String)> {
+        let unreadable = self.archive.iter().flat_map(|archive| archive.unreadable());
+        unreadable.map(|(index, error)| (*index, error.to_string())).collect()
+    }
+
     /// The committed snapshots that the group has fallen back behind, as of the last [`fresh`](Self::fresh).
     pub(crate) fn given_up(&self) -> Vec<SnapshotId> {
         let commits = self.archive.as_ref().map_or(&[][..], |archive| archive.commits());

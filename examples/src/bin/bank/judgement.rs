@@ -22,7 +22,7 @@ pub(crate) async fn judge(
         match heard {
             Heard::Line { name, text } => match serde_json::from_str(&text) {
                 Ok(Verdict::Sound { snapshot, .. }) => audited.push(snapshot),
-                Ok(Verdict::GivenUp { .. }) => {}
+                Ok(Verdict::GivenUp { .. } | Verdict::Unreadable { .. }) => {}
                 Ok(Verdict::All { snapshots, total }) => verdict = Some((snapshots, total)),
                 Err(_) => return Err(RunError::Gibberish { name, text }),
             },

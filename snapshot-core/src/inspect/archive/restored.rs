@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 
 use super::{Archive, ArchiveError, record};
+use crate::format::record::Record;
 use crate::vocabulary::id::Generation;
 use crate::vocabulary::key::{Created, Key};
 
@@ -14,6 +15,8 @@ impl<S, M: Send + 'static> Archive<S, M> {
     /// A backup that was taken at the right moment needs none of this: [when that is](crate::guide::deploying#backups). In one that
     /// has the record of a generation, and not the seats of all its members, a process would sit down where another one has sent,
     /// and over a network that still holds those frames (a bus, a queue) its neighbours would take them for its own.
+    ///
+    /// Where the newest records are [damaged](Self::unreadable), it goes on from what came before them.
     ///
     /// A snapshot of which all parts are there, and no record, is not committed after this. Nobody was told that it was.
     ///
@@ -55,7 +58,9 @@ impl<S, M: Send + 'static> Archive<S, M> {
     pub async fn open_generation(&mut self) -> Result<Generation, ArchiveError> {
         loop {
             self.refresh().await?;
-            let Some(last) = record(&*self.store, self.read).await? else { return Err(ArchiveError::Empty) };
+            let last = record(&*self.store, self.readable).await?.ok_or(ArchiveError::Empty)?;
+            // Behind what cannot be read, and from what came before it.
+            let last = Record { index: self.read, ..last };
             // Never one that an earlier history had: each hash map has other keys.
             let nonce = RandomState::new().hash_one(std::process::id());
             let mut next = last.open(self.members[0], nonce);

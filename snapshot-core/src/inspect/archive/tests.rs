@@ -405,7 +405,39 @@ async fn a_store_without_a_journal_or_with_a_damaged_one_is_refused() {
     group.put(Key::Journal(3), foreign.encode().into());
     assert!(matches!(group.archive().await, Err(ArchiveError::Foreign(ForeignStore::OtherGroup { .. }))));
 
-    group.put(Key::Journal(3), b"SNAP".to_vec());
-    let Err(ArchiveError::Record { key, .. }) = group.archive().await else { panic!("a damaged record") };
-    assert_eq!(key, Key::Journal(3));
+    // A newer release may have said anything.
+    let mut newer = foreign.encode().to_vec();
+    newer[5] = 200;
+    let contents = newer.len() - 4;
+    let checksum = crc32fast::hash(&newer[..contents]);
+    newer[contents..].copy_from_slice(&checksum.to_le_bytes());
+    group.put(Key::Journal(3), newer);
+    let Err(ArchiveError::Record { key, error }) = group.archive().await else { panic!("a newer record") };
+    assert_eq!((key, error), (Key::Journal(3), RecordError::NewerFormat { found: 200, known: 3 }));
+}
+
+#[tokio::test]
+async fn records_that_are_damaged_are_named_and_the_others_shown() {
+    let mut group = Group::new(Retention::All);
+    let commits: Vec<_> = (1..=4).map(|turn| group.commit(turn)).collect();
+    let damage = |index| group.put(Key::Journal(index), b"SNAP".to_vec());
+    for index in [1, 3, 5] {
+        damage(index);
+    }
+    let mut archive = group.archive().await.unwrap();
+    let unreadable: Vec<u64> = archive.unreadable().iter().map(|(index, _)| *index).collect();
+    assert_eq!(unreadable, [1, 3, 5]);
+    assert!(archive.unreadable().iter().all(|(_, error)| *error == RecordError::Truncated));
+    let shown: Vec<_> = archive.commits().iter().map(|commit| commit.snapshot).collect();
+    assert_eq!(shown, [commits[0], commits[2]]);
+    archive.verify(commits[2]).await.unwrap();
+    assert_eq!(archive.latest(), Some(commits[2]));
+    // Somebody decides to go on from there.
+    assert_eq!(archive.open_generation().await.unwrap(), Generation(2));
+    let opened = archive.generations().last().unwrap();
+    assert_eq!((opened.index, opened.start), (6, Some(commits[2])));
+    // Nothing can be read at all.
+    (1..=6).for_each(damage);
+    let Err(ArchiveError::Record { key, .. }) = group.archive().await else { panic!("nothing can be read") };
+    assert_eq!(key, Key::Journal(1));
 }

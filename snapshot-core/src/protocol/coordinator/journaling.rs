@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::SnapshotCoordinator;
-use super::lane::Purpose;
+use super::lane::{Asked, Purpose};
 use super::output::{Failure, StoreAnswer};
 use super::phase::{Phase, Step, Why};
 use crate::format::control::Control;
@@ -53,11 +53,14 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
                     self.recovery.step = Step::Decide;
                 }
             }
-            Some(bytes) => {
-                if let Some(record) = self.decode(index, &bytes) {
-                    self.learn(now, record);
+            Some(bytes) => match Record::decode(index, &bytes) {
+                Err(error) if error.is_damage() => self.ask(Asked::Behind { index, error }),
+                _ => {
+                    if let Some(record) = self.decode(index, &bytes) {
+                        self.learn(now, record);
+                    }
                 }
-            }
+            },
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::output::{Output, StoreAnswer, StoreRequest, Ticket};
 use super::phase::Phase;
 use super::{CaptureFn, SnapshotCoordinator};
-use crate::format::envelope::encode_seat;
+use crate::format::envelope::{RecordError, encode_seat};
 use crate::format::record::{CommittedSnapshot, Record};
 use crate::vocabulary::id::{Generation, NodeId, SnapshotId};
 use crate::vocabulary::key::{Created, Key};
@@ -31,6 +31,10 @@ pub(super) enum Asked {
     Find { index: u64 },
     /// Reading the record after the last one.
     Next,
+    /// The record at the end of the journal cannot be read, and neither can those down to this one: what is before them?
+    Before { end: u64, index: u64, error: RecordError },
+    /// The record after the last one cannot be read, and neither can those up to this one: is there one that sums them up?
+    Behind { index: u64, error: RecordError },
     /// Creating a record.
     Append { record: Box<Record>, purpose: Purpose },
     /// After an ambiguous answer: is it there, and is it ours?
@@ -153,6 +157,8 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         let key = match &asked {
             Asked::Find { index } => StoreRequest::Read(Key::Journal(*index)),
             Asked::Next => StoreRequest::Read(Key::Journal(self.lane.next_index())),
+            Asked::Before { index, .. } => StoreRequest::Read(Key::Journal(index - 1)),
+            Asked::Behind { index, .. } => StoreRequest::Read(Key::Journal(index + 1)),
             Asked::Append { record, .. } => StoreRequest::Create(Key::Journal(record.index), record.encode()),
             Asked::Confirm { record, .. } => StoreRequest::Read(Key::Journal(record.index)),
             Asked::Seat { generation } => {
@@ -216,8 +222,17 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
             (Asked::Confirm { record, purpose, error }, answer) => {
                 self.confirmed(now, *record, purpose, error, answer);
             }
-            (asked @ (Asked::Find { .. } | Asked::Next), StoreAnswer::Failed(error)) => {
-                if asked == Asked::Next && self.phase == Phase::Running {
+            (Asked::Before { end, index, error }, StoreAnswer::Read(Some(bytes))) => {
+                self.before_torn(end, index - 1, error, &bytes);
+            }
+            (Asked::Behind { index, error }, StoreAnswer::Read(bytes)) => {
+                self.behind_torn(now, index, error, bytes);
+            }
+            (
+                asked @ (Asked::Find { .. } | Asked::Next | Asked::Behind { .. }),
+                StoreAnswer::Failed(error),
+            ) => {
+                if !matches!(asked, Asked::Find { .. }) && self.phase == Phase::Running {
                     self.lane.look = false;
                 }
                 self.store_failed(now, error);

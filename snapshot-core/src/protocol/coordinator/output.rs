@@ -145,7 +145,10 @@ pub enum Failure {
     #[error(transparent)]
     Damaged(PartError),
     /// A record of the journal cannot be read.
-    #[error("{key} in the store cannot be read: {error}")]
+    #[error(
+        "{key} in the store cannot be read: {error}; where it is the newest record, `fall_back` goes on from what came before it, \
+         and so does `Archive::open_generation`"
+    )]
     Record {
         /// Which.
         key: Key,

@@ -125,7 +125,10 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
             Some(index) => self.ask(Asked::Find { index }),
             None => {
                 if let Some((index, bytes)) = std::mem::take(search).last() {
-                    self.lane.last = self.decode(index, &bytes);
+                    match Record::decode(index, &bytes) {
+                        Err(error) if error.is_damage() => return self.torn_end(index, index, error),
+                        _ => self.lane.last = self.decode(index, &bytes),
+                    }
                 }
                 // What was written meanwhile is read one by one.
                 self.read_on();
@@ -226,6 +229,13 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
         capture: &mut CaptureFn<'_, C>,
     ) {
         match (asked, answer) {
+            // A generation that has committed has had all members in it: this seat was there, and the store has lost it.
+            (Asked::Seat { generation }, StoreAnswer::Created(Created::New))
+                if self.has_committed(generation) =>
+            {
+                self.recovery.taken = Some(generation);
+                self.read_on();
+            }
             (Asked::Seat { generation }, StoreAnswer::Created(Created::New)) => {
                 self.recovery.seat = Some(generation);
             }
@@ -257,6 +267,11 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
             (_, StoreAnswer::Failed(error)) => self.store_failed(now, error),
             (_, _) => self.store_failed(now, "an object of the store has gone while it was read".to_owned()),
         }
+    }
+
+    fn has_committed(&self, generation: Generation) -> bool {
+        let newest = self.lane.last.as_ref().filter(|last| last.generation == generation);
+        newest.is_some_and(|last| last.last.is_some())
     }
 
     fn seat_held(&mut self, generation: Generation, life: Option<u64>) {

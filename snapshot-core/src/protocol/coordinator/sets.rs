@@ -90,7 +90,12 @@ impl<M: Clone + 'static, C> SnapshotCoordinator<M, C> {
 
     pub(super) fn older_commit(&mut self, mut rest: Vec<(u64, SnapshotId)>, bytes: &[u8]) {
         let Some((index, snapshot)) = rest.pop() else { return };
-        let Some(record) = self.decode(index, bytes) else { return };
+        // One that cannot be read is no place to go back to, and the one before it may be.
+        let record = match Record::decode(index, bytes) {
+            Err(error) if error.is_damage() => return self.fall_back_to(rest),
+            _ => self.decode(index, bytes),
+        };
+        let Some(record) = record else { return };
         let Some(to) = record.last.filter(|commit| commit.snapshot == snapshot) else {
             return self.fall_back_to(rest);
         };
