@@ -36,6 +36,12 @@ impl View<'_> {
         self.commits().filter(move |(id, _)| id.generation.0 == newest)
     }
 
+    /// J7: whether so many generations in a row have committed nothing that the next one is not opened at once.
+    pub(super) fn pauses(self) -> bool {
+        let fruitful = self.restart().map_or(0, |last| last.generation.0);
+        self.newest().saturating_sub(fruitful) > 4
+    }
+
     /// Where the next generation begins.
     pub(super) fn restart(self) -> Option<SnapshotId> {
         self.commits().next_back().map(|(id, _)| id)

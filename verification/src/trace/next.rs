@@ -96,7 +96,8 @@ impl State {
     /// All that the last input asked for has been seen.
     pub(super) fn settle(&mut self) -> Step {
         let Some((node, _)) = self.step.take() else { return Ok(()) };
-        let missing = self.processes.get(&node).and_then(Process::missing);
+        let pauses = self.view(node).pauses();
+        let missing = self.processes.get(&node).and_then(|process| process.missing(pauses));
         missing.map_or(Ok(()), |what| Err(format!("before this, {node} owes {what}")))
     }
 

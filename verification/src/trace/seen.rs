@@ -89,7 +89,8 @@ pub(super) fn answer(answer: &StoreAnswer<Message, App>) -> Answer {
     }
 }
 
-/// What concerns connections alone is not in a trace, and neither is what other lines show.
+/// What concerns connections alone is not in a trace, and neither is what other lines show. What a neighbour did wrong is told once and then
+/// counted: what is done about it shows in the other lines.
 pub(super) fn told(event: Told<Message, App>) -> Option<Event> {
     Some(match event {
         Told::Committed { snapshot, turn, .. } => Event::Committed { snapshot, turn: turn.0 },
@@ -114,6 +115,7 @@ pub(super) fn told(event: Told<Message, App>) -> Option<Event> {
         | Told::PeerBack { .. }
         | Told::PeerLeft { .. }
         | Told::SnapshotBegun { .. }
+        | Told::Violation { .. }
         | Told::PartDurable { .. } => return None,
         _ => Event::Broken,
     })

@@ -309,10 +309,11 @@ impl Process {
         purpose == Some(Purpose::Receipts(snapshot))
     }
 
-    /// What has not been seen of the outputs of the last input.
-    pub(super) fn missing(&self) -> Option<String> {
+    /// What has not been seen of the outputs of the last input. Who pauses before it opens a generation asks for nothing.
+    pub(super) fn missing(&self, pauses: bool) -> Option<String> {
         let Owed { captures, events, parts, deletes } = &self.owed;
-        let stands = self.recovers()
+        let stands = !pauses
+            && self.recovers()
             && self.lane.is_none()
             && self.next.is_none()
             && !self.waits

@@ -113,6 +113,8 @@ impl State {
     /// What the process is about with an operation of which one may be under way.
     fn lane(&mut self, node: NodeId, request: &Request) -> Result<Lane, Refusal> {
         let (opens, newest, start) = (self.opens(node), self.view(node).newest(), self.view(node).start());
+        // Who has paused reads once more before it opens a generation (J7).
+        let has_paused = self.view(node).pauses();
         let process = self.process(node)?;
         let (next, decides) = (process.next.clone(), process.recovers() && process.at_end);
         if let Some(next) = next {
@@ -146,7 +148,7 @@ impl State {
                 None => {
                     // `Read`
                     let following = *index == process.view as u64 + 1;
-                    sure(following && !decides && process.loaded.is_none(), || {
+                    sure(following && (!decides || has_paused) && process.loaded.is_none(), || {
                         "it has read to the end".into()
                     })?;
                     Ok(Lane::Read)

@@ -226,7 +226,6 @@ impl State {
         process.phase = Phase::Run;
         if process.held.front().is_some_and(|(_, frame)| frame.generation.0 > newest) {
             process.held.pop_front();
-            process.owed.events.push(Event::Broken);
         }
         self.take_up(node)
     }
