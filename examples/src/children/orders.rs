@@ -55,7 +55,7 @@ impl Orders {
     }
 }
 
-/// Says a line to the parent, which hears it as [`Heard::Line`]. The line must not contain a line break.
+/// Says a line to the parent, which hears it as [`Heard::Line`](super::Heard::Line). The line must not contain a line break.
 ///
 /// # Errors
 ///
