@@ -25,6 +25,7 @@ mod records;
 mod tcp;
 pub mod tcp_frames;
 pub mod tcp_greeting;
+pub mod tcp_tls;
 
 use std::fmt::Debug;
 
@@ -42,13 +43,14 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     Target { name: "tcp_frames", run: |bytes| with(bytes, tcp_frames::run), show: show::<tcp_frames::Input> },
     Target {
         name: "tcp_greeting",
         run: |bytes| with(bytes, tcp_greeting::run),
         show: show::<tcp_greeting::Input>,
     },
+    Target { name: "tcp_tls", run: |bytes| with(bytes, tcp_tls::run), show: show::<tcp_tls::Input> },
     Target { name: "part", run: |bytes| with(bytes, part::run), show: show::<part::Input> },
     Target { name: "journal", run: |bytes| with(bytes, journal::run), show: show::<journal::Input> },
     Target {

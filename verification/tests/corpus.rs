@@ -55,6 +55,11 @@ fn handshakes_with_anybody() {
 }
 
 #[test]
+fn tls_with_anybody() {
+    replay("tcp_tls");
+}
+
+#[test]
 fn parts_that_are_any_bytes() {
     replay("part");
 }

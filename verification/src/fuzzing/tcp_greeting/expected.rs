@@ -138,6 +138,9 @@ fn greeting<'a>(bytes: &mut &'a [u8], me: u64, wanted: u8) -> Result<Greeting<'a
 /// Version, kind and payload.
 fn message<'a>(bytes: &mut &'a [u8]) -> Result<(u16, u8, &'a [u8]), Stop> {
     let (prefix, rest) = bytes.split_first_chunk::<9>().ok_or(Stop::Silence)?;
+    if let [0x16, 0x03, _, _, _, 0x01, ..] = prefix {
+        return Err(Stop::Refuse("wants an encrypted connection"));
+    }
     let [magic @ .., a, b, kind, c, d] = *prefix;
     let length = usize::from(u16::from_le_bytes([c, d]));
     if magic != [0xf3, b'S', b'N', b'P'] || !(HELLO..=REFUSAL).contains(&kind) || length > 2048 {

@@ -1,0 +1,3 @@
+#![no_main]
+
+snapshot_fuzz::target!("tcp_tls");
