@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use snapshot_core::{
@@ -114,6 +114,8 @@ async fn bind(end: &End, tell: mpsc::SyncSender<SocketAddr>) -> TcpTransport<Byt
         }
         End::Send(address) => {
             let builder = TcpTransport::builder(graph.at(NodeId(2)).expect("good"), RawBytes);
+            // The receiver ends without a goodbye, which is not for long taken for a cut.
+            let builder = builder.resume_within(Duration::from_millis(200));
             builder.peer(NodeId(1), address.to_string()).bind().await.expect("good")
         }
     }

@@ -4,6 +4,7 @@
 //! [u32 length, little-endian][u8 tag][stamp][body]        length counts what follows it
 //!                            tag: kind in the upper 3 bits, length of the stamp in the lower 5
 //! a run's body:              [varint step] and, once or more, [varint length][message]
+//! an acknowledgement:        no stamp, [u64 how many bytes of the session have come]
 //! ```
 //!
 //! A run is several messages whose numbers follow each other: the stamp is that of the first, each other has a number that is
@@ -38,6 +39,7 @@ pub(crate) enum Kind {
     Control = 1,
     Goodbye = 2,
     Run = 3,
+    Ack = 4,
 }
 
 impl Kind {
@@ -53,6 +55,8 @@ pub(crate) enum Decoded<M> {
     Frame(Frame<M>),
     /// A run has begun.
     Run,
+    /// So many bytes of this side's have come to the peer since the session began.
+    Ack(u64),
     /// The peer sends nothing more.
     Goodbye,
 }
@@ -149,6 +153,9 @@ impl FrameReader {
         if tag == Kind::Goodbye.tag(0) && frame.is_empty() {
             return Ok(Some(Decoded::Goodbye));
         }
+        if tag == Kind::Ack.tag(0) {
+            return acknowledged(&frame).map(|count| Some(Decoded::Ack(count)));
+        }
         let stamp = Stamp::from_bytes(stamp).map_err(|_| FrameError::Garbage("its stamp is malformed"))?;
         frame.advance(stamp_len);
         self.heard = Some(stamp.generation());
@@ -190,6 +197,30 @@ impl FrameReader {
             self.run = None;
         }
         Ok(taken)
+    }
+
+    /// How many bytes wait that were not looked at yet.
+    pub(crate) fn waiting(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// The newest acknowledgement in what has come and is not handed out yet.
+    pub(crate) fn acknowledged(&self) -> Option<u64> {
+        let mut newest = None;
+        for mut bytes in [&self.whole[..], &self.rest[..]] {
+            while let Some((head, rest)) = bytes.split_first_chunk::<HEAD>() {
+                let Some((frame, behind)) = rest.split_at_checked(u32::from_le_bytes(*head) as usize) else {
+                    break;
+                };
+                if let Some((tag, body)) = frame.split_first()
+                    && *tag == Kind::Ack.tag(0)
+                {
+                    newest = acknowledged(body).ok().max(newest);
+                }
+                bytes = behind;
+            }
+        }
+        newest
     }
 
     /// Bytes come, in as many reads as they need.
@@ -262,6 +293,13 @@ impl FrameReader {
         }
         self.last = last;
         Ok(end)
+    }
+}
+
+fn acknowledged(body: &[u8]) -> Result<u64, FrameError> {
+    match body.try_into() {
+        Ok(count) => Ok(u64::from_le_bytes(count)),
+        Err(_) => Err(FrameError::Garbage("its acknowledgement is malformed")),
     }
 }
 

@@ -173,3 +173,39 @@ fn the_bytes_of_a_frame_are_what_the_documentation_says() {
     let frame = Frame { stamp: Stamp::new(Generation(1), 2), body: Body::Message(Bytes::from_static(b"hi")) };
     assert_eq!(encoded(&[frame], true), [6, 0, 0, 0, 3, 0, 1, 2, b'h', b'i', 1, 0, 0, 0, 0x40]);
 }
+
+#[test]
+fn acknowledgements_are_found_before_it_is_their_turn() {
+    let mut buffer = WriteBuffer::default();
+    let mut reader = FrameReader::new(LIMIT);
+    assert_eq!(reader.acknowledged(), None);
+    for (number, ack) in [(1, 7), (2, 1 << 40), (3, 5)] {
+        buffer.push(message(number, 50).as_ref(), &RawBytes, LIMIT).unwrap();
+        buffer.push_ack(ack);
+    }
+    let mut bytes = Vec::new();
+    let written = buffer.poll_write(&mut Context::from_waker(Waker::noop()), &mut bytes);
+    assert!(written.is_ready());
+    let end = bytes.len() - 1;
+    feed(&mut reader, &bytes[..end]);
+    assert_eq!(reader.acknowledged(), Some(1 << 40));
+    // Two are whole and set aside, and the first is handed out.
+    assert_eq!(reader.next_one(&RawBytes).unwrap(), Some(Decoded::Frame(message(1, 50))));
+    assert_eq!(reader.acknowledged(), Some(1 << 40));
+    feed(&mut reader, &bytes[end..]);
+    let rest = all(&mut reader).unwrap();
+    assert_eq!((rest.len(), &rest[0], &rest[4]), (5, &Decoded::Ack(7), &Decoded::Ack(5)));
+    assert_eq!(reader.acknowledged(), None);
+}
+
+#[test]
+fn an_acknowledgement_has_one_length_and_no_stamp() {
+    for bytes in
+        [&[8, 0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0, 0][..], &[10, 0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0]]
+    {
+        let mut reader = FrameReader::new(LIMIT);
+        feed(&mut reader, bytes);
+        assert!(all(&mut reader).unwrap_err().1.contains("acknowledgement"));
+        assert_eq!(reader.acknowledged(), None);
+    }
+}

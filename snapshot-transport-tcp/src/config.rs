@@ -81,6 +81,7 @@ impl<M: 'static> TcpBuilder<M> {
             slowest_redial: Duration::from_secs(1),
             close: Duration::from_secs(1),
             silence: Duration::from_secs(30),
+            resume: Duration::from_secs(10),
         };
         Self {
             topology,
@@ -221,6 +222,21 @@ impl<M: 'static> TcpBuilder<M> {
     #[must_use]
     pub fn lost_after(mut self, limit: Duration) -> Self {
         self.timing.silence = limit;
+        self
+    }
+
+    /// How long a connection that breaks may be resumed while both processes live. Until then nothing is told of it: the nodes connect
+    /// anew, what has not arrived is sent again, and nothing is lost or repeated. After this time, and at once where another process has
+    /// come in the place of the neighbour's, it is [lost](snapshot_core::Inbox::lost). The side with the shorter time decides. 10 s
+    /// unless told; with 0 every end of a connection is a loss.
+    ///
+    /// For that, up to 4 MiB and one frame are kept for each neighbour until it has told that they have arrived; `send` waits for that
+    /// when there are so many. Payloads over 8 KiB are kept where they are.
+    ///
+    /// A neighbour that dies and does not come back is told as lost only after this time.
+    #[must_use]
+    pub fn resume_within(mut self, limit: Duration) -> Self {
+        self.timing.resume = limit;
         self
     }
 

@@ -1,5 +1,6 @@
 //! The background task that keeps one neighbour connected from the side that dials.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,8 +33,14 @@ pub(crate) async fn keep_connected(shared: Arc<Shared>, index: usize, address: S
                 dialer.broke_at_once();
             }
         }
-        sleep(absence.pause(&timing, Instant::now())).await;
+        let random = RandomState::new().hash_one(index);
+        sleep(jittered(absence.pause(&timing, Instant::now()), random)).await;
     }
+}
+
+/// Up to a quarter less, so that those whom one failure has disconnected do not all dial at the same time.
+fn jittered(pause: Duration, random: u64) -> Duration {
+    pause - pause / 4096 * (random % 1025) as u32
 }
 
 /// The time in which a neighbour was not to be had.
@@ -69,6 +76,7 @@ mod tests {
         slowest_redial: Duration::from_secs(1),
         close: Duration::from_secs(1),
         silence: Duration::from_secs(15),
+        resume: Duration::from_secs(10),
     };
 
     #[test]
@@ -104,6 +112,14 @@ mod tests {
         }
         assert!(pauses.is_sorted());
         assert_eq!(pauses.last(), Some(&(1_000 * MS)));
+    }
+
+    #[test]
+    fn a_wait_is_shorter_by_a_quarter_at_most() {
+        let pauses: Vec<_> = (0..4096).map(|random| jittered(1_000 * MS, random)).collect();
+        assert_eq!(pauses.iter().min().unwrap().as_millis(), 750);
+        assert_eq!(pauses.iter().max(), Some(&(1_000 * MS)));
+        assert!(jittered(Duration::MAX, 1024) > Duration::MAX / 2);
     }
 
     #[test]

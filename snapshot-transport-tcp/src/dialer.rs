@@ -101,11 +101,10 @@ impl<'a> Dialer<'a> {
             }
         };
         prepare(&socket, shared.timing.silence);
-        match dialed(shared, socket, link.peer.id()).await {
+        match dialed(shared, socket, number, link.peer.id()).await {
             Ok((stream, agreed)) => {
                 self.tell_connected(tried);
-                shared.install(stream, number, &agreed);
-                true
+                shared.install(stream, number, &agreed)
             }
             Err(turned_away) => {
                 self.failed(tried, &turned_away.failed);

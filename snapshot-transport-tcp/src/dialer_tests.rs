@@ -25,7 +25,8 @@ async fn listening(group: &str) -> (TcpTransport<bytes::Bytes>, SocketAddr) {
 /// Node 2, with so much time for a handshake. It dials node 1 at addresses that no resolver has to know.
 fn node_two(handshake: Duration) -> Shared {
     let (first_redial, slowest_redial, close) = (LONG, LONG, LONG);
-    let timing = Timing { handshake, first_redial, slowest_redial, close, silence: Duration::from_secs(15) };
+    let timing =
+        Timing { handshake, first_redial, slowest_redial, close, silence: LONG, resume: Duration::ZERO };
     let identity = Identity { topology: topology("ours", 2), max_frame: 4096, own: OwnLife::new(2) };
     Shared::new(identity, timing, false)
 }

@@ -8,7 +8,7 @@ use snapshot_core::NodeId;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::greeting::{Agreed, Failed, Why, greet, receive};
+use crate::greeting::{Agreed, Failed, Sessions, Why, greet, receive};
 use crate::shared::Shared;
 use crate::stream::Stream;
 
@@ -48,18 +48,26 @@ impl TurnedAway {
 pub(crate) async fn dialed(
     shared: &Shared,
     socket: TcpStream,
+    number: u64,
     wanted: NodeId,
 ) -> Result<(Stream, Agreed), TurnedAway> {
     let mut claimed = None;
-    let entered =
-        timeout(shared.timing.handshake, enter_as_dialer(shared, socket, wanted, &mut claimed)).await;
+    let sessions = shared.sessions(number);
+    let entering = enter_as_dialer(shared, &sessions, socket, wanted, &mut claimed);
+    let entered = timeout(shared.timing.handshake, entering).await;
     judged(entered, claimed)
 }
 
 /// The side that was dialed.
-pub(crate) async fn taken(shared: &Shared, socket: TcpStream) -> Result<(Stream, Agreed), TurnedAway> {
+pub(crate) async fn taken(
+    shared: &Shared,
+    socket: TcpStream,
+    number: u64,
+) -> Result<(Stream, Agreed), TurnedAway> {
     let mut claimed = None;
-    let entered = timeout(shared.timing.handshake, enter_as_listener(shared, socket, &mut claimed)).await;
+    let sessions = shared.sessions(number);
+    let entering = enter_as_listener(shared, &sessions, socket, &mut claimed);
+    let entered = timeout(shared.timing.handshake, entering).await;
     judged(entered, claimed)
 }
 
@@ -74,6 +82,7 @@ fn judged<T>(
 
 async fn enter_as_dialer(
     shared: &Shared,
+    sessions: &impl Sessions,
     mut socket: TcpStream,
     wanted: NodeId,
     claimed: &mut Option<NodeId>,
@@ -83,14 +92,19 @@ async fn enter_as_dialer(
         let mut stream = tls.connect(socket).await.map_err(told)?;
         let shown = stream.shown();
         let vouch = |node| tls.vouch(&shown, node);
-        let agreed = greet(&mut stream, &shared.identity, wanted, vouch, claimed).await;
+        let agreed = greet(&mut stream, &shared.identity, sessions, wanted, vouch, claimed).await;
         return inside(tls, stream, agreed);
     }
-    let agreed = greet(&mut socket, &shared.identity, wanted, |_| Ok(()), claimed).await;
+    let agreed = greet(&mut socket, &shared.identity, sessions, wanted, |_| Ok(()), claimed).await;
     outcome(Stream::Plain(socket), agreed)
 }
 
-async fn enter_as_listener(shared: &Shared, mut socket: TcpStream, claimed: &mut Option<NodeId>) -> Entered {
+async fn enter_as_listener(
+    shared: &Shared,
+    sessions: &impl Sessions,
+    mut socket: TcpStream,
+    claimed: &mut Option<NodeId>,
+) -> Entered {
     #[cfg(feature = "tls")]
     if let Some(tls) = &shared.tls {
         match crate::greeting::begins_plainly(&socket).await {
@@ -105,12 +119,10 @@ async fn enter_as_listener(shared: &Shared, mut socket: TcpStream, claimed: &mut
         let mut stream = tls.accept(socket).await.map_err(told)?;
         let shown = stream.shown();
         let vouch = |node| tls.vouch(&shown, node);
-        let agreed =
-            receive(&mut stream, &shared.identity, |peer| shared.standing(peer), vouch, claimed).await;
+        let agreed = receive(&mut stream, &shared.identity, sessions, vouch, claimed).await;
         return inside(tls, stream, agreed);
     }
-    let agreed =
-        receive(&mut socket, &shared.identity, |peer| shared.standing(peer), |_| Ok(()), claimed).await;
+    let agreed = receive(&mut socket, &shared.identity, sessions, |_| Ok(()), claimed).await;
     outcome(Stream::Plain(socket), agreed)
 }
 

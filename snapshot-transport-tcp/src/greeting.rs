@@ -14,11 +14,13 @@ use tokio::time::timeout;
 
 use crate::error::LastSeen;
 use crate::handshake::{
-    Disagreement, Hello, Identity, PREFIX, Prefix, Step, accept, is_tls, refusal, refusal_text,
+    Disagreement, Hello, Identity, PREFIX, Place, Prefix, Step, accept, is_tls, refusal, refusal_text,
 };
 
 /// How much of what a stranger still sends is read so that the refusal reaches it.
 const LEFTOVER: u64 = 64 * 1024;
+/// Why there is no connection where both sides were too slow.
+const OVER: &str = "the time in which its connection could be resumed is over";
 /// How long that may take.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
@@ -30,6 +32,26 @@ pub(crate) struct Agreed {
     pub(crate) max_frame: usize,
     /// Which process it is.
     pub(crate) life: Life,
+    /// The session, or 0 where it will not be resumed.
+    pub(crate) session: u64,
+    /// Where it is resumed, how many bytes of it the other side has.
+    pub(crate) resumed: Option<u64>,
+}
+
+/// What a handshake has to know of the sessions on this side, and does to them.
+pub(crate) trait Sessions {
+    /// Which process of a neighbour has the connection, if one stands.
+    fn standing(&self, peer: Peer) -> Option<Life>;
+
+    /// The session with a neighbour that could be resumed, or 0.
+    fn resumable(&self, node: NodeId) -> u64;
+
+    /// Ends the connection that this session has, if it has one, since the neighbour knows of it and is here anew. Gives how many bytes
+    /// have come; nothing where it cannot be resumed.
+    fn retire(&self, peer: Peer, session: u64) -> Option<u64>;
+
+    /// The number of a new session, or 0.
+    fn draw(&self) -> u64;
 }
 
 /// There will be no connection.
@@ -108,35 +130,56 @@ pub(crate) async fn begins_plainly(socket: &tokio::net::TcpStream) -> io::Result
 pub(crate) async fn greet(
     socket: &mut (impl AsyncRead + AsyncWrite + Unpin),
     us: &Identity,
+    sessions: &impl Sessions,
     wanted: NodeId,
     vouch: impl Fn(NodeId) -> Result<(), Disagreement>,
     claimed: &mut Option<NodeId>,
 ) -> Result<Agreed, Why> {
     // Before it learns anything of this side.
     vouch(wanted)?;
-    say(socket, &us.hello(wanted)).await?;
+    let known = sessions.resumable(wanted);
+    say(socket, &us.hello(wanted, known)).await?;
     let welcome = hear(socket, us, Step::Welcome, vouch, claimed).await?;
     let peer = us.check_listener(wanted, &welcome)?;
-    say(socket, &accept()).await?;
-    Ok(Agreed { peer, max_frame: welcome.max_frame as usize, life: welcome.life })
+    let offered = welcome.place;
+    let resumed = known != 0 && offered.session == known;
+    let place = if resumed {
+        // The other side is the same as before: what has not come by now it sends again.
+        let received = sessions.retire(peer, known).ok_or(Why::Broken(io::Error::other(OVER)))?;
+        Place { session: known, received }
+    } else {
+        // 0 where either side does not resume.
+        Place { session: if sessions.draw() == 0 { 0 } else { offered.session }, received: 0 }
+    };
+    say(socket, &accept(place)).await?;
+    let (session, resumed) = (place.session, resumed.then_some(offered.received));
+    Ok(Agreed { peer, max_frame: welcome.max_frame as usize, life: welcome.life, session, resumed })
 }
 
-/// The side that was dialed. `standing` tells which process of a neighbour has the connection, if one stands.
+/// The side that was dialed.
 pub(crate) async fn receive(
     socket: &mut (impl AsyncRead + AsyncWrite + Unpin),
     us: &Identity,
-    standing: impl FnOnce(Peer) -> Option<Life>,
+    sessions: &impl Sessions,
     vouch: impl Fn(NodeId) -> Result<(), Disagreement>,
     claimed: &mut Option<NodeId>,
 ) -> Result<Agreed, Why> {
     let hello = hear(socket, us, Step::Hello, vouch, claimed).await?;
-    let peer = us.check_dialer(&hello, standing)?;
-    say(socket, &us.welcome(hello.from)).await?;
-    let (prefix, _) = read(socket, us.topology.me()).await?;
-    match prefix.step {
-        Step::Accept => Ok(Agreed { peer, max_frame: hello.max_frame as usize, life: hello.life }),
-        _ => Err(Disagreement::Protocol("a message out of turn").into()),
+    let peer = us.check_dialer(&hello, |peer| sessions.standing(peer))?;
+    let wanted = hello.place.session;
+    let received = if wanted == 0 { None } else { sessions.retire(peer, wanted) };
+    let place = match received {
+        Some(received) => Place { session: wanted, received },
+        None => Place { session: sessions.draw(), received: 0 },
+    };
+    say(socket, &us.welcome(hello.from, place)).await?;
+    let (prefix, payload) = read(socket, us.topology.me()).await?;
+    if prefix.step != Step::Accept {
+        return Err(Disagreement::Protocol("a message out of turn").into());
     }
+    let accepted = Place::accepted(&payload, place.session)?;
+    let (session, resumed) = (accepted.session, received.map(|_| accepted.received));
+    Ok(Agreed { peer, max_frame: hello.max_frame as usize, life: hello.life, session, resumed })
 }
 
 async fn say(socket: &mut (impl AsyncWrite + Unpin), message: &[u8]) -> io::Result<()> {

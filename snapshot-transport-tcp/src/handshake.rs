@@ -1,11 +1,16 @@
-//! Who are you, which version, which group: the messages before the first frame, and the rules. Pure; knows no sockets.
+//! Who are you, which version, which group, and where were we: the messages before the first frame, and the rules. Pure; knows no
+//! sockets.
 //!
 //! ```text
 //! dialer                      listener
-//!    | -------- HELLO -------->  |   who I am, whom I want, which group and graph
-//!    | <-- WELCOME / REFUSAL --  |   the same of the listener, or why not
-//!    | --- ACCEPT / REFUSAL -->  |   now both know; frames follow
+//!    | -------- HELLO -------->  |   who I am, whom I want, which group and graph, and which session I would resume
+//!    | <-- WELCOME / REFUSAL --  |   the same of the listener, or why not; the session, and what of it has come
+//!    | --- ACCEPT / REFUSAL -->  |   the session, and what of it has come; now both know, frames follow
 //! ```
+//!
+//! A session is what goes on where a connection breaks: one stream of bytes each way. The listener draws its number. It is resumed
+//! where the WELCOME holds the number that the HELLO has asked for, and each side then goes on from the byte that the other one wants;
+//! with any other number a new one begins. 0 is a session that nobody will resume: of a node that does not, or for a first time.
 //!
 //! Every message is `[magic 4][u16 version][u8 kind][u16 length][payload]`, little-endian. That, the sender's id at the front
 //! of HELLO and WELCOME, and REFUSAL as a whole stay the same in all versions, so that a disagreement about the version can
@@ -19,7 +24,7 @@ use snapshot_core::{Generation, Life, NodeId, Peer, Topology};
 use thiserror::Error;
 
 /// The version of the handshake and of the frames after it.
-pub(crate) const VERSION: u16 = 2;
+pub(crate) const VERSION: u16 = 3;
 /// The bytes before a payload.
 pub(crate) const PREFIX: usize = 9;
 /// The longest name of a group.
@@ -57,7 +62,17 @@ pub(crate) struct Hello {
     pub(crate) max_frame: u32,
     /// Which process it is.
     pub(crate) life: Life,
+    pub(crate) place: Place,
     pub(crate) group: String,
+}
+
+/// Where one side is in a session.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Place {
+    /// The number of the session; 0 is none.
+    pub(crate) session: u64,
+    /// How many bytes of it have come to this side.
+    pub(crate) received: u64,
 }
 
 /// Why two nodes do not connect. The text names both sides, so that it reads the same on both.
@@ -166,6 +181,29 @@ impl Prefix {
     }
 }
 
+impl Place {
+    const LEN: usize = 16;
+
+    fn write(self, out: &mut Vec<u8>) {
+        out.put_u64_le(self.session);
+        out.put_u64_le(self.received);
+    }
+
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        let session = bytes.try_get_u64_le().ok()?;
+        Some(Self { session, received: bytes.try_get_u64_le().ok()? })
+    }
+
+    /// The payload of an ACCEPT, which answers a WELCOME with `offered` in it.
+    pub(crate) fn accepted(mut payload: &[u8], offered: u64) -> Result<Self, Disagreement> {
+        match Self::read(&mut payload) {
+            Some(place) if payload.is_empty() && [0, offered].contains(&place.session) => Ok(place),
+            Some(_) => Err(Disagreement::Protocol("an answer for another session")),
+            None => Err(Disagreement::Protocol("an answer that is cut short")),
+        }
+    }
+}
+
 impl Hello {
     /// # Errors
     ///
@@ -179,14 +217,16 @@ impl Hello {
         let to = NodeId(payload.try_get_u64_le().map_err(short)?);
         let fingerprint = payload.try_get_u64_le().map_err(short)?;
         let max_frame = payload.try_get_u32_le().map_err(short)?;
-        let (life, payload) = payload
+        let (life, mut payload) = payload
             .split_at_checked(Life::LEN)
             .ok_or(Disagreement::Protocol("a greeting that is cut short"))?;
         let life =
             Life::from_bytes(life).map_err(|_| Disagreement::Protocol("a life that cannot be read"))?;
+        let place =
+            Place::read(&mut payload).ok_or(Disagreement::Protocol("a greeting that is cut short"))?;
         match std::str::from_utf8(payload) {
             Ok(group) if group.len() <= MAX_GROUP => {
-                Ok(Self { from, to, fingerprint, max_frame, life, group: group.to_owned() })
+                Ok(Self { from, to, fingerprint, max_frame, life, place, group: group.to_owned() })
             }
             Ok(_) => Err(Disagreement::Protocol("a group's name that is too long")),
             Err(_) => Err(Disagreement::Protocol("a group's name that is not UTF-8")),
@@ -199,24 +239,26 @@ impl Hello {
     }
 
     fn write(&self, step: Step) -> Vec<u8> {
-        let mut payload = Vec::with_capacity(28 + Life::LEN + self.group.len());
+        let mut payload = Vec::with_capacity(28 + Life::LEN + Place::LEN + self.group.len());
         payload.put_u64_le(self.from.0);
         payload.put_u64_le(self.to.0);
         payload.put_u64_le(self.fingerprint);
         payload.put_u32_le(self.max_frame);
         payload.put_slice(&self.life.to_bytes());
+        self.place.write(&mut payload);
         payload.put_slice(self.group.as_bytes());
         message(step, &payload)
     }
 }
 
 impl Identity {
-    pub(crate) fn hello(&self, to: NodeId) -> Vec<u8> {
-        self.account(to).write(Step::Hello)
+    /// `session` is the one to be resumed, or 0.
+    pub(crate) fn hello(&self, to: NodeId, session: u64) -> Vec<u8> {
+        self.account(to, Place { session, received: 0 }).write(Step::Hello)
     }
 
-    pub(crate) fn welcome(&self, to: NodeId) -> Vec<u8> {
-        self.account(to).write(Step::Welcome)
+    pub(crate) fn welcome(&self, to: NodeId, place: Place) -> Vec<u8> {
+        self.account(to, place).write(Step::Welcome)
     }
 
     /// The listener's rules. `standing` tells which process of a neighbour has the connection, if one stands.
@@ -253,13 +295,14 @@ impl Identity {
         self.check_neighbour(welcome)
     }
 
-    fn account(&self, to: NodeId) -> Hello {
+    fn account(&self, to: NodeId, place: Place) -> Hello {
         Hello {
             from: self.topology.me(),
             to,
             fingerprint: self.topology.fingerprint(),
             max_frame: self.max_frame,
             life: self.own.now(),
+            place,
             group: self.topology.group().to_owned(),
         }
     }
@@ -296,8 +339,10 @@ pub(crate) fn is_tls(bytes: &[u8; PREFIX]) -> bool {
     bytes.starts_with(&[0x16, 0x03]) && bytes[5] == 0x01
 }
 
-pub(crate) fn accept() -> Vec<u8> {
-    message(Step::Accept, &[])
+pub(crate) fn accept(place: Place) -> Vec<u8> {
+    let mut payload = Vec::with_capacity(Place::LEN);
+    place.write(&mut payload);
+    message(Step::Accept, &payload)
 }
 
 pub(crate) fn refusal(why: &str) -> Vec<u8> {

@@ -22,18 +22,36 @@ fn heard(reader: u64, message: &[u8]) -> Hello {
 #[test]
 fn two_nodes_of_one_group_agree_both_ways() {
     let (one, two) = (group("a", &[1, 2], 1), group("a", &[1, 2], 2));
-    let hello = heard(1, &two.hello(NodeId(1)));
+    let hello = heard(1, &two.hello(NodeId(1), 0));
     assert_eq!((hello.max_frame, &*hello.group), (4096, "a"));
     assert_eq!(one.check_dialer(&hello, |_| None).unwrap().id(), NodeId(2));
-    let welcome = heard(2, &one.welcome(NodeId(2)));
+    let welcome = heard(2, &one.welcome(NodeId(2), Place { session: 7, received: 9 }));
     assert_eq!(two.check_listener(NodeId(1), &welcome).unwrap().id(), NodeId(1));
+    assert_eq!(welcome.place, Place { session: 7, received: 9 });
+}
+
+#[test]
+fn an_answer_is_for_the_session_that_was_offered_or_for_none() {
+    let read = |session, offered| {
+        let message = accept(Place { session, received: 5 });
+        Place::accepted(parse(&message).1, offered)
+    };
+    assert_eq!(read(7, 7), Ok(Place { session: 7, received: 5 }));
+    assert_eq!(read(0, 7), Ok(Place { session: 0, received: 5 }));
+    assert!(matches!(read(8, 7), Err(Disagreement::Protocol(_))));
+    let whole = accept(Place { session: 7, received: 5 });
+    for end in PREFIX..whole.len() {
+        assert!(Place::accepted(&whole[PREFIX..end], 7).is_err(), "the first {end} bytes");
+    }
+    assert!(Place::accepted(&[&whole[PREFIX..], &[0]].concat(), 7).is_err());
 }
 
 #[test]
 fn each_disagreement_is_found_by_the_side_that_was_dialed() {
     let one = group("a", &[1, 2], 1);
-    let check =
-        |dialer: Identity, to| one.check_dialer(&heard(1, &dialer.hello(NodeId(to))), |_| None).unwrap_err();
+    let check = |dialer: Identity, to| {
+        one.check_dialer(&heard(1, &dialer.hello(NodeId(to), 0)), |_| None).unwrap_err()
+    };
     let (me, from) = (NodeId(1), NodeId(2));
     assert!(matches!(check(group("b", &[1, 2], 2), 1), Disagreement::Group { .. }));
     assert_eq!(check(group("a", &[1, 2], 2), 2), Disagreement::WrongNode { me, from, wanted: NodeId(2) });
@@ -44,7 +62,7 @@ fn each_disagreement_is_found_by_the_side_that_was_dialed() {
         Disagreement::Topology { me, from, group: "a".to_owned() }
     );
     let two = group("a", &[1, 2], 2);
-    let wrong_way = two.check_dialer(&heard(2, &one.hello(NodeId(2))), |_| None).unwrap_err();
+    let wrong_way = two.check_dialer(&heard(2, &one.hello(NodeId(2), 0)), |_| None).unwrap_err();
     assert_eq!(wrong_way, Disagreement::Direction { me: NodeId(2), from: NodeId(1) });
 }
 
@@ -52,7 +70,7 @@ fn each_disagreement_is_found_by_the_side_that_was_dialed() {
 fn each_disagreement_is_found_by_the_side_that_dials() {
     let two = group("a", &[1, 2], 2);
     let check = |listener: Identity, to| {
-        two.check_listener(NodeId(1), &heard(2, &listener.welcome(NodeId(to)))).unwrap_err()
+        two.check_listener(NodeId(1), &heard(2, &listener.welcome(NodeId(to), Place::default()))).unwrap_err()
     };
     assert!(matches!(check(group("b", &[1, 2], 1), 2), Disagreement::Group { .. }));
     assert!(matches!(check(group("a", &[2, 3], 3), 2), Disagreement::WrongNode { .. }));
@@ -62,7 +80,7 @@ fn each_disagreement_is_found_by_the_side_that_dials() {
 
 #[test]
 fn another_version_is_told_before_anything_else_and_names_its_sender() {
-    let mut message = group("b", &[1, 2], 2).hello(NodeId(1));
+    let mut message = group("b", &[1, 2], 2).hello(NodeId(1), 0);
     message[4] = 9;
     let (prefix, payload) = parse(&message);
     let found = Hello::read(NodeId(1), prefix.version, &payload[..8]);
@@ -72,16 +90,16 @@ fn another_version_is_told_before_anything_else_and_names_its_sender() {
 
 #[test]
 fn a_greeting_that_is_cut_short_is_refused_at_every_byte() {
-    let message = group("a", &[1, 2], 2).hello(NodeId(1));
+    let message = group("a", &[1, 2], 2).hello(NodeId(1), 0);
     let (prefix, payload) = parse(&message);
-    for end in 0..28 {
+    for end in 0..28 + Life::LEN + Place::LEN {
         assert!(Hello::read(NodeId(1), prefix.version, &payload[..end]).is_err());
     }
 }
 
 #[test]
 fn a_start_that_is_none_is_refused() {
-    let good = accept();
+    let good = accept(Place::default());
     let good: &[u8; PREFIX] = good.first_chunk().unwrap();
     for (at, byte) in [(0, b'G'), (6, 0), (6, 5), (8, 0xff)] {
         let mut bytes = *good;
@@ -94,7 +112,7 @@ fn a_start_that_is_none_is_refused() {
 fn random_bytes_are_refused_without_a_panic() {
     for seed in 0..5000 {
         let mut random = fastrand::Rng::with_seed(seed);
-        let mut message = group("a", &[1, 2], 2).hello(NodeId(1));
+        let mut message = group("a", &[1, 2], 2).hello(NodeId(1), 0);
         for _ in 0..random.usize(1..5) {
             let at = random.usize(..message.len());
             message[at] = random.u8(..);

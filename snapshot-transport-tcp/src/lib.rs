@@ -37,9 +37,13 @@
 //! ([`peer`](TcpBuilder::peer)). A lost connection is dialed again, at once and then ever more slowly, and a newer
 //! connection of a neighbour takes the place of the older one, so that a process that was restarted is taken at once.
 //!
-//! A neighbour that says goodbye has [`left`](snapshot_core::Inbox::left); every other end of a connection is a
-//! [loss](snapshot_core::Inbox::lost). Frames that were handed to the system may be gone with it, and are not sent again;
-//! whole frames that were not begun go out on the next connection.
+//! A connection that breaks while both processes live is resumed, within the time of [`resume_within`](TcpBuilder::resume_within): what
+//! had not arrived is sent again, and neither a loss nor a new connection is told. For that, what was sent is kept until the other side
+//! acknowledges it, up to 4 MiB and one frame for each neighbour.
+//!
+//! A neighbour that says goodbye has [`left`](snapshot_core::Inbox::left). One that is not back in time, or is another process by then, is
+//! [lost](snapshot_core::Inbox::lost). Frames that were handed to the system may be gone with it, and are not sent again; whole frames
+//! that were not begun go out on the next connection.
 //!
 //! A machine that vanishes without a word is noticed by the system's keepalive within minutes; while something is on its way
 //! to it, only when the system gives up sending (on Linux after some 15 minutes). Until then a snapshot's deadline says so.
@@ -58,10 +62,6 @@
 //!
 //! Without them a neighbour's word for its name is believed, and everybody on the network can read and forge: so nothing leaves the
 //! machine's loopback, unless [`allow_plain_text_outside_loopback`](TcpBuilder::allow_plain_text_outside_loopback) says that it may.
-//!
-//! # What it does not do
-//!
-//! It does not resume a connection that was lost.
 
 mod clock;
 mod codec;
@@ -83,10 +83,12 @@ mod plain_text;
 mod properties;
 mod receiving;
 mod sending;
+mod session;
 mod shared;
 mod silence;
 mod strangers;
 mod stream;
+mod tend;
 #[cfg(feature = "tls")]
 mod tls;
 mod told;

@@ -83,7 +83,7 @@ fn is_of_one(error: &io::Error) -> bool {
 
 async fn shake_hands(shared: &Shared, socket: TcpStream, from: SocketAddr, number: u64) {
     prepare(&socket, shared.timing.silence);
-    match taken(shared, socket).await {
+    match taken(shared, socket, number).await {
         Ok((stream, agreed)) => {
             tracing::info!(me = %shared.identity.topology.me(), peer = %agreed.peer, "connected");
             shared.install(stream, number, &agreed);

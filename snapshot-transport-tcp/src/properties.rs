@@ -12,7 +12,7 @@ use snapshot_core::{Body, Frame, Frames, Generation, Graph, MessageCodec, NodeId
 
 use crate::codec::{Decoded, FrameError, FrameReader, Kind, READ_BUFFER};
 use crate::handshake::{
-    Hello, Identity, MAX_GROUP, MAX_PAYLOAD, OwnLife, PREFIX, Prefix, Step, refusal, refusal_text,
+    Hello, Identity, MAX_GROUP, MAX_PAYLOAD, OwnLife, PREFIX, Place, Prefix, Step, refusal, refusal_text,
 };
 use crate::write_buffer::WriteBuffer;
 
@@ -60,9 +60,10 @@ fn frames() -> impl Strategy<Value = Frame<Bytes>> {
 }
 
 fn streams() -> impl Strategy<Value = Vec<Decoded<Bytes>>> {
-    (prop::collection::vec(frames(), 0..12), any::<bool>()).prop_map(|(frames, goodbye)| {
-        frames.into_iter().map(Decoded::Frame).chain(goodbye.then_some(Decoded::Goodbye)).collect()
-    })
+    let decoded =
+        || prop_oneof![8 => frames().prop_map(Decoded::Frame), 1 => any::<u64>().prop_map(Decoded::Ack)];
+    (prop::collection::vec(decoded(), 0..12), any::<bool>())
+        .prop_map(|(frames, goodbye)| frames.into_iter().chain(goodbye.then_some(Decoded::Goodbye)).collect())
 }
 
 fn encoded(stream: &[Decoded<Bytes>]) -> Vec<u8> {
@@ -73,6 +74,7 @@ fn encoded(stream: &[Decoded<Bytes>]) -> Vec<u8> {
                 buffer.push(frame.as_ref(), &RawBytes, LIMIT).expect("it is within the limit");
             }
             Decoded::Goodbye => buffer.push_goodbye(),
+            Decoded::Ack(count) => buffer.push_ack(*count),
             Decoded::Run => unreachable!("runs are taken apart"),
         }
     }
@@ -232,13 +234,13 @@ fn two_nodes_of_any_group_agree_and_each_takes_the_other_for_what_it_is() {
             assert!(prefix.len == payload.len() && prefix.len <= MAX_PAYLOAD);
             Hello::read(me, prefix.version, payload).unwrap()
         };
-        let hello = heard(members[0], &dialer.hello(members[0]));
+        let hello = heard(members[0], &dialer.hello(members[0], 3));
         prop_assert_eq!((hello.from, hello.max_frame, &hello.group), (members[1], limits[1], &name));
         prop_assert_eq!(listener.check_dialer(&hello, |_| None).map(NodeId::from), Ok(members[1]));
-        let welcome = heard(members[1], &listener.welcome(members[1]));
+        let welcome = heard(members[1], &listener.welcome(members[1], Place { session: 4, received: 5 }));
         prop_assert_eq!(dialer.check_listener(members[0], &welcome).map(NodeId::from), Ok(members[0]));
         // The one with the larger id dials.
-        let wrong_way = heard(members[1], &listener.hello(members[1]));
+        let wrong_way = heard(members[1], &listener.hello(members[1], 0));
         prop_assert!(dialer.check_dialer(&wrong_way, |_| None).is_err());
         Ok(())
     });

@@ -1,16 +1,17 @@
 //! What the transport and its background tasks share.
 
+use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::task::AtomicWaker;
-use snapshot_core::{Life, Peer};
+use snapshot_core::{Life, NodeId, Peer};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::greeting::{Agreed, Failed};
+use crate::greeting::{Agreed, Failed, Sessions};
 use crate::handshake::Identity;
 use crate::link::{Connection, Link};
 use crate::lock::lock;
@@ -45,6 +46,35 @@ pub(crate) struct Shared {
     connections: AtomicU64,
 }
 
+/// The links as the handshake of one connection sees them.
+struct SessionsOf<'a> {
+    shared: &'a Shared,
+    number: u64,
+}
+
+impl Sessions for SessionsOf<'_> {
+    fn standing(&self, peer: Peer) -> Option<Life> {
+        self.shared.links.get(peer.index()).and_then(Link::standing)
+    }
+
+    fn resumable(&self, node: NodeId) -> u64 {
+        let peer = self.shared.identity.topology.peer(node);
+        peer.and_then(|peer| self.shared.links.get(peer.index())).map_or(0, Link::resumable)
+    }
+
+    fn retire(&self, peer: Peer, session: u64) -> Option<u64> {
+        self.shared.links.get(peer.index())?.retire(session, self.number)
+    }
+
+    fn draw(&self) -> u64 {
+        if self.shared.timing.resume.is_zero() {
+            return 0;
+        }
+        // Another one each time: the standard library seeds its hash maps from the operating system's random numbers.
+        RandomState::new().hash_one(self.number).max(1)
+    }
+}
+
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timing {
@@ -54,6 +84,8 @@ pub(crate) struct Timing {
     pub(crate) close: Duration,
     /// How long a neighbour may be silent that has been asked something.
     pub(crate) silence: Duration,
+    /// How long a session waits for a new connection. 0: not at all.
+    pub(crate) resume: Duration,
 }
 
 impl Shared {
@@ -96,17 +128,18 @@ impl Shared {
         self.closed.load(Ordering::Acquire)
     }
 
-    pub(crate) fn install(&self, socket: Stream, number: u64, agreed: &Agreed) {
+    /// Says whether the connection is taken.
+    pub(crate) fn install(&self, socket: Stream, number: u64, agreed: &Agreed) -> bool {
         let takes = self.identity.max_frame as usize;
-        if let Some(link) = self.links.get(agreed.peer.index()) {
-            let (gives, life) = (takes.min(agreed.max_frame), agreed.life);
-            link.install(Connection { socket, number, life, takes, gives });
-        }
+        let Some(link) = self.links.get(agreed.peer.index()) else { return false };
+        let Agreed { life, session, resumed, .. } = *agreed;
+        let gives = takes.min(agreed.max_frame);
+        link.install(Connection { socket, number, life, session, resumed, takes, gives })
     }
 
-    /// Which process of this neighbour has the connection, if one stands.
-    pub(crate) fn standing(&self, peer: Peer) -> Option<Life> {
-        self.links.get(peer.index()).and_then(Link::standing)
+    /// What the handshake of a connection with this number is told.
+    pub(crate) fn sessions(&self, number: u64) -> impl Sessions + '_ {
+        SessionsOf { shared: self, number }
     }
 
     /// Keeps why a handshake with somebody who has dialed failed, for [`connected`](crate::TcpTransport::connected), and logs it

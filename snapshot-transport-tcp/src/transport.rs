@@ -22,6 +22,7 @@ use crate::link::Link;
 use crate::listen::take_connections;
 use crate::lock::lock;
 use crate::shared::Shared;
+use crate::tend::tend;
 
 /// The most frames that one `recv` hands out; the rest stays as bytes.
 const FRAMES_PER_RECV: usize = 512;
@@ -64,6 +65,7 @@ impl<M: 'static> TcpTransport<M> {
         let addresses: Vec<Option<String>> = dialed.collect();
         let shared = Arc::new(shared);
         let mut tasks = JoinSet::new();
+        tasks.spawn(tend(Arc::clone(&shared)));
         if let Some(listener) = listener {
             tasks.spawn(take_connections(Arc::clone(&shared), listener));
         }

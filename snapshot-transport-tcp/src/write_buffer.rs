@@ -1,12 +1,15 @@
-//! Frames to bytes: what one connection is about to write. Encoded, bounded, and known frame by frame, so that a lost
-//! connection takes no whole frame along that it had not begun.
+//! Frames to bytes: what one link is about to write, and what it has written and the other side may not have. Encoded, bounded, and
+//! known frame by frame, so that a lost connection takes no whole frame along that it had not begun.
+//!
+//! Where a session may be resumed, the bytes that were written stay where they are until the other side is known to have them. They
+//! are counted from the beginning of the session, so that a new connection goes on from any of them.
 
 use std::collections::{VecDeque, vec_deque};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use snapshot_core::{Body, Frame, Frames, MessageCodec, Run};
 use tokio::io::AsyncWrite;
 
@@ -20,20 +23,40 @@ const RUN: usize = 64 * 1024;
 const BY_REFERENCE: usize = 8 * 1024;
 /// How many pieces one write takes.
 const SLICES: usize = 64;
+/// No frame is taken while so many bytes are not known to have arrived. So this and one frame is the bound of what is kept.
+pub(crate) const KEEP: u64 = 4 * 1024 * 1024;
+/// How many buffers that are done with are kept for the next bytes.
+const SPARES: usize = 4;
 
 /// Encoded frames, written from the front.
+///
+/// Places count bytes since the buffer was made: `front <= acked <= next <= fresh <= next + len`.
 #[derive(Debug, Default)]
 pub(crate) struct WriteBuffer {
-    /// Before `tail`: payloads by reference and what stands between them.
+    /// Before `tail`: what is full, and payloads by reference with what stands between them. None is empty.
     pieces: VecDeque<Bytes>,
     tail: BytesMut,
-    /// How much of `tail` is written.
-    sent: usize,
-    /// How many bytes each frame has left.
+    /// Whether what is written is kept until it is acknowledged.
+    keeps: bool,
+    /// The first byte of the session.
+    base: u64,
+    /// The first byte that is here.
+    front: u64,
+    /// The first byte that the other side is not known to have.
+    acked: u64,
+    /// The byte to be written next, and where it is: in which piece, and where in it. One piece too far is the tail.
+    next: u64,
+    piece: usize,
+    at: usize,
+    /// The first byte that was never written.
+    fresh: u64,
+    /// How many bytes are to be written.
+    len: usize,
+    /// How many bytes each frame has left that was not wholly written once.
     frames: VecDeque<usize>,
     /// Whether some bytes of the first frame are written.
     begun: bool,
-    len: usize,
+    spare: Vec<BytesMut>,
 }
 
 /// Why a frame was not taken. The buffer is as it was.
@@ -49,7 +72,54 @@ impl WriteBuffer {
     }
 
     pub(crate) fn has_room(&self) -> bool {
-        self.len < WRITE_BUFFER
+        self.len < WRITE_BUFFER && !self.is_full()
+    }
+
+    /// Whether there is nothing to be done but to wait for what the other side has.
+    pub(crate) fn is_full(&self) -> bool {
+        self.keeps && self.end() - self.acked >= KEEP
+    }
+
+    /// A session begins, which may be resumed or not. Of the one before only whole frames are left that were not begun.
+    pub(crate) fn begin(&mut self, keeps: bool) {
+        self.advance((self.fresh - self.next) as usize);
+        self.forget_begun();
+        self.release_to(self.next);
+        self.base = self.next;
+        self.keeps = keeps;
+        self.spare.clear();
+    }
+
+    /// The other side has so many bytes of this session.
+    pub(crate) fn acknowledged(&mut self, count: u64) {
+        let to = self.base.saturating_add(count).min(self.next);
+        if to > self.acked {
+            self.release_to(to);
+        }
+    }
+
+    /// Whether this session can go on where the other side has so many bytes of it.
+    pub(crate) fn can_resume(&self, count: u64) -> bool {
+        self.keeps && self.base.checked_add(count).is_some_and(|to| (self.acked..=self.fresh).contains(&to))
+    }
+
+    /// A new connection of this session: what the other side does not have is written again.
+    pub(crate) fn resume(&mut self, count: u64) {
+        let to = self.base + count;
+        self.len = (self.end() - to) as usize;
+        self.next = to;
+        let mut skip = (to - self.front) as usize;
+        self.piece = 0;
+        while let Some(piece) = self.pieces.get(self.piece).filter(|piece| piece.len() <= skip) {
+            skip -= piece.len();
+            self.piece += 1;
+        }
+        self.at = skip;
+        self.release_to(to);
+    }
+
+    fn end(&self) -> u64 {
+        self.next + self.len as u64
     }
 
     /// Takes frames from the front while there is room. Each frame, and each run, may be up to `limit` bytes long.
@@ -60,6 +130,9 @@ impl WriteBuffer {
         limit: usize,
     ) -> Result<(), EncodeError> {
         while self.has_room() {
+            if self.keeps {
+                self.prepare_tail();
+            }
             let taken = match frames.front_run() {
                 Some((run, messages)) if run.len() > 1 => self.push_run(run, messages, codec, limit),
                 _ => 0,
@@ -155,6 +228,15 @@ impl WriteBuffer {
         self.len += HEAD + 1;
     }
 
+    /// Adds how many bytes this side has of the other's.
+    pub(crate) fn push_ack(&mut self, count: u64) {
+        self.tail.put_u32_le(1 + 8);
+        self.tail.put_u8(Kind::Ack.tag(0));
+        self.tail.put_u64_le(count);
+        self.frames.push_back(HEAD + 1 + 8);
+        self.len += HEAD + 1 + 8;
+    }
+
     /// Writes until there is nothing left here, nor in what it is written to.
     pub(crate) fn poll_write(
         &mut self,
@@ -163,14 +245,15 @@ impl WriteBuffer {
     ) -> Poll<io::Result<()>> {
         while self.len > 0 {
             let socket = Pin::new(&mut *socket);
-            let written = if self.pieces.is_empty() {
-                ready!(socket.poll_write(cx, &self.tail[self.sent..]))?
+            let written = if self.piece == self.pieces.len() {
+                ready!(socket.poll_write(cx, &self.tail[self.at..]))?
             } else {
                 let mut slices = [IoSlice::new(&[]); SLICES];
                 let mut used = 0;
-                let pieces = self.pieces.iter().map(|piece| &piece[..]).chain([&self.tail[self.sent..]]);
-                for (slot, piece) in slices.iter_mut().zip(pieces.filter(|piece| !piece.is_empty())) {
-                    *slot = IoSlice::new(piece);
+                let pieces = self.pieces.range(self.piece..).map(|piece| &piece[..]).chain([&self.tail[..]]);
+                let mut begin = self.at;
+                for (slot, piece) in slices.iter_mut().zip(pieces) {
+                    *slot = IoSlice::new(&piece[std::mem::take(&mut begin)..]);
                     used += 1;
                 }
                 ready!(socket.poll_write_vectored(cx, &slices[..used]))?
@@ -191,41 +274,84 @@ impl WriteBuffer {
     }
 
     fn push_piece(&mut self, piece: Bytes) {
-        let before = self.tail.split().freeze().slice(self.sent..);
-        self.sent = 0;
-        self.pieces.push_back(before);
+        let before = self.tail.split().freeze();
+        self.push_whole(before);
+        self.push_whole(piece);
+    }
+
+    /// Adds what stands before the (empty) tail.
+    fn push_whole(&mut self, piece: Bytes) {
+        if piece.is_empty() {
+            return;
+        }
+        if self.piece == self.pieces.len() && self.at == piece.len() {
+            self.piece += 1;
+            self.at = 0;
+        }
         self.pieces.push_back(piece);
     }
 
+    /// Where written bytes stay, nothing is written over: a tail that is full stands aside as it is.
+    fn prepare_tail(&mut self) {
+        if self.tail.len() >= WRITE_BUFFER {
+            let next = self.spare.pop().unwrap_or_else(|| BytesMut::with_capacity(WRITE_BUFFER + 2 * RUN));
+            let full = std::mem::replace(&mut self.tail, next).freeze();
+            self.push_whole(full);
+        } else if self.tail.is_empty() && self.tail.capacity() < 64 {
+            // What is left of a buffer between payloads by reference.
+            self.tail = BytesMut::with_capacity(BY_REFERENCE);
+        }
+    }
+
+    /// So many bytes more are written, or done with.
     fn advance(&mut self, count: usize) {
+        let again = ((self.fresh - self.next) as usize).min(count);
         self.len -= count;
-        self.advance_bytes(count);
-        let mut count = count;
+        self.next += count as u64;
+        self.fresh = self.fresh.max(self.next);
+        self.at += count;
+        while let Some(piece) = self.pieces.get(self.piece).filter(|piece| piece.len() <= self.at) {
+            self.at -= piece.len();
+            self.piece += 1;
+        }
+        let mut count = count - again;
         while let Some(left) = self.frames.front_mut() {
             if *left > count {
                 *left -= count;
                 self.begun |= count > 0;
-                return;
+                break;
             }
             count -= *left;
             self.begun = false;
             self.frames.pop_front();
         }
+        if !self.keeps {
+            self.release_to(self.next);
+        }
     }
 
-    fn advance_bytes(&mut self, mut count: usize) {
-        while let Some(piece) = self.pieces.front_mut() {
-            if piece.len() > count {
-                piece.advance(count);
-                return;
+    /// What comes before this place is needed no more.
+    fn release_to(&mut self, to: u64) {
+        self.acked = to;
+        while let Some(piece) = self.pieces.front()
+            && self.front + piece.len() as u64 <= to
+        {
+            self.front += piece.len() as u64;
+            self.piece -= 1;
+            if let Some(piece) = self.pieces.pop_front()
+                && self.spare.len() < SPARES
+                && self.keeps
+                && let Ok(mut buffer) = piece.try_into_mut()
+                && (WRITE_BUFFER..=2 * WRITE_BUFFER).contains(&buffer.capacity())
+            {
+                buffer.clear();
+                self.spare.push(buffer);
             }
-            count -= piece.len();
-            self.pieces.pop_front();
         }
-        self.sent += count;
-        if self.sent == self.tail.len() {
+        if self.len == 0 && to == self.next {
+            self.front = to;
             self.tail.clear();
-            self.sent = 0;
+            self.at = 0;
             if self.tail.capacity() > 2 * WRITE_BUFFER {
                 self.tail = BytesMut::new();
             }

@@ -243,3 +243,106 @@ fn after_a_cut_within_a_run_the_run_is_missing_and_nothing_else() {
         assert_eq!(left, first.chain(11..=15).collect::<Vec<u64>>(), "cut at {cut}");
     }
 }
+
+/// A buffer whose session may be resumed.
+fn keeping() -> WriteBuffer {
+    let mut buffer = WriteBuffer::default();
+    buffer.begin(true);
+    buffer
+}
+
+#[test]
+fn a_session_goes_on_from_any_byte_that_is_not_acknowledged() {
+    for seed in 0..300 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut buffer = keeping();
+        let (mut come, mut on_its_way, mut sent) = (Vec::new(), Vec::new(), 0);
+        let mut all = Frames::new();
+        while sent < 60 || !all.is_empty() || !buffer.is_empty() || !on_its_way.is_empty() {
+            if sent < 60 && all.is_empty() {
+                let many = random.u64(1..=(60 - sent).min(9));
+                let large = random.u8(..4) == 0;
+                let sizes = if large { 8000..60_000 } else { 0..300 };
+                all = batch((sent + 1..=sent + many).map(|n| message(n, random.usize(sizes.clone()))));
+                sent += many;
+            }
+            buffer.fill(&mut all, &RawBytes, LIMIT).unwrap();
+            on_its_way.extend(write(&mut buffer, random.usize(..30_000)));
+            let arrives = random.usize(..=on_its_way.len());
+            come.extend(on_its_way.drain(..arrives));
+            match random.u8(..4) {
+                0 => buffer.acknowledged(random.u64(..=come.len() as u64)),
+                1 => {
+                    on_its_way.clear();
+                    assert!(buffer.can_resume(come.len() as u64), "seed {seed}");
+                    buffer.resume(come.len() as u64);
+                }
+                _ => {}
+            }
+        }
+        assert_eq!(numbers(&come), (1..=60).collect::<Vec<_>>(), "seed {seed}");
+        buffer.acknowledged(come.len() as u64);
+        assert!(
+            buffer.pieces.is_empty() && buffer.tail.is_empty() && buffer.frames.is_empty(),
+            "seed {seed}"
+        );
+    }
+}
+
+#[test]
+fn what_is_acknowledged_or_was_never_written_is_no_place_to_go_on_from() {
+    let mut buffer = keeping();
+    buffer.push(message(1, 100).as_ref(), &RawBytes, LIMIT).unwrap();
+    write(&mut buffer, 50);
+    buffer.acknowledged(20);
+    let places: Vec<u64> = (0..200).filter(|count| buffer.can_resume(*count)).collect();
+    assert_eq!(places, (20..=50).collect::<Vec<_>>());
+    assert!(!buffer.can_resume(u64::MAX));
+    // Nor can it be acknowledged.
+    buffer.acknowledged(80);
+    assert!(buffer.can_resume(50) && !buffer.can_resume(51));
+}
+
+#[test]
+fn no_more_is_kept_than_the_bound_and_one_frame() {
+    for len in [100, 5000, 100_000] {
+        let mut buffer = keeping();
+        let mut all = batch((1..=10 * KEEP / len).map(|number| message(number, len as usize)));
+        let mut written = 0;
+        loop {
+            buffer.fill(&mut all, &RawBytes, LIMIT).unwrap();
+            let now = write(&mut buffer, usize::MAX).len() as u64;
+            written += now;
+            if now == 0 {
+                break;
+            }
+        }
+        assert!(buffer.is_full() && written >= KEEP && written < KEEP + RUN as u64 + len, "{written}");
+        let memory: usize = buffer.pieces.iter().map(Bytes::len).sum::<usize>() + buffer.tail.capacity();
+        assert!(memory as u64 <= KEEP + 2 * WRITE_BUFFER as u64, "{memory}");
+        buffer.acknowledged(written - KEEP / 2);
+        assert!(!buffer.is_full());
+        buffer.fill(&mut all, &RawBytes, LIMIT).unwrap();
+        assert!(!buffer.is_empty());
+    }
+}
+
+#[test]
+fn a_new_session_has_the_whole_frames_that_were_not_begun_and_counts_anew() {
+    for (cut, first) in [(0, 1), (1, 2), (2 * 108, 3), (2 * 108 + 1, 4)] {
+        let mut buffer = keeping();
+        (1..=5).for_each(|n| buffer.push(message(n, 100).as_ref(), &RawBytes, LIMIT).unwrap());
+        write(&mut buffer, cut);
+        if cut > 10 {
+            buffer.acknowledged(3);
+            buffer.resume(7);
+            write(&mut buffer, 30);
+        }
+        buffer.begin(true);
+        assert!(buffer.can_resume(0) && !buffer.can_resume(1));
+        let written = write(&mut buffer, usize::MAX);
+        assert_eq!(numbers(&written), (first..=5).collect::<Vec<_>>(), "cut at {cut}");
+        buffer.resume(10);
+        assert_eq!(write(&mut buffer, usize::MAX), written[10..]);
+    }
+}

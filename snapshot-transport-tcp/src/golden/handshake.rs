@@ -4,7 +4,8 @@ use snapshot_core::{Generation, Graph, Life, NodeId};
 
 use super::{check, flips, read};
 use crate::handshake::{
-    Disagreement, Hello, Identity, OwnLife, PREFIX, Prefix, Step, VERSION, accept, refusal, refusal_text,
+    Disagreement, Hello, Identity, OwnLife, PREFIX, Place, Prefix, Step, VERSION, accept, refusal,
+    refusal_text,
 };
 
 /// Where the parts of an account begin, behind the start of a message.
@@ -12,10 +13,14 @@ const TO: usize = PREFIX + 8;
 const FINGERPRINT: usize = TO + 8;
 const MAX_FRAME: usize = FINGERPRINT + 8;
 const LIFE: usize = MAX_FRAME + 4;
-const GROUP: usize = LIFE + Life::LEN;
+const SESSION: usize = LIFE + Life::LEN;
+const GROUP: usize = SESSION + 16;
 
 /// FNV-1a of group, members and links, as `Topology::fingerprint` tells.
 const GRAPH: u64 = 0xeb2b_648d_06a6_3bf9;
+
+/// The session that is offered.
+const PLACE: Place = Place { session: 0x0123_4567_89ab_cdef, received: 0x1122_3344_5566 };
 
 const REASON: &str = "n1 speaks version 1 and its counterpart version 2: schöne Grüße";
 
@@ -37,13 +42,12 @@ fn node(me: u64) -> Identity {
     Identity { topology: graph.at(NodeId(me)).unwrap(), max_frame: 1 << 20, own }
 }
 
-/// Each message by the name of its file: what version 2 must always mean. Version 1 has the same messages, and other frames
-/// behind them.
+/// Each message by the name of its file: what version 3 must always mean.
 fn messages() -> [(&'static str, Step, Vec<u8>); 4] {
     [
-        ("hello", Step::Hello, node(2).hello(NodeId(1))),
-        ("welcome", Step::Welcome, node(1).welcome(NodeId(2))),
-        ("accept", Step::Accept, accept()),
+        ("hello", Step::Hello, node(2).hello(NodeId(1), PLACE.session)),
+        ("welcome", Step::Welcome, node(1).welcome(NodeId(2), PLACE)),
+        ("accept", Step::Accept, accept(PLACE)),
         ("refusal", Step::Refusal, refusal(REASON)),
     ]
 }
@@ -68,13 +72,13 @@ fn dialed(message: &[u8]) -> Result<Hello, Disagreement> {
 }
 
 #[test]
-fn a_handshake_of_version_2_is_read_as_what_it_was() {
+fn a_handshake_of_version_3_is_read_as_what_it_was() {
     for (name, step, _) in messages() {
-        let bytes = read(&format!("handshake-2/{name}.bin"));
+        let bytes = read(&format!("handshake-3/{name}.bin"));
         let (prefix, payload) = parse(&bytes).unwrap();
-        assert_eq!(prefix, Prefix { version: 2, step, len: payload.len() }, "{name}");
+        assert_eq!(prefix, Prefix { version: 3, step, len: payload.len() }, "{name}");
         match step {
-            Step::Accept => assert_eq!(payload, b""),
+            Step::Accept => assert_eq!(Place::accepted(payload, PLACE.session), Ok(PLACE)),
             Step::Refusal => assert_eq!(refusal_text(payload), REASON),
             Step::Hello | Step::Welcome => {
                 let (from, to) = if step == Step::Hello { (2, 1) } else { (1, 2) };
@@ -84,27 +88,30 @@ fn a_handshake_of_version_2_is_read_as_what_it_was() {
                     fingerprint: GRAPH,
                     max_frame: 1 << 20,
                     life: life(from),
+                    place: if step == Step::Hello { Place { received: 0, ..PLACE } } else { PLACE },
                     group: "ledger ö".to_owned(),
                 };
-                assert_eq!(Hello::read(NodeId(to), 2, payload), Ok(expected));
+                assert_eq!(Hello::read(NodeId(to), 3, payload), Ok(expected));
             }
         }
     }
-    assert!(listened(&read("handshake-2/hello.bin")).is_ok());
-    assert!(dialed(&read("handshake-2/welcome.bin")).is_ok());
+    assert!(listened(&read("handshake-3/hello.bin")).is_ok());
+    assert!(dialed(&read("handshake-3/welcome.bin")).is_ok());
 }
 
 #[test]
-fn a_node_of_version_1_is_known_by_name_and_told_what_to_do() {
-    for (name, me, from) in [("hello", 1, 2), ("welcome", 2, 1)] {
-        let bytes = read(&format!("handshake-1/{name}.bin"));
-        let (prefix, payload) = parse(&bytes).unwrap();
-        assert_eq!((prefix.version, Hello::sender(payload)), (1, Some(NodeId(from))));
-        let error = Hello::read(NodeId(me), prefix.version, payload).unwrap_err();
-        assert!(error.to_string().contains("run the same release"), "{error}");
+fn a_node_of_an_older_version_is_known_by_name_and_told_what_to_do() {
+    for version in [1, 2] {
+        for (name, me, from) in [("hello", 1, 2), ("welcome", 2, 1)] {
+            let bytes = read(&format!("handshake-{version}/{name}.bin"));
+            let (prefix, payload) = parse(&bytes).unwrap();
+            assert_eq!((prefix.version, Hello::sender(payload)), (version, Some(NodeId(from))));
+            let error = Hello::read(NodeId(me), prefix.version, payload).unwrap_err();
+            assert!(error.to_string().contains("run the same release"), "{error}");
+        }
+        let bytes = read(&format!("handshake-{version}/refusal.bin"));
+        assert_eq!(refusal_text(parse(&bytes).unwrap().1), REASON);
     }
-    let bytes = read("handshake-1/refusal.bin");
-    assert_eq!(refusal_text(parse(&bytes).unwrap().1), REASON);
 }
 
 #[test]
@@ -117,7 +124,7 @@ fn a_handshake_is_written_as_ever() {
 #[test]
 fn an_account_that_is_cut_short_anywhere_is_refused() {
     for (name, hear) in [("hello", listened as fn(&[u8]) -> _), ("welcome", dialed)] {
-        let bytes = read(&format!("handshake-2/{name}.bin"));
+        let bytes = read(&format!("handshake-3/{name}.bin"));
         for end in PREFIX..bytes.len() {
             let error = hear(&bytes[..end]).expect_err("it is not whole");
             let expected = match error {
@@ -135,7 +142,7 @@ fn a_flipped_bit_is_a_disagreement_on_what_it_stands_for() {
     for (name, step, hear) in
         [("hello", Step::Hello, listened as fn(&[u8]) -> _), ("welcome", Step::Welcome, dialed)]
     {
-        let bytes = read(&format!("handshake-2/{name}.bin"));
+        let bytes = read(&format!("handshake-3/{name}.bin"));
         let whole = hear(&bytes).unwrap();
         for (bit, flipped) in flips(&bytes) {
             let found = hear(&flipped);
@@ -163,9 +170,14 @@ fn a_flipped_bit_is_a_disagreement_on_what_it_stands_for() {
                     other.max_frame != whole.max_frame && same == whole
                 }),
                 // Any life as well: no connection stands.
-                LIFE..GROUP => found.as_ref().is_ok_and(|other| {
+                LIFE..SESSION => found.as_ref().is_ok_and(|other| {
                     let same = Hello { life: whole.life, ..other.clone() };
                     other.life != whole.life && same == whole
+                }),
+                // And any place in a session.
+                SESSION..GROUP => found.as_ref().is_ok_and(|other| {
+                    let same = Hello { place: whole.place, ..other.clone() };
+                    other.place != whole.place && same == whole
                 }),
                 _ => matches!(found, Err(Disagreement::Group { .. } | Disagreement::Protocol(_))),
             };

@@ -51,8 +51,14 @@ impl Authority {
 
 fn node(me: u64, certificates: Certificates, wall: &Wall) -> Shared {
     let topology = Graph::mesh([1, 2].map(NodeId)).named("orders").at(NodeId(me)).unwrap();
-    let timing =
-        Timing { handshake: LONG, first_redial: LONG, slowest_redial: LONG, close: LONG, silence: LONG };
+    let timing = Timing {
+        handshake: LONG,
+        first_redial: LONG,
+        slowest_redial: LONG,
+        close: LONG,
+        silence: LONG,
+        resume: Duration::ZERO,
+    };
     let tls = Tls::new(&topology, certificates, Arc::new(wall.clone())).unwrap();
     let mut shared = Shared::new(Identity { topology, max_frame: 4096, own: OwnLife::new(1) }, timing, false);
     shared.tls = Some(Arc::new(tls));
@@ -66,7 +72,7 @@ async fn meet(one: &Shared, two: &Shared) -> Result<(), [LastSeen; 2]> {
     let socket = TcpStream::connect(at).await.unwrap();
     let (other, _) = listener.accept().await.unwrap();
     let dial = async {
-        let outcome = dialed(two, socket, NodeId(1)).await;
+        let outcome = dialed(two, socket, 1, NodeId(1)).await;
         match outcome {
             Ok(entered) => Ok(entered),
             Err(turned_away) => {
@@ -77,7 +83,7 @@ async fn meet(one: &Shared, two: &Shared) -> Result<(), [LastSeen; 2]> {
         }
     };
     let take = async {
-        match taken(one, other).await {
+        match taken(one, other, 1).await {
             Ok(entered) => Ok(entered),
             Err(turned_away) => {
                 let seen = turned_away.failed.last_seen();

@@ -22,7 +22,7 @@ async fn dials(at: SocketAddr, life: Life) -> (TcpStream, u8, String) {
     socket.write_all(&handshake(VERSION, HELLO, &hello)).await.unwrap();
     let (kind, text) = read_handshake(&mut socket).await;
     if kind == WELCOME {
-        socket.write_all(&handshake(VERSION, ACCEPT, &[])).await.unwrap();
+        socket.write_all(&handshake(VERSION, ACCEPT, &NO_SESSION)).await.unwrap();
     }
     (socket, kind, String::from_utf8_lossy(&text).into_owned())
 }
@@ -123,7 +123,14 @@ async fn a_transport_whose_successor_is_connected_tries_on_and_never_gets_in() {
             reason(&old, "another process of n2 is connected with n1").await;
             for number in 3..20 {
                 successor.send(peer(&successor, 1), &mut frames([said(5, number)])).await.unwrap();
-                assert_eq!(ear.number(2).await, number, "neither lost nor up");
+                // The one before may come twice: it was sent again when the loss of the old process was told.
+                let heard = loop {
+                    match ear.number(2).await {
+                        2 => {}
+                        heard => break heard,
+                    }
+                };
+                assert_eq!(heard, number, "neither lost nor up");
                 reason(&old, "another process of n2 is connected with n1").await;
             }
         };

@@ -7,7 +7,9 @@ mod flood;
 mod hostile;
 mod lives;
 mod meeting;
+mod resuming;
 mod silence;
+mod snapshots;
 mod telling;
 #[cfg(feature = "tls")]
 mod tls;

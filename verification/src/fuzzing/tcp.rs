@@ -36,6 +36,8 @@ pub(super) fn builder(me: u64, max_frame: usize) -> TcpBuilder<Bytes> {
     TcpTransport::builder(topology(me), Picky)
         .listen("127.0.0.1:0".parse().expect("an address"))
         .redial(never, never)
+        // The end of a connection is told at once.
+        .resume_within(Duration::ZERO)
         .max_frame(max_frame)
 }
 
@@ -54,12 +56,15 @@ pub(super) fn step(version: u16, kind: u8, payload: &[u8]) -> Vec<u8> {
     [&[0xf3, b'S', b'N', b'P'][..], &version.to_le_bytes(), &[kind], &len, payload].concat()
 }
 
+/// What somebody says of a session who resumes none.
+pub(super) const NO_SESSION: [u8; 16] = [0; 16];
+
 /// The payload of HELLO and WELCOME, of a process that nobody has heard of.
 pub(super) fn account(from: u64, to: u64, fingerprint: u64, max_frame: u32, group: &[u8]) -> Vec<u8> {
     static LIVES: AtomicU64 = AtomicU64::new(1);
     let numbers = [from, to, fingerprint].map(u64::to_le_bytes).concat();
     let life = [LIVES.fetch_add(1, Ordering::Relaxed), 0].map(u64::to_le_bytes).concat();
-    [&numbers[..], &max_frame.to_le_bytes(), &life, group].concat()
+    [&numbers[..], &max_frame.to_le_bytes(), &life, &NO_SESSION, group].concat()
 }
 
 /// Node 2 dials node 1, and both agree.
@@ -67,13 +72,13 @@ pub(super) async fn greeted(at: SocketAddr) -> TcpStream {
     let mut socket = TcpStream::connect(at).await.expect("the node listens");
     socket.set_nodelay(true).expect("a socket");
     let hello = account(2, 1, topology(2).fingerprint(), u32::MAX, b"fuzz");
-    socket.write_all(&step(2, HELLO, &hello)).await.expect("the node reads");
+    socket.write_all(&step(3, HELLO, &hello)).await.expect("the node reads");
     let mut prefix = [0; 9];
     socket.read_exact(&mut prefix).await.expect("the node answers");
     assert_eq!(prefix[6], WELCOME);
     let mut payload = vec![0; usize::from(u16::from_le_bytes([prefix[7], prefix[8]]))];
     socket.read_exact(&mut payload).await.expect("the node answers");
-    socket.write_all(&step(2, ACCEPT, &[])).await.expect("the node reads");
+    socket.write_all(&step(3, ACCEPT, &NO_SESSION)).await.expect("the node reads");
     socket
 }
 

@@ -48,6 +48,7 @@ enum Piece {
         rest: Vec<u8>,
     },
     Goodbye,
+    Acknowledgement(u64),
     /// A length that promises what may never come.
     Length(u32),
     Raw(Vec<u8>),
@@ -91,6 +92,7 @@ impl Piece {
             }
             Self::Odd { tag, rest } => framed(*tag, rest),
             Self::Goodbye => framed(2 << 5, &[]),
+            Self::Acknowledgement(count) => framed(4 << 5, &count.to_le_bytes()),
             Self::Length(length) => length.to_le_bytes().to_vec(),
             Self::Raw(bytes) => bytes.clone(),
         }

@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 
 use super::tcp::{
-    ACCEPT, HELLO, REFUSAL, WELCOME, account, builder, in_time, inbox, runtime, step, topology,
+    ACCEPT, HELLO, NO_SESSION, REFUSAL, WELCOME, account, builder, in_time, inbox, runtime, step, topology,
     write_until_closed,
 };
 use expected::{Answer, Expected, Side};
@@ -44,7 +44,14 @@ enum Piece {
         max_frame: u32,
         group: Vec<u8>,
     },
+    /// An answer that is right, or for a session that was not offered.
     Accept {
+        version: u16,
+        session: u64,
+        received: u64,
+    },
+    /// Any answer.
+    Answer {
         version: u16,
         payload: Vec<u8>,
     },
@@ -75,7 +82,10 @@ impl Piece {
                 let payload = account(u64::from(*from), u64::from(*to), *fingerprint, *max_frame, group);
                 step(*version, *kind, &payload)
             }
-            Self::Accept { version, payload } => step(*version, ACCEPT, payload),
+            Self::Accept { version, session, received } => {
+                step(*version, ACCEPT, &[*session, *received].map(u64::to_le_bytes).concat())
+            }
+            Self::Answer { version, payload } => step(*version, ACCEPT, payload),
             Self::Step { version, kind, payload } => step(*version, *kind, payload),
             Self::Raw(bytes) => bytes.clone(),
         }
@@ -85,7 +95,7 @@ impl Piece {
 fn greeting(dialed: bool, wrong: Wrong) -> Vec<u8> {
     // Node 2 dials node 1.
     let (mut from, mut to) = if dialed { (1, 2) } else { (2, 1) };
-    let (mut version, mut fingerprint, mut group) = (2, topology(1).fingerprint(), "fuzz".to_owned());
+    let (mut version, mut fingerprint, mut group) = (3, topology(1).fingerprint(), "fuzz".to_owned());
     match wrong {
         Wrong::Nothing => {}
         Wrong::Version(other) => version = other,
@@ -184,7 +194,7 @@ fn check_answer(answer: &[u8], whole: bool, expected: &Expected) {
                 let wanted = [&text[9..][..LIFE.start], &text[9..][LIFE.end..]].concat();
                 assert_eq!(said, wanted, "the account of itself");
             }
-            Answer::Accept => assert_eq!((kind, payload), (ACCEPT, &[][..])),
+            Answer::Accept => assert_eq!((kind, payload), (ACCEPT, &NO_SESSION[..])),
             Answer::Refusal(part) => {
                 let text = std::str::from_utf8(payload).expect("a refusal is a text");
                 assert_eq!(kind, REFUSAL, "{text}");
@@ -203,7 +213,7 @@ const LIFE: std::ops::Range<usize> = 28..44;
 
 fn next_step<'a>(rest: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
     let (prefix, behind) = rest.split_first_chunk::<9>()?;
-    assert_eq!(prefix[..6], [0xf3, b'S', b'N', b'P', 2, 0], "its own version");
+    assert_eq!(prefix[..6], [0xf3, b'S', b'N', b'P', 3, 0], "its own version");
     let (payload, behind) =
         behind.split_at_checked(usize::from(u16::from_le_bytes([prefix[7], prefix[8]])))?;
     *rest = behind;

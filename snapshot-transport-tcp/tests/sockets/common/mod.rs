@@ -3,6 +3,7 @@
 
 #[cfg(feature = "tls")]
 pub(crate) mod authority;
+pub(crate) mod relay;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -36,6 +37,8 @@ pub(crate) fn builder(topology: Topology) -> TcpBuilder<Bytes> {
     TcpTransport::builder(topology, RawBytes)
         .listen("127.0.0.1:0".parse().unwrap())
         .redial(Duration::from_millis(1), Duration::from_millis(20))
+        // No connection breaks in these tests but by a death; where one does, it has a time of its own.
+        .resume_within(Duration::from_millis(20))
         .close_within(Duration::from_secs(20))
         // No test depends on how long a process may be kept from running.
         .lost_after(Duration::from_secs(3600))
@@ -163,7 +166,7 @@ pub(crate) fn account(topology: &Topology, to: u64, max_frame: u32) -> Vec<u8> {
 pub(crate) fn account_of(life: Life, topology: &Topology, to: u64, max_frame: u32) -> Vec<u8> {
     let [from, fingerprint] = [topology.me().0, topology.fingerprint()];
     let numbers = [from, to, fingerprint].map(u64::to_le_bytes).concat();
-    [&numbers[..], &max_frame.to_le_bytes(), &life.to_bytes(), topology.group().as_bytes()].concat()
+    [&numbers[..], &max_frame.to_le_bytes(), &life.to_bytes(), &[0; 16], topology.group().as_bytes()].concat()
 }
 
 pub(crate) async fn read_handshake(socket: &mut TcpStream) -> (u8, Vec<u8>) {
@@ -185,7 +188,10 @@ pub(crate) fn wire(frame: &Frame<Bytes>) -> Vec<u8> {
 }
 
 /// What both ends speak.
-pub(crate) const VERSION: u16 = 2;
+pub(crate) const VERSION: u16 = 3;
+
+/// What is said of a session by somebody who will resume none.
+pub(crate) const NO_SESSION: [u8; 16] = [0; 16];
 
 pub(crate) const GOODBYE: [u8; 5] = [1, 0, 0, 0, 0x40];
 
@@ -196,6 +202,6 @@ pub(crate) async fn bare_neighbour(members: &[u64], me: u64, at: SocketAddr, max
     let hello = account(&mesh(members, me), 1, max_frame);
     socket.write_all(&handshake(VERSION, HELLO, &hello)).await.unwrap();
     assert_eq!(read_handshake(&mut socket).await.0, WELCOME);
-    socket.write_all(&handshake(VERSION, ACCEPT, &[])).await.unwrap();
+    socket.write_all(&handshake(VERSION, ACCEPT, &NO_SESSION)).await.unwrap();
     socket
 }

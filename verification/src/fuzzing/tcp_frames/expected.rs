@@ -26,6 +26,8 @@ enum Item {
     /// And why there are no more of them.
     Run(Vec<Frame<Bytes>>, Result<(), &'static str>),
     Goodbye,
+    /// What nobody is told of.
+    Acknowledgement,
 }
 
 impl Expected {
@@ -39,6 +41,7 @@ impl Expected {
                 Err(text) => break End::Lost(text),
                 Ok(_) if goodbye => break End::Lost("after its goodbye"),
                 Ok(Item::Goodbye) => goodbye = true,
+                Ok(Item::Acknowledgement) => {}
                 Ok(Item::Frame(frame)) => frames.push(frame),
                 Ok(Item::Run(run, end)) => {
                     frames.extend(run);
@@ -67,6 +70,13 @@ fn item(bytes: &mut &[u8], limit: usize) -> Result<Item, &'static str> {
     let [tag, rest @ ..] = frame else { unreachable!("it is not empty") };
     if (*tag, rest) == (0x40, &[][..]) {
         return Ok(Item::Goodbye);
+    }
+    if *tag == 0x80 {
+        return if rest.len() == 8 {
+            Ok(Item::Acknowledgement)
+        } else {
+            Err("its acknowledgement is malformed")
+        };
     }
     let (stamp, body) =
         rest.split_at_checked(usize::from(tag & 0x1f)).ok_or("its stamp ends beyond its end")?;

@@ -67,7 +67,8 @@ fn listen(bytes: &mut &[u8], answers: &mut Vec<Answer>) -> Result<NodeId, Stop> 
     // A larger id than 1 they all have.
     answers.push(greets(WELCOME, 1, hello.from));
     match message(bytes)? {
-        (_, ACCEPT, _) => Ok(NodeId(hello.from)),
+        // No session is offered, and so none is accepted.
+        (_, ACCEPT, payload) if payload.len() == 16 && payload[..8] == [0; 8] => Ok(NodeId(hello.from)),
         _ => Err(Stop::Refuse(PROTOCOL)),
     }
 }
@@ -113,7 +114,7 @@ impl Greeting<'_> {
 
 fn greeting<'a>(bytes: &mut &'a [u8], me: u64, wanted: u8) -> Result<Greeting<'a>, Stop> {
     let (version, kind, mut payload) = message(bytes)?;
-    if version != 2 {
+    if version != 3 {
         return Err(Stop::Refuse("run the same release"));
     }
     let mut number = || {
@@ -123,7 +124,7 @@ fn greeting<'a>(bytes: &mut &'a [u8], me: u64, wanted: u8) -> Result<Greeting<'a
     };
     let numbers = number().zip(number()).zip(number());
     let (((from, to), fingerprint), group) = numbers
-        .zip(payload.split_at_checked(4 + 16).map(|(_, group)| group))
+        .zip(payload.split_at_checked(4 + 16 + 16).map(|(_, group)| group))
         .ok_or(Stop::Refuse(PROTOCOL))?;
     if std::str::from_utf8(group).is_err() || group.len() > 1024 {
         return Err(Stop::Refuse(PROTOCOL));
