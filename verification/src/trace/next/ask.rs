@@ -171,7 +171,8 @@ impl State {
             }
             Request::ListParts(Some(generation)) => {
                 // `Look`
-                let due = process.looked != newest && (opens || process.phase == Phase::Start);
+                let due =
+                    (process.looked != newest || has_paused) && (opens || process.phase == Phase::Start);
                 let fits = generation.0 == newest && newest > 0;
                 sure(decides && due && fits, || "it has no reason to look for whole sets".into())?;
                 Ok(Lane::Look)
