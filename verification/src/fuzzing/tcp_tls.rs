@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio_rustls::rustls;
 
-use super::tcp::{ACCEPT, HELLO, account, builder, in_time, runtime, step, topology};
+use super::tcp::{ACCEPT, HELLO, NO_SESSION, account, builder, in_time, runtime, step, topology};
 
 /// Where a greeting says of which life of its process it is.
 const LIFE: std::ops::Range<usize> = 37..53;
@@ -87,10 +87,10 @@ impl Change {
 
 impl Greeting {
     fn bytes(&self) -> Vec<u8> {
-        let hello = |from| step(2, HELLO, &account(from, 1, topology(2).fingerprint(), 1 << 20, b"fuzz"));
+        let hello = |from| step(3, HELLO, &account(from, 1, topology(2).fingerprint(), 1 << 20, b"fuzz"));
         match self {
-            Self::Right => [hello(2), step(2, ACCEPT, &[])].concat(),
-            Self::From(from) => [hello(u64::from(*from)), step(2, ACCEPT, &[])].concat(),
+            Self::Right => [hello(2), step(3, ACCEPT, &NO_SESSION)].concat(),
+            Self::From(from) => [hello(u64::from(*from)), step(3, ACCEPT, &NO_SESSION)].concat(),
             Self::Raw(bytes) => bytes.clone(),
         }
     }
