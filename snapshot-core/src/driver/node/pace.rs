@@ -58,6 +58,7 @@ impl Pace {
         // A slow handler is found out at its first turn, and a quick one is seldom asked.
         let glance = self.turns.is_power_of_two() || self.turns.is_multiple_of(TURNS_BETWEEN_GLANCES);
         let due = self.turns >= TURNS_BETWEEN_POLLS
+            || self.answers >= ANSWERS_BETWEEN_PAUSES
             || glance && now().saturating_sub(self.polled) >= TIME_BETWEEN_POLLS
             || self.lingers.is_some_and(|until| now() < until);
         !due
