@@ -182,6 +182,8 @@ mod tests {
         pace.hands_out();
         assert!(!pace.may_wait_to_poll(now));
         pace.polls(Duration::ZERO);
+        assert!(!pace.may_wait_to_poll(now), "a pause is due");
+        assert!(pace.takes_a_pause(Duration::ZERO));
         assert!(pace.may_wait_to_poll(now));
     }
 }
