@@ -83,6 +83,7 @@ fn alone() -> Option<MutexGuard<'static, ()>> {
         match LOOKING.try_lock() {
             Ok(looking) => return Some(looking),
             Err(TryLockError::Poisoned(looking)) => return Some(looking.into_inner()),
+            // A mutex of the standard library cannot be waited for with a limit.
             Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(1)),
         }
     }

@@ -309,6 +309,7 @@ fn lists(
                 sample(&left, "still"),
             )));
         }
+        // A listing may lag, and no store tells when it has caught up.
         thread::sleep(pause);
         waited += pause;
         pause = (pause * 2).min(bench.limit() / 4);
